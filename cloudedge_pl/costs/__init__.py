@@ -1,0 +1,1 @@
+"""Memory, roofline, queueing, transmission and energy of a cut network, as pure functions over numpy arrays."""

@@ -1,0 +1,287 @@
+"""What the network runs on: edge nodes, cloud, link, fleet and workload, as frozen dataclasses that check themselves.
+
+Rates are per second, sizes in bytes, energies in joules; what a field means is said once, here.
+Source of the model: Xu 2020, Sec. 2.2 (the resource pool V, F, E, P, L) and Sec. 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from cloudedge_pl.errors import lookup, require_positive, require_range
+
+Phase = Literal["inference", "training"]
+PHASES: tuple[Phase, ...] = ("inference", "training")
+
+
+@dataclass(frozen=True)
+class EdgeNode:
+    """One edge node.
+
+    Args:
+        name: a unique label.
+        flops_per_second: peak, in FLOP/s (a multiply-add is 2 FLOP); the paper's F_v.
+        memory_bytes: what the task may use, before the 80% threshold of constraint C1; the paper's P_v.
+        memory_bandwidth_bytes_per_second: between memory and processor, for the roofline.
+        efficiency: share of the peak that a network reaches, in (0, 1]; 0.2 to 0.4 is usual.
+        throughput_bits_per_second: of its network interface; the paper's L_v.
+        idle_watts: drawn while switched on.
+        busy_watts: drawn under full load, idle included.
+        transmit_watts: drawn by the radio while it sends, on top of the rest.
+        max_energy_joules: budget for one window of the workload; the paper's E_v.
+    """
+
+    name: str
+    flops_per_second: float
+    memory_bytes: float
+    memory_bandwidth_bytes_per_second: float
+    efficiency: float = 0.3
+    throughput_bits_per_second: float = 100e6
+    idle_watts: float = 2.0
+    busy_watts: float = 6.0
+    transmit_watts: float = 0.5
+    max_energy_joules: float = math.inf
+
+    def __post_init__(self) -> None:
+        owner = f"edge node {self.name!r}"
+        require_positive(
+            owner,
+            flops_per_second=self.flops_per_second,
+            memory_bytes=self.memory_bytes,
+            memory_bandwidth_bytes_per_second=self.memory_bandwidth_bytes_per_second,
+            throughput_bits_per_second=self.throughput_bits_per_second,
+        )
+        require_positive(owner, allow_infinite=True, max_energy_joules=self.max_energy_joules)
+        require_range(owner, 0, 1, open_low=True, efficiency=self.efficiency)
+        _require_powers(owner, self.idle_watts, self.busy_watts, self.transmit_watts)
+
+    @property
+    def effective_flops_per_second(self) -> float:
+        """FLOP/s that a network reaches: peak times efficiency."""
+        return self.flops_per_second * self.efficiency
+
+
+def _require_powers(owner: str, idle: float, busy: float, transmit: float) -> None:
+    require_range(owner, 0, math.inf, open_high=True, idle_watts=idle, transmit_watts=transmit)
+    require_range(owner, idle, math.inf, open_high=True, busy_watts=busy)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The cloud: peak FLOP/s (the paper's F_c), memory bandwidth, and the share of the peak that is reached."""
+
+    name: str = "cloud"
+    flops_per_second: float = 8.1e12
+    memory_bandwidth_bytes_per_second: float = 320e9
+    efficiency: float = 0.3
+
+    def __post_init__(self) -> None:
+        owner = f"cloud {self.name!r}"
+        require_positive(
+            owner,
+            flops_per_second=self.flops_per_second,
+            memory_bandwidth_bytes_per_second=self.memory_bandwidth_bytes_per_second,
+        )
+        require_range(owner, 0, 1, open_low=True, efficiency=self.efficiency)
+
+    @property
+    def effective_flops_per_second(self) -> float:
+        """FLOP/s that a network reaches: peak times efficiency."""
+        return self.flops_per_second * self.efficiency
+
+
+@dataclass(frozen=True)
+class Link:
+    """The way from the edge to the cloud, and from the terminals to the edge.
+
+    The delay to the cloud varies: in each window it is multiplied by ``exp(variation * z)``, where z is a
+    standard normal autoregressive series with the given ``correlation`` between neighbouring windows.
+
+    Args:
+        bandwidth_bits_per_second: edge to cloud; the paper's W_H.
+        propagation_seconds: one way, edge to cloud.
+        variation: standard deviation of the logarithm of the delay factor; 0 is a constant link.
+        correlation: of that logarithm from one window to the next, in [0, 1).
+        uplink_bits_per_second: observed rates from terminal to edge (the paper's V_s), at least one. Their
+            spread gives the terminal's transmission time.
+    """
+
+    bandwidth_bits_per_second: float = 50e6
+    propagation_seconds: float = 0.01
+    variation: float = 0.0
+    correlation: float = 0.8
+    uplink_bits_per_second: tuple[float, ...] = (40e6, 55e6, 70e6)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uplink_bits_per_second", tuple(self.uplink_bits_per_second))
+        require_positive("link", bandwidth_bits_per_second=self.bandwidth_bits_per_second)
+        require_range("link", 0, math.inf, open_high=True, propagation_seconds=self.propagation_seconds)
+        require_range("link", 0, math.inf, open_high=True, variation=self.variation)
+        require_range("link", 0, 1, open_high=True, correlation=self.correlation)
+        if not self.uplink_bits_per_second:
+            raise ValueError("link: uplink_bits_per_second is empty; give at least one observed rate in bit/s.")
+        for row, rate in enumerate(self.uplink_bits_per_second):
+            require_positive("link", **{f"uplink_bits_per_second[{row}]": rate})
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the fleet is asked to do.
+
+    Args:
+        arrival_rate: tasks per second over the whole fleet; the paper's a_k.
+        max_delay_seconds: limit on one task's total delay; the paper's T_max.
+        window_seconds: length of the window that a node's energy budget is for.
+        phase: "inference" runs the network forwards; "training" adds the backward pass (twice the FLOP of the
+            forward pass), a gradient as large as the cut tensors sent back, and the memory of gradients,
+            optimizer state and saved activations.
+        samples_per_pass: samples that a node runs at once; scales the memory of activations.
+        optimizer_slots: optimizer state per parameter, in copies of it (1 for SGD with momentum, 2 for Adam).
+        input_bytes: size of one task's raw input as a terminal sends it; None takes one byte per input element
+            (an 8-bit picture).
+    """
+
+    arrival_rate: float = 8.0
+    max_delay_seconds: float = 1.0
+    window_seconds: float = 60.0
+    phase: Phase = "inference"
+    samples_per_pass: int = 1
+    optimizer_slots: int = 1
+    input_bytes: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive("workload", arrival_rate=self.arrival_rate, window_seconds=self.window_seconds)
+        require_positive("workload", allow_infinite=True, max_delay_seconds=self.max_delay_seconds)
+        require_range("workload", 1, math.inf, samples_per_pass=self.samples_per_pass)
+        require_range("workload", 0, math.inf, optimizer_slots=self.optimizer_slots)
+        if self.input_bytes is not None:
+            require_positive("workload", input_bytes=self.input_bytes)
+        lookup({phase: phase for phase in PHASES}, self.phase, "workload phase")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Edge nodes, the master that coordinates them, the cloud and the link.
+
+    Args:
+        nodes: the slave nodes V; at least one, names unique.
+        cloud: the cloud.
+        link: the link.
+        master: v0, which holds the exit head and runs no tasks; None makes it a machine like the node with
+            the most memory.
+    """
+
+    nodes: tuple[EdgeNode, ...]
+    cloud: Cloud = Cloud()
+    link: Link = Link()
+    master: EdgeNode | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        if not self.nodes:
+            raise ValueError("fleet: it has no node; give at least one EdgeNode (num_nodes >= 1).")
+        names = [node.name for node in self.nodes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"fleet: node names must be unique; given more than once: {', '.join(twice)}.")
+        if self.master is None:
+            largest = max(self.nodes, key=lambda node: node.memory_bytes)
+            object.__setattr__(self, "master", replace(largest, name="master", max_energy_joules=math.inf))
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that run tasks; the master is not among them."""
+        return len(self.nodes)
+
+    @property
+    def coordinator(self) -> EdgeNode:
+        """The master node, given or derived."""
+        assert self.master is not None, "set on construction"
+        return self.master
+
+    def array(self, field: str) -> np.ndarray:
+        """Returns one field of every node as float64 [num_nodes], e.g. ``fleet.array("memory_bytes")``."""
+        return np.array([getattr(node, field) for node in self.nodes], dtype=np.float64)
+
+    @classmethod
+    def preset(
+        cls,
+        device: str | Sequence[str] = "raspberry-pi-4",
+        num_nodes: int = 10,
+        *,
+        cloud: str | Cloud = "t4",
+        link: Link | None = None,
+        speed_spread: float = 0.0,
+        memory_bytes: float | None = None,
+        max_energy_joules: float = math.inf,
+        seed: int = 0,
+    ) -> Fleet:
+        """A fleet of ``num_nodes`` nodes of one device, or of several devices in turn.
+
+        Args:
+            device: a name, or several that are dealt out in turn, of :data:`DEVICES`.
+            num_nodes: at least 1.
+            cloud: a name of :data:`CLOUDS`, or a Cloud.
+            link: None takes the defaults of :class:`Link`.
+            speed_spread: each node's speed is multiplied by a factor drawn from
+                Uniform(1 - speed_spread, 1 + speed_spread): no two boards are clocked, cooled and loaded alike.
+            memory_bytes: what the task may use on every node; None takes the device's own.
+            max_energy_joules: budget of every node for one window.
+            seed: of the draws.
+
+        Raises:
+            ValueError: on an unknown name, no node, or a spread outside [0, 1).
+        """
+        if num_nodes < 1:
+            raise ValueError(f"fleet: num_nodes is {num_nodes}; a fleet needs at least 1 node.")
+        require_range("fleet", 0, 1, open_high=True, speed_spread=speed_spread)
+        names = [device] if isinstance(device, str) else list(device)
+        if not names:
+            raise ValueError(f"fleet: no device given; name at least one of: {', '.join(sorted(DEVICES))}.")
+        models = [lookup(DEVICES, name, "device preset") for name in names]
+        factors = np.random.default_rng(seed).uniform(1 - speed_spread, 1 + speed_spread, num_nodes)
+        nodes = []
+        for index, factor in enumerate(factors):
+            model = models[index % len(models)]
+            nodes.append(
+                replace(
+                    model,
+                    name=f"{model.name}-{index}",
+                    flops_per_second=model.flops_per_second * float(factor),
+                    memory_bytes=model.memory_bytes if memory_bytes is None else memory_bytes,
+                    max_energy_joules=max_energy_joules,
+                )
+            )
+        chosen = lookup(CLOUDS, cloud, "cloud preset") if isinstance(cloud, str) else cloud
+        return cls(nodes=tuple(nodes), cloud=chosen, link=link or Link())
+
+
+# Peak FLOP/s are cores x clock x FLOP per cycle in float32 (a 128-bit NEON fused multiply-add is 8 FLOP), or the
+# maker's figure. `efficiency` is this project's assumption, never a maker's.
+DEVICES: dict[str, EdgeNode] = {
+    # BCM2711, 4 x Cortex-A72 at 1.5 GHz x 8 FLOP (Raspberry Pi 4 Model B product brief); 4 GB LPDDR4-3200 on a
+    # 32-bit bus = 12.8 GB/s, gigabit Ethernet (same brief); 2.7 W idle, 6.4 W under load (raspberrypi.com
+    # documentation, "typical bare-board active current", and Geerling's measurements).
+    "raspberry-pi-4": EdgeNode("raspberry-pi-4", 48e9, 4e9, 12.8e9, 0.3, 300e6, 2.7, 6.4, 0.6),
+    # BCM2837B0, 4 x Cortex-A53 at 1.4 GHz x 8 FLOP, 1 GB LPDDR2-900 on a 32-bit bus = 3.6 GB/s (product brief);
+    # Ethernet over USB 2.0 at 300 Mbit/s at most (same brief); 1.9 W idle, 5.1 W under load (Geerling).
+    "raspberry-pi-3b-plus": EdgeNode("raspberry-pi-3b-plus", 44.8e9, 1e9, 3.6e9, 0.2, 200e6, 1.9, 5.1, 0.6),
+    # RP3A0, 4 x Cortex-A53 at 1.0 GHz x 8 FLOP, 512 MB LPDDR2-900 (product brief); 2.4 GHz Wi-Fi, about 40 Mbit/s in
+    # practice; 0.6 W idle, 2.7 W under load (Geerling).
+    "raspberry-pi-zero-2w": EdgeNode("raspberry-pi-zero-2w", 32e9, 0.512e9, 3.6e9, 0.2, 40e6, 0.6, 2.7, 0.8),
+    # Tegra X1, 128 Maxwell CUDA cores x 0.9216 GHz x 2 FLOP = 236 GFLOP/s in float32 (the maker quotes 472 in
+    # float16), 4 GB LPDDR4 at 25.6 GB/s, 5 W and 10 W modes (NVIDIA, Jetson Nano data sheet).
+    "jetson-nano": EdgeNode("jetson-nano", 236e9, 4e9, 25.6e9, 0.3, 500e6, 1.5, 10.0, 0.6),
+}
+
+CLOUDS: dict[str, Cloud] = {
+    # 8.1 TFLOP/s in float32, 16 GB GDDR6 at 320 GB/s (NVIDIA, T4 data sheet).
+    "t4": Cloud("t4", 8.1e12, 320e9, 0.3),
+    # 19.5 TFLOP/s in float32, 40 GB HBM2 at 1555 GB/s (NVIDIA, A100 data sheet).
+    "a100": Cloud("a100", 19.5e12, 1555e9, 0.3),
+}
