@@ -1,0 +1,101 @@
+"""How every figure of the project looks: one style, one palette, one way to save.
+
+A colour stands for one thing in all figures, so that a reader learns it once. The colours are of Okabe and Ito's
+palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash or a label
+says the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+CLOUD: Final = "#0072B2"
+EDGE: Final = "#D55E00"
+EXIT: Final = "#E69F00"
+ANSWERED: Final = "#009E73"
+LINK: Final = "#56B4E9"
+LIMIT: Final = "#B3245B"
+ASLEEP: Final = "#E4E7F0"
+INK: Final = "#1F2430"
+MUTED: Final = "#7A8194"
+GRID: Final = "#E3E6EC"
+
+SERIES: Final = (CLOUD, EDGE, ANSWERED, EXIT, "#CC79A7", LINK)
+"""For series that have no meaning of their own, in order."""
+
+_STYLE: Final[dict[str, Any]] = {
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.labelsize": 10,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """The project's style for what is drawn and saved inside; matplotlib's settings are as before afterwards."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width_inches: float = 8.0, height_inches: float = 4.5) -> Figure:
+    """An empty figure that lays itself out and touches no global state: neither pyplot nor a display."""
+    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+
+
+def legend_below_title(axes: Axes, **options: Any) -> None:
+    """Sets the legend in one row between title and plot, where it can hide no data."""
+    handles, _ = axes.get_legend_handles_labels()
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=len(handles),
+        borderaxespad=0.3,
+        borderpad=0.0,
+        handlelength=1.6,
+        columnspacing=1.4,
+        **options,
+    )
+    axes.set_title(axes.get_title(loc="left"), pad=26)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes the figure as PNG, making the folder; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
