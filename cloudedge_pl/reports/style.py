@@ -1,8 +1,8 @@
 """How every figure of the project looks: one style, one palette, one way to save.
 
-A colour stands for one thing in all figures, so that a reader learns it once. The colours are of Okabe and Ito's
-palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash or a label
-says the same again.
+A colour stands for one thing in all figures, so that a reader learns it once. The colours are of Okabe and
+Ito's palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash or
+a label says the same again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,7 +31,7 @@ GRID: Final = "#E3E6EC"
 SERIES: Final = (CLOUD, EDGE, ANSWERED, EXIT, "#CC79A7", LINK)
 """For series that have no meaning of their own, in order."""
 
-_STYLE: Final[dict[str, Any]] = {
+_STYLE: Final[Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 100,
     "savefig.dpi": 160,
@@ -49,7 +50,7 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "axes.prop_cycle": cycler(color=SERIES),
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "xtick.color": MUTED,
@@ -68,7 +69,7 @@ _STYLE: Final[dict[str, Any]] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """The project's style for what is drawn and saved inside; matplotlib's settings are as before afterwards."""
+    """The project's style for what is drawn and saved inside; afterwards matplotlib's settings are as before."""
     with mpl.rc_context(_STYLE):
         yield
 
