@@ -1,8 +1,8 @@
 """How every figure of the project looks: one style, one palette, one way to save.
 
 A colour stands for one thing in all figures, so that a reader learns it once. The colours are of Okabe and
-Ito's palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash or
-a label says the same again.
+Ito's palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash
+or a label says the same again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _STYLE: Final[Any] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """The project's style for what is drawn and saved inside; afterwards matplotlib's settings are as before."""
+    """Applies the project's style to what is drawn and saved inside, and to nothing after."""
     with mpl.rc_context(_STYLE):
         yield
 

@@ -1,0 +1,131 @@
+"""Any tree of pictures: ``root/train/<class>/*.jpg`` and ``root/test/<class>/*.jpg``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
+from cloudedge_pl.data.pictures import FilePictures, MemoryPictures, Splits, stratified_split
+from cloudedge_pl.errors import DataError
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+
+
+class ImageFolderDataModule(PictureDataModule):
+    """Pictures in folders named after their classes, under ``train``, ``test`` and, optionally, ``val``.
+
+    A picture is scaled and cropped at the centre to a square of ``image_size``. Pictures are decoded once
+    and kept in memory where they fit; without ``val``, a stratified share of the training pictures
+    validates.
+
+    Args:
+        root: folder of ``train`` and ``test``.
+        image_size: H and W.
+        cache: whether to keep decoded pictures in memory.
+        cache_limit_bytes: sets that take more when decoded (3 * image_size^2 a picture) are decoded anew in
+            each epoch; give them ``num_workers``.
+        mean: by channel; the default is ImageNet's, which pretrained torchvision models expect.
+        std: by channel; likewise.
+        augment: crops and mirrors training pictures.
+        **options: see :class:`~cloudedge_pl.data.base.PictureDataModule`.
+
+    Raises:
+        DataError: on a folder that is missing or empty, classes that differ between the splits (all on
+            construction), or a picture that cannot be read (on decoding).
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        image_size: int = 32,
+        cache: bool = True,
+        cache_limit_bytes: float = 4e9,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        augment: bool = True,
+        **options: Any,
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.cache = cache
+        self.cache_limit_bytes = cache_limit_bytes
+        self._files = {split: list_pictures(self.root / split) for split in _splits_in(self.root)}
+        _check_same_classes(self.root, {split: set(classes) for split, classes in self._files.items()})
+        super().__init__(
+            class_names=list(self._files["train"]),
+            image_size=image_size,
+            mean=mean,
+            std=std,
+            augment=augment,
+            **options,
+        )
+
+    def load(self) -> Splits:
+        files = {split: self._pictures(classes) for split, classes in self._files.items()}
+        decoded_bytes = sum(pictures.decoded_bytes for pictures in files.values())
+        pictures: dict[str, FilePictures | MemoryPictures] = dict(files)
+        if self.cache and decoded_bytes <= self.cache_limit_bytes:
+            pictures = {split: each.in_memory() for split, each in files.items()}
+        train = pictures["train"]
+        if "val" in pictures:
+            return Splits(train, pictures["val"], pictures["test"])
+        rest, val = stratified_split(train.labels, self.val_fraction, SPLIT_SEED)
+        return Splits(train.subset(rest), train.subset(val), pictures["test"])
+
+    def _pictures(self, classes: dict[str, list[Path]]) -> FilePictures:
+        paths = [path for members in classes.values() for path in members]
+        labels = torch.repeat_interleave(torch.tensor([len(members) for members in classes.values()]))
+        return FilePictures(paths, labels, self.image_size)
+
+
+def list_pictures(folder: Path) -> dict[str, list[Path]]:
+    """Lists the pictures of each class below ``folder``, classes and pictures in alphabetical order.
+
+    Raises:
+        DataError: on no class, or a class without a picture.
+    """
+    classes = {
+        entry.name: sorted(path for path in entry.rglob("*") if path.suffix.lower() in EXTENSIONS)
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    if not classes:
+        raise DataError(f"{folder} holds no class: it needs a folder of pictures for each class.")
+    empty = [name for name, paths in classes.items() if not paths]
+    if empty:
+        raise DataError(
+            f"{folder} has no picture in: {', '.join(empty)}. Add some ({', '.join(sorted(EXTENSIONS))}), or "
+            "remove the folder."
+        )
+    return classes
+
+
+def _splits_in(root: Path) -> list[str]:
+    if not root.is_dir():
+        raise DataError(
+            f"data.root {root} is not a folder; set data.root to one with train/<class>/ and test/<class>/."
+        )
+    missing = [split for split in ("train", "test") if not (root / split).is_dir()]
+    if missing:
+        raise DataError(
+            f"{root} has no folder {' and no folder '.join(missing)}; it needs train/<class>/ and "
+            "test/<class>/."
+        )
+    return [split for split in ("train", "val", "test") if (root / split).is_dir()]
+
+
+def _check_same_classes(root: Path, classes: dict[str, set[str]]) -> None:
+    for split, names in classes.items():
+        for here, there, gap in (
+            ("train", split, classes["train"] - names),
+            (split, "train", names - classes["train"]),
+        ):
+            if gap:
+                raise DataError(
+                    f"{root}: {here} has classes that {there} has not: {', '.join(sorted(gap))}. "
+                    "Every split needs the same classes."
+                )

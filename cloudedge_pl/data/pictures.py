@@ -1,0 +1,179 @@
+"""Pictures as batches of uint8 tensors: where they come from, how they are split, augmented and normalised.
+
+Shapes: n pictures or b in a batch, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from cloudedge_pl.errors import DataError
+
+MAX_DECODING_THREADS = 8
+
+
+class Pictures(Protocol):
+    """Labelled pictures that are taken a batch at a time."""
+
+    labels: Tensor
+    """int64 [n]"""
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Returns the pictures at ``indices`` (int64 [b]) as uint8 [b, C, H, W]."""
+        ...
+
+    def subset(self, indices: Tensor) -> Pictures:
+        """Returns the pictures at ``indices`` only, in that order."""
+        ...
+
+
+class Splits(NamedTuple):
+    """The pictures to train on, to validate on and to test on."""
+
+    train: Pictures
+    val: Pictures
+    test: Pictures
+
+
+class MemoryPictures:
+    """Pictures held in memory: ``images`` uint8 [n, C, H, W], ``labels`` int64 [n]."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        assert images.dtype == torch.uint8, images.dtype
+        assert images.ndim == 4, images.shape
+        assert len(images) == len(labels), (len(images), len(labels))
+        self.images = images
+        self.labels = labels.long()
+
+    def take(self, indices: Tensor) -> Tensor:
+        return self.images[indices]
+
+    def subset(self, indices: Tensor) -> MemoryPictures:
+        return MemoryPictures(self.images[indices], self.labels[indices])
+
+
+class FilePictures:
+    """Pictures that stay in their files and are decoded each time they are taken."""
+
+    def __init__(self, paths: Sequence[Path], labels: Tensor, image_size: int) -> None:
+        self.paths = list(paths)
+        self.labels = labels.long()
+        self.image_size = image_size
+
+    def take(self, indices: Tensor) -> Tensor:
+        return decode_pictures([self.paths[index] for index in indices.tolist()], self.image_size)
+
+    def subset(self, indices: Tensor) -> FilePictures:
+        paths = [self.paths[index] for index in indices.tolist()]
+        return FilePictures(paths, self.labels[indices], self.image_size)
+
+    def in_memory(self) -> MemoryPictures:
+        """Decodes every picture once."""
+        return MemoryPictures(decode_pictures(self.paths, self.image_size), self.labels)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """What :meth:`in_memory` takes."""
+        return len(self.paths) * 3 * self.image_size**2
+
+
+def decode_pictures(paths: Sequence[Path], image_size: int) -> Tensor:
+    """Reads pictures as RGB, scaled and cropped at the centre to a square: uint8 [n, 3, image_size,
+    image_size].
+
+    Raises:
+        DataError: on the first file that is no readable picture, naming it.
+    """
+    pixels = np.empty((len(paths), image_size, image_size, 3), dtype=np.uint8)
+
+    def decode(row: int) -> None:
+        pixels[row] = _decode(paths[row], image_size)
+
+    # Pillow lets go of the interpreter while it decodes, so threads decode side by side.
+    with ThreadPoolExecutor(MAX_DECODING_THREADS) as pool:
+        for _ in pool.map(decode, range(len(paths))):
+            pass
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _decode(path: Path, image_size: int) -> np.ndarray:
+    size = (image_size, image_size)
+    try:
+        with Image.open(path) as file:
+            file.draft("RGB", size)  # a large JPEG is decoded at a fraction of its size, never below `size`
+            picture = file.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path} cannot be read as a picture ({error}). Remove it or write it anew."
+        ) from error
+    if picture.size != size:
+        picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Splits so that every class gives the same share to the second part.
+
+    Args:
+        labels: int64 [n].
+        fraction: of each class, rounded to whole pictures, in [0, 1).
+        seed: of the draw.
+
+    Returns:
+        Sorted indices (int64) of the first part (1 - fraction) and of the second.
+    """
+    rng = np.random.default_rng(seed)
+    classes = labels.numpy()
+    second = np.zeros(len(classes), dtype=bool)
+    for name in np.unique(classes):
+        members = rng.permutation(np.flatnonzero(classes == name))
+        second[members[: round(fraction * len(members))]] = True
+    return torch.from_numpy(np.flatnonzero(~second)), torch.from_numpy(np.flatnonzero(second))
+
+
+def crop_and_flip(images: Tensor, rng: np.random.Generator, padding: int, horizontal_flip: bool) -> Tensor:
+    """Shifts every picture by up to ``padding`` pixels each way (black beyond the edge) and mirrors every
+    second.
+
+    Args:
+        images: [b, C, H, W].
+        rng: its draws decide; the same state gives the same pictures.
+        padding: pixels, at least 0.
+        horizontal_flip: whether to mirror left and right with probability 1/2.
+
+    Returns:
+        [b, C, H, W], in channels-last memory order.
+    """
+    batch, _, height, width = images.shape
+    top, left = torch.from_numpy(rng.integers(0, 2 * padding + 1, (2, batch)))
+    mirrored = torch.from_numpy(rng.random(batch) < 0.5) & horizontal_flip
+    rows = top[:, None] + torch.arange(height)
+    columns = left[:, None] + torch.arange(width)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    padded = F.pad(images, [padding] * 4).permute(0, 2, 3, 1).contiguous()
+    samples = torch.arange(batch)[:, None, None]
+    return padded[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def resize(images: Tensor, image_size: int) -> Tensor:
+    """Resizes a batch bilinearly to [b, C, image_size, image_size]; one that has the size is returned as it
+    is."""
+    if images.shape[-2:] == (image_size, image_size):
+        return images
+    return F.interpolate(images, size=(image_size, image_size), mode="bilinear", antialias=True)
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Maps uint8 0..255 to 0..1, subtracts ``mean`` and divides by ``std`` (each float32 [C]): float32."""
+    scale = (1.0 / (255.0 * std)).view(1, -1, 1, 1)
+    shift = (mean / std).view(1, -1, 1, 1)
+    return images.float().mul_(scale).sub_(shift)

@@ -1,0 +1,78 @@
+"""Made-up pictures that a network learns quickly, of any shape and number: for tests and dry runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
+from cloudedge_pl.data.pictures import MemoryPictures, Splits, stratified_split
+from cloudedge_pl.errors import require_positive, require_range
+
+PATTERN_CELLS = 4
+
+
+class SyntheticDataModule(PictureDataModule):
+    """A random smooth pattern for each class, and noise on every picture; classes are equally frequent.
+
+    Args:
+        num_classes: at least 1.
+        num_train: pictures to train and validate on.
+        num_test: pictures to test on.
+        channels: C.
+        image_size: H and W.
+        noise: standard deviation of the noise, on pixels in 0..1.
+        seed: of patterns and noise, too.
+        augment: crops training pictures; patterns have a left and a right, so none is mirrored.
+        **options: see :class:`~cloudedge_pl.data.base.PictureDataModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        num_train: int = 512,
+        num_test: int = 128,
+        channels: int = 3,
+        image_size: int = 32,
+        noise: float = 0.15,
+        seed: int = 0,
+        augment: bool = False,
+        **options: Any,
+    ) -> None:
+        require_positive(
+            "data", num_classes=num_classes, num_train=num_train, num_test=num_test, channels=channels
+        )
+        require_range("data", 0, float("inf"), noise=noise)
+        super().__init__(
+            class_names=[f"pattern {index}" for index in range(num_classes)],
+            channels=channels,
+            image_size=image_size,
+            mean=[0.5] * channels,
+            std=[0.25] * channels,
+            seed=seed,
+            augment=augment,
+            **{"horizontal_flip": False} | options,
+        )
+        self.num_train = num_train
+        self.num_test = num_test
+        self.noise = noise
+
+    def load(self) -> Splits:
+        generator = torch.Generator().manual_seed(self.seed)
+        channels, size, _ = self.input_shape
+        cells = torch.rand(self.num_classes, channels, PATTERN_CELLS, PATTERN_CELLS, generator=generator)
+        patterns = F.interpolate(cells, size=(size, size), mode="bilinear", align_corners=False)
+        train = self._draw(patterns, self.num_train, generator)
+        test = self._draw(patterns, self.num_test, generator)
+        rest, val = stratified_split(train.labels, self.val_fraction, SPLIT_SEED)
+        return Splits(train.subset(rest), train.subset(val), test)
+
+    def _draw(self, patterns: Tensor, count: int, generator: torch.Generator) -> MemoryPictures:
+        labels = torch.arange(count) % self.num_classes
+        images = patterns[labels]
+        images = images + self.noise * torch.randn(images.shape, generator=generator)
+        return MemoryPictures(images.clamp(0, 1).mul(255).round().to(torch.uint8), labels)
