@@ -1,0 +1,1 @@
+"""The subcommands of ``cloudedge``: one Hydra entry point a file."""

@@ -1,0 +1,43 @@
+"""``cloudedge <command>``: finds the command and hands over; imports nothing else, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from cloudedge_pl.errors import lookup
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("cloudedge_pl.commands.train", "plan, cut, train, test and account for a network"),
+    "plan": ("cloudedge_pl.commands.plan", "show where a network would be cut, and why; no training"),
+    "evaluate": ("cloudedge_pl.commands.evaluate", "test a checkpoint of an earlier run: ckpt=PATH"),
+}
+
+USAGE = """\
+usage: cloudedge COMMAND [OVERRIDE ...]
+
+commands:
+{commands}
+
+Overrides are Hydra's, e.g.  cloudedge train scheduler=fcfs fleet.num_nodes=20
+                             cloudedge train -m fleet.num_nodes=10,20,30 scheduler=fcfs,atsa
+Every key, with its meaning: cloudedge COMMAND --help    Version: cloudedge --version
+"""
+
+
+def main() -> None:
+    """The console script."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = (f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items())
+        print(USAGE.format(commands="\n".join(lines)), end="")
+        return
+    if arguments[0] == "--version":
+        print(f"cloudedge_pl {import_module('cloudedge_pl').__version__}")
+        return
+    try:
+        module, _ = lookup(COMMANDS, arguments[0], "command")
+    except ValueError as error:
+        sys.exit(f"cloudedge: {error}")
+    sys.argv = [f"cloudedge {arguments[0]}", *arguments[1:]]
+    import_module(module).main()

@@ -1,0 +1,68 @@
+"""``cloudedge evaluate ckpt=PATH``: tests a checkpoint with the config of the run that wrote it.
+
+The run's own config (``.hydra/config.yaml`` above the checkpoint) becomes the config of this command, so that every
+key of it can be overridden: ``cloudedge evaluate ckpt=outputs/.../best.ckpt fleet.link.variation=0.5``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, versions, write_json
+from cloudedge_pl.commands.train import summarise
+from cloudedge_pl.reports.run_table import summary_table
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Tests ``cfg.ckpt``; leaves summary.json in Hydra's directory and returns it."""
+    started = time.perf_counter()
+    datamodule, module, trainer, _ = build(cfg)
+    tested = trainer.test(module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True)
+    summary = summarise(cfg, trainer, dict(tested[0]), None)
+    summary |= {"checkpoint": str(cfg.ckpt), "versions": versions(), "wall_seconds": time.perf_counter() - started}
+    write_json(output_dir() / "summary.json", summary)
+    console().print(summary_table(summary))
+    return summary
+
+
+def find_config(checkpoint: Path) -> Path:
+    """The folder with the config of the run that wrote ``checkpoint``.
+
+    Raises:
+        FileNotFoundError: if the checkpoint is not there, or no folder above it holds ``.hydra/config.yaml``.
+    """
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"no checkpoint at {checkpoint}; give ckpt=PATH of a file that `cloudedge train` wrote.")
+    for folder in checkpoint.resolve().parents:
+        if (folder / ".hydra" / "config.yaml").is_file():
+            return folder / ".hydra"
+    raise FileNotFoundError(
+        f"no .hydra/config.yaml in a folder above {checkpoint}; leave the checkpoint in the directory of its run."
+    )
+
+
+@hydra.main(version_base="1.3", config_path=None)
+@clear_errors
+def _app(cfg: DictConfig) -> None:
+    evaluate(cfg)
+
+
+def main() -> None:
+    """Entry point of ``cloudedge evaluate``."""
+    given = [argument for argument in sys.argv[1:] if argument.startswith("ckpt=")]
+    if not given:
+        sys.exit("cloudedge evaluate: give the checkpoint to test: ckpt=outputs/.../checkpoints/best.ckpt")
+    checkpoint = Path(given[0].removeprefix("ckpt="))
+    try:
+        config = find_config(checkpoint)
+    except FileNotFoundError as error:
+        sys.exit(f"cloudedge evaluate: {error}")
+    rest = [argument for argument in sys.argv[1:] if argument not in given]
+    sys.argv[1:] = ["--config-path", str(config), "--config-name", "config", f"+ckpt={checkpoint.resolve()}", *rest]
+    _app()

@@ -1,0 +1,24 @@
+"""What the callbacks share: they find their strategy, or say what is missing."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.training.strategy import CloudEdgeStrategy
+
+
+def strategy_of(trainer: pl.Trainer, callback: pl.Callback) -> CloudEdgeStrategy:
+    """Returns the trainer's cloud-edge strategy.
+
+    Raises:
+        StrategyError: if it has another one.
+    """
+    strategy = trainer.strategy
+    if not isinstance(strategy, CloudEdgeStrategy):
+        name = type(callback).__name__
+        raise StrategyError(
+            f"{name} needs CloudEdgeStrategy, this Trainer has {type(strategy).__name__}. Either "
+            f'Trainer(strategy=CloudEdgeStrategy(...)) (or strategy="cloudedge"), or take {name} out of its callbacks.'
+        )
+    return strategy

@@ -1,0 +1,69 @@
+"""Logs what every window cost, and at the end what a task cost on average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from typing_extensions import override
+
+from cloudedge_pl.simulation import WindowRecord
+from cloudedge_pl.training.callbacks.base import strategy_of
+
+
+class CostLogger(pl.Callback):
+    """Logs the simulated costs as metrics.
+
+    Each training step: ``cost/delay_seconds`` and ``cost/link_delay_seconds`` (means over the step's tasks),
+    ``cost/energy_joules`` and ``cost/upload_bytes`` (per task), ``cost/awake`` (1 or 0), ``cost/clock_seconds``.
+    After a test: ``test/delay_seconds``, ``test/energy_joules``, ``test/upload_bytes`` (per task),
+    ``test/share_asleep``.
+
+    Args:
+        every_n_steps: log every so many batches, at least 1.
+    """
+
+    def __init__(self, every_n_steps: int = 1) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"CostLogger: every_n_steps is {every_n_steps}; it must be at least 1.")
+        self.every_n_steps = every_n_steps
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        strategy_of(trainer, self)
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        record = strategy_of(trainer, self).record
+        if record is None or batch_idx % self.every_n_steps:
+            return
+        costs = _per_task(record)
+        self.log("delay", costs.pop("cost/delay_seconds"), prog_bar=True, logger=False)
+        self.log("cost/delay_seconds", float(record.delay_seconds.mean()))
+        self.log_dict(costs)
+
+    @override
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        summary = strategy_of(trainer, self).evaluation.summary()
+        self.log_dict(
+            {
+                "test/delay_seconds": summary["mean_delay_seconds"],
+                "test/energy_joules": summary["mean_energy_joules"],
+                "test/upload_bytes": summary["mean_upload_bytes"],
+                "test/share_asleep": summary["share_asleep"],
+            }
+        )
+
+
+def _per_task(record: WindowRecord) -> dict[str, float]:
+    tasks = len(record.delay_seconds)
+    return {
+        "cost/delay_seconds": float(record.delay_seconds.mean()),
+        "cost/link_delay_seconds": record.link_delay_seconds,
+        "cost/energy_joules": float(record.joules.sum()) / tasks,
+        "cost/upload_bytes": float(record.upload_bytes.sum()) / tasks,
+        "cost/awake": float(record.awake),
+        "cost/clock_seconds": record.clock_seconds,
+    }

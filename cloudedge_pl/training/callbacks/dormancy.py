@@ -1,0 +1,38 @@
+"""Lets the cloud sleep when the link is too slow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytorch_lightning as pl
+from typing_extensions import override
+
+from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
+from cloudedge_pl.training.callbacks.base import strategy_of
+
+
+class CloudDormancy(pl.Callback):
+    """While the edge-to-cloud delay is too long, the cloud sleeps and the exit head answers.
+
+    In training, a window asleep trains edge and exit head on F_e alone and uploads nothing. Override :meth:`decide`
+    for a rule of your own. Source: Xu 2020, Sec. 2.4; see :class:`~cloudedge_pl.dormancy.DormancyRule` for the
+    arguments and for what deviates.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["hysteresis", "paper"] = "hysteresis",
+        sleep_ratio: float = 1.3,
+        wake_ratio: float = 1.1,
+        smoothing: float = 0.05,
+        max_sleep_windows: int = 50,
+    ) -> None:
+        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, max_sleep_windows)
+
+    def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
+        """The state for a window, from the state before it and the delay measured (asleep: probed) at its start."""
+        return next_state(self.rule, state, delay_seconds)
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        strategy_of(trainer, self).decide = self.decide

@@ -1,0 +1,109 @@
+"""A backbone planned and cut for a fleet: what the strategy keeps between ``fit``, ``test`` and ``predict``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.fleet import Fleet, Phase, Workload
+from cloudedge_pl.offloading import OffloadPlan, plan_offloading, split_costs
+from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
+from cloudedge_pl.scheduling import Scheduler
+from cloudedge_pl.simulation import Simulator
+from cloudedge_pl.simulation.simulator import Decide
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A cut backbone.
+
+    Args:
+        chain: the backbone's split points.
+        plan: the planner's choice and its reasons.
+        exit_head: the simplified cloud model on the master; None at split points 0 and N, which need none.
+        fleet: what it runs on.
+        workload: what is asked of it.
+    """
+
+    chain: SplitChain
+    plan: OffloadPlan
+    exit_head: ExitHead | None
+    fleet: Fleet
+    workload: Workload
+
+    @property
+    def split_point(self) -> int:
+        """Where the backbone is cut."""
+        return self.plan.split_point
+
+    def simulator(self, phase: Phase, scheduler: Scheduler, decide: Decide | None, seed: int) -> Simulator:
+        """A fresh simulator of this deployment; it gets a copy of the scheduler of its own."""
+        workload = replace(self.workload, phase=phase)
+        costs = split_costs(self.plan.profile, self.fleet, workload, self.split_point)
+        return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide, seed)
+
+    def edge_parameter_bytes(self) -> float:
+        """Bytes of weights that every node holds, and that an aggregation exchanges."""
+        return float(self.plan.profile.cumulative("segment_trainable_bytes")[self.split_point])
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to belong to this deployment."""
+        return {"backbone": list(self.chain.names), "split_point": self.split_point}
+
+    def check_identity(self, identity: Mapping[str, Any]) -> None:
+        """Raises CheckpointError where a checkpoint is of another backbone or split point."""
+        ours, theirs = list(self.chain.names), list(identity["backbone"])
+        if ours != theirs:
+            raise CheckpointError(
+                f"the checkpoint is of another backbone: its {len(theirs) - 1} segments end in {theirs[-1]!r}, this "
+                f"one's {len(ours) - 1} in {ours[-1]!r}, and their names differ. Use the model and granularity that it "
+                "was trained with."
+            )
+        if identity["split_point"] != self.split_point:
+            raise CheckpointError(
+                f"the checkpoint was cut at split point {identity['split_point']} "
+                f"({theirs[identity['split_point']]}), this plan chose {self.split_point} ({ours[self.split_point]}). "
+                f"Fix it with offloading.split_point={identity['split_point']} "
+                f"(CloudEdgeStrategy(offloading={{'split_point': {identity['split_point']}}}))."
+            )
+
+
+def deploy(
+    backbone: nn.Module,
+    example_input: Tensor,
+    fleet: Fleet,
+    workload: Workload,
+    *,
+    granularity: str,
+    offloading: Mapping[str, Any],
+    exit_head: ExitHeadConfig,
+    seed: int,
+) -> Deployment:
+    """Traces, profiles, plans and cuts a backbone.
+
+    Args:
+        backbone: any traceable classifier; it is left as it is.
+        example_input: [1, ...] in the shape of a sample.
+        fleet: what it shall run on.
+        workload: what is asked of it.
+        granularity: "layer" or "block".
+        offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
+        exit_head: of the simplified cloud model.
+        seed: of the exit head's first weights; global random states do not move.
+    """
+    chain = trace(backbone, example_input, granularity=granularity)
+    costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
+    plan = plan_offloading(costs, fleet, workload, **offloading)
+    head = None
+    if 0 < plan.split_point < chain.num_segments:
+        num_classes = chain.live_shapes(chain.num_segments)[0][-1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = ExitHead(chain.live_shapes(plan.split_point), num_classes, exit_head)
+    return Deployment(chain, plan, head, fleet, workload)

@@ -1,0 +1,71 @@
+"""An input to trace the backbone with: what the user declared, else a sample of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_debug
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from cloudedge_pl.errors import StrategyError
+
+
+def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
+    """Returns zeros [1, ...] in the shape of one sample.
+
+    Looked for in this order: the module's ``example_input_array``, the datamodule's ``input_shape``, the first sample
+    of the trainer's data. Random states are as before afterwards.
+
+    Raises:
+        StrategyError: where none of them holds a floating-point tensor.
+    """
+    declared = module.example_input_array
+    if isinstance(declared, Tensor):
+        return torch.zeros_like(declared[:1], device="cpu")
+    shape = getattr(trainer.datamodule, "input_shape", None)  # type: ignore[attr-defined]  # set by the data connector
+    if shape is not None:
+        return torch.zeros(1, *shape)
+    with isolate_rng():
+        sample = first_floating_tensor(_first_batch(trainer))
+    if sample is None:
+        raise StrategyError(
+            "no sample input to trace the backbone with: give CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or "
+            f"set {type(module).__name__}.example_input_array, or a datamodule with input_shape."
+        )
+    rank_zero_debug(f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}")
+    return torch.zeros(1, *sample.shape[1:])
+
+
+def _first_batch(trainer: pl.Trainer) -> Any:
+    """The first batch of whichever loader this stage of the trainer reads."""
+    loops = (trainer.fit_loop, trainer.validate_loop, trainer.test_loop, trainer.predict_loop)
+    for loop in loops:
+        source = loop._data_source
+        if source.is_defined():
+            loader = source.dataloader()
+            while isinstance(loader, (list, tuple)) and loader:
+                loader = loader[0]
+            if isinstance(loader, DataLoader) and loader.batch_size is not None and loader.collate_fn is not None:
+                return loader.collate_fn([loader.dataset[0]])
+            if isinstance(loader, Iterable):
+                return next(iter(loader), None)
+    return None
+
+
+def first_floating_tensor(batch: Any) -> Tensor | None:
+    """The first floating-point tensor with a batch dimension in a batch of tensors, sequences and mappings."""
+    if isinstance(batch, Tensor):
+        return batch if batch.is_floating_point() and batch.ndim >= 2 else None
+    if isinstance(batch, Mapping):
+        batch = batch.values()
+    if isinstance(batch, Iterable) and not isinstance(batch, str):
+        for part in batch:
+            found = first_floating_tensor(part)
+            if found is not None:
+                return found
+    return None

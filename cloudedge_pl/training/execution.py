@@ -1,0 +1,220 @@
+"""How one step of somebody's LightningModule runs on a cut backbone, without the module knowing.
+
+While a strategy is set up, the backbone's ``forward`` is this module's :class:`CutForward`: edge part, then cloud
+part or exit head. For the joint loss the module's own step is evaluated twice, on the cloud's logits and on the exit
+head's; the edge part runs once, its output is kept for the second evaluation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from cloudedge_pl.partition import ExitHead, SplitChain
+
+Answer = Literal["cloud", "exit", "system"]
+"""Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
+
+LiveTensors = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class PathLogits:
+    """The logits of one batch by every path.
+
+    Args:
+        cloud: of the whole network.
+        exit: of the exit head; None at split points 0 and N, which have none.
+        answered: what the system answers: the cloud's while it is awake, else the exit head's.
+    """
+
+    cloud: Tensor
+    exit: Tensor | None
+    answered: Tensor
+
+
+class CutForward:
+    """Stands in for a backbone's ``forward``: edge part, then exit head or cloud part.
+
+    Args:
+        chain: the backbone's split points.
+        split_point: where it is cut.
+        exit_head: None at split points 0 and N.
+        open_window: called with the number of samples when a step first reaches the backbone; returns whether the
+            cloud is awake.
+        channels_last: bring pictures [B, C, H, W] into this memory format.
+    """
+
+    def __init__(
+        self,
+        chain: SplitChain,
+        split_point: int,
+        exit_head: ExitHead | None,
+        open_window: Callable[[int], bool],
+        channels_last: bool,
+    ) -> None:
+        self.edge, self.cloud = chain.edge(split_point), chain.cloud(split_point)
+        self.backbone, self.exit_head = chain.backbone, exit_head
+        self.channels_last = channels_last
+        self.answer: Answer = "cloud"
+        self.awake = True
+        self.live: list[LiveTensors] = []
+        self._open_window = open_window
+        self._replay: Iterator[LiveTensors] | None = None
+        self._opened = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names."""
+        if self._replay is not None:
+            live = next(self._replay)
+        else:
+            if not self._opened:
+                self._opened = True
+                self.awake = self._open_window(len(x))
+            if self.channels_last and x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            live = self.edge(x)
+            self.live.append(live)
+        asleep = self.answer == "system" and not self.awake
+        if self.exit_head is not None and (self.answer == "exit" or asleep):
+            return self._exit(live)
+        return self.cloud(live)
+
+    def _exit(self, live: LiveTensors) -> Tensor:
+        assert self.exit_head is not None
+        if self.exit_head.training != self.backbone.training:
+            self.exit_head.train(self.backbone.training)
+        return self.exit_head(live)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the step that runs, or ran last, has called the backbone."""
+        return self._opened
+
+    @contextmanager
+    def step(self, answer: Answer) -> Iterator[None]:
+        """One step of the module; the backbone answers by ``answer``'s path."""
+        self.answer, self._opened, self.live = answer, False, []
+        yield
+
+    @contextmanager
+    def replaying(self, answer: Answer) -> Iterator[None]:
+        """The same step again by another path, on what the edge part gave before."""
+        before, self.answer, self._replay = self.answer, answer, iter(self.live)
+        try:
+            yield
+        finally:
+            self.answer, self._replay = before, None
+
+    def paths(self, cloud_logits: Tensor) -> PathLogits:
+        """All paths of the batch that ran last, the cloud's logits being known."""
+        exit_logits = None if self.exit_head is None else self._exit(self.live[-1])
+        answered = cloud_logits if self.awake or exit_logits is None else exit_logits
+        return PathLogits(cloud_logits, exit_logits, answered)
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """Every global random state that a training step may draw from."""
+
+    python: Any
+    numpy: Any
+    torch_cpu: Tensor
+    torch_cuda: Tensor | None
+
+    @classmethod
+    def capture(cls, device: torch.device) -> RandomState:
+        """Reads the states; no device is waited for."""
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
+
+    def restore(self, device: torch.device) -> None:
+        """Sets the states back."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        torch.set_rng_state(self.torch_cpu)
+        if self.torch_cuda is not None:
+            torch.cuda.set_rng_state(self.torch_cuda, device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states as tensors and plain containers, which ``torch.load(weights_only=True)`` reads."""
+        name, keys, *rest = self.numpy
+        version, words, gauss = self.python
+        return {
+            "python": [version, list(words), gauss],
+            "numpy": [name, keys.tolist(), *rest],
+            "torch_cpu": self.torch_cpu,
+            "torch_cuda": self.torch_cuda,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> RandomState:
+        """The states that :meth:`state_dict` gave."""
+        version, words, gauss = state["python"]
+        name, keys, *rest = state["numpy"]
+        return cls(
+            (version, tuple(words), gauss),
+            (name, np.array(keys, dtype=np.uint32), *rest),
+            state["torch_cpu"].cpu(),
+            None if state["torch_cuda"] is None else state["torch_cuda"].cpu(),
+        )
+
+
+@contextmanager
+def unobserved(module: pl.LightningModule) -> Iterator[None]:
+    """Runs a step of ``module`` without a trace: nothing is logged, no metric is updated."""
+    muted: list[tuple[dict[str, Any], str]] = [(module.__dict__, name) for name in ("log", "log_dict")]
+    for metric in module.modules():
+        if isinstance(metric, Metric):
+            muted += [(metric.__dict__, name) for name in ("forward", "update")]
+    before = [attributes.get(name) for attributes, name in muted]
+    for attributes, name in muted:
+        attributes[name] = _silent
+    try:
+        yield
+    finally:
+        for (attributes, name), own in zip(muted, before, strict=True):
+            if own is None:
+                del attributes[name]
+            else:
+                attributes[name] = own
+
+
+def _silent(*_args: Any, **_kwargs: Any) -> Tensor:
+    return torch.zeros(())
+
+
+def loss_of(output: Any) -> Tensor | None:
+    """The loss in what a ``training_step`` returned: a tensor, a mapping with "loss", or None (a skipped step)."""
+    return output["loss"] if isinstance(output, dict) else output
+
+
+def with_loss(output: Any, loss: Tensor) -> Any:
+    """What a ``training_step`` returned, with another loss."""
+    return {**output, "loss": loss} if isinstance(output, dict) else loss
+
+
+def find_backbone(module: pl.LightningModule, partition: str) -> nn.Module:
+    """Returns the submodule of ``module`` that ``partition`` names, dots included.
+
+    Raises:
+        ValueError: if there is none; the message lists the submodules there are.
+    """
+    try:
+        backbone = module.get_submodule(partition)
+    except AttributeError:
+        names = [name for name, _ in module.named_children()]
+        raise ValueError(
+            f"{type(module).__name__} has no submodule {partition!r}, the backbone to cut. Its submodules: "
+            f"{', '.join(names) or 'none'}. Name one with CloudEdgeStrategy(partition=...)."
+        ) from None
+    return backbone

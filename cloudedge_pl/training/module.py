@@ -1,0 +1,157 @@
+"""A LightningModule for classification that is ordinary: it trains under any strategy, cut or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer, lr_scheduler
+from torchmetrics.classification import MulticlassAccuracy
+from typing_extensions import override
+
+from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.partition import build_backbone
+from cloudedge_pl.training.execution import PathLogits
+from cloudedge_pl.training.strategy import CloudEdgeStrategy
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": lambda parameters, lr, momentum, weight_decay: torch.optim.SGD(
+        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay
+    ),
+    "adamw": lambda parameters, lr, momentum, weight_decay: torch.optim.AdamW(
+        parameters, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay
+    ),
+}
+
+SCHEDULES: dict[str, Callable[[Optimizer, float, int], Any]] = {
+    "onecycle": lambda optimizer, lr, steps: lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps),
+    "cosine": lambda optimizer, lr, steps: lr_scheduler.CosineAnnealingLR(optimizer, steps),
+    # A tenth at half and at three quarters of the steps, as the paper's 32k and 48k of 64k (Xu 2020, Sec. 4).
+    "steps": lambda optimizer, lr, steps: lr_scheduler.MultiStepLR(optimizer, [steps // 2, steps * 3 // 4]),
+    "constant": lambda optimizer, lr, steps: lr_scheduler.ConstantLR(optimizer, 1.0, 1),
+}
+
+Stage = Literal["val", "test"]
+PATHS = ("accuracy", "accuracy_exit", "accuracy_answered")
+
+
+class CloudEdgeModule(pl.LightningModule):
+    """Trains a backbone with cross-entropy; logs loss and accuracy, of every path where it is cut.
+
+    Logged: ``train/loss`` and ``train/accuracy`` (of what was answered); ``val/loss``, ``val/accuracy`` and
+    ``test/loss``, ``test/accuracy`` (of the whole network, the cloud's path); under a
+    :class:`~cloudedge_pl.CloudEdgeStrategy` also ``val/accuracy_exit`` and ``val/accuracy_answered``, likewise
+    ``test/``.
+
+    Args:
+        backbone: a name of :data:`~cloudedge_pl.partition.BACKBONES`, or any classifier [B, ...] -> [B, num_classes].
+        num_classes: of a backbone given by name.
+        edge_loss_weight: a in the joint loss a*F_e + b*F_c (Xu 2020, Sec. 2.4), >= 0; read by the strategy.
+        cloud_loss_weight: b in it, >= 0; read by the strategy.
+        optimizer: a name of :data:`OPTIMIZERS`.
+        learning_rate: the highest of the schedule.
+        momentum: of SGD; the first beta of AdamW.
+        weight_decay: L2 of SGD; decoupled in AdamW.
+        schedule: a name of :data:`SCHEDULES`, stepped every step.
+        label_smoothing: in [0, 1).
+        backbone_options: further keywords of the backbone's builder.
+    """
+
+    def __init__(
+        self,
+        backbone: str | nn.Module = "resnet34",
+        num_classes: int = 10,
+        edge_loss_weight: float = 0.3,
+        cloud_loss_weight: float = 1.0,
+        optimizer: str = "sgd",
+        learning_rate: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        schedule: str = "onecycle",
+        label_smoothing: float = 0.0,
+        backbone_options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        infinity = float("inf")
+        require_positive(owner, num_classes=num_classes, learning_rate=learning_rate)
+        require_range(owner, 0, infinity, open_high=True, edge_loss_weight=edge_loss_weight)
+        require_range(owner, 0, infinity, open_high=True, cloud_loss_weight=cloud_loss_weight)
+        require_range(owner, 0, 1, open_high=True, momentum=momentum, label_smoothing=label_smoothing)
+        self._make_optimizer = lookup(OPTIMIZERS, optimizer, "optimizer")
+        self._make_schedule = lookup(SCHEDULES, schedule, "learning rate schedule")
+        self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
+        self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
+        self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
+        self.label_smoothing = label_smoothing
+        if isinstance(backbone, str):
+            backbone = build_backbone(backbone, num_classes=num_classes, **(backbone_options or {}))
+        self.backbone = backbone
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.evaluation_accuracy = nn.ModuleDict(
+            {
+                f"{stage}_{path}": MulticlassAccuracy(num_classes, average="micro")
+                for stage in ("val", "test")
+                for path in PATHS
+            }
+        )
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] -> logits [B, num_classes]."""
+        return self.backbone(images)
+
+    @override
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        self.train_accuracy(logits, labels)
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        self.log("train/accuracy", self.train_accuracy, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    @override
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate("val", batch)
+
+    @override
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    @override
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return self(images)
+
+    def _evaluate(self, stage: Stage, batch: tuple[Tensor, Tensor]) -> None:
+        images, labels = batch
+        logits = self(images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        self.log(f"{stage}/loss", loss, prog_bar=stage == "val", batch_size=len(labels))
+        for path, answer in self._paths(logits).items():
+            accuracy = self.evaluation_accuracy[f"{stage}_{path}"]
+            accuracy(answer, labels)
+            self.log(f"{stage}/{path}", accuracy, prog_bar=path == "accuracy", batch_size=len(labels))
+
+    def _paths(self, cloud_logits: Tensor) -> dict[str, Tensor]:
+        """Logits by the names under which their accuracy is logged."""
+        strategy = self.trainer.strategy
+        if not isinstance(strategy, CloudEdgeStrategy):
+            return {"accuracy": cloud_logits}
+        paths: PathLogits = strategy.paths(cloud_logits)
+        exits = {} if paths.exit is None else {"accuracy_exit": paths.exit}
+        return {"accuracy": paths.cloud, **exits, "accuracy_answered": paths.answered}
+
+    @override
+    def configure_optimizers(self) -> Any:
+        optimizer = self._make_optimizer(
+            self.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self._make_schedule(optimizer, self.learning_rate, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,399 @@
+"""The Lightning strategy that plans, cuts and routes; one step in outline::
+
+    setup      trace the backbone -> profile -> plan -> cut; the user's optimizers are made after that
+    batch      simulate one window: route every sample, measure the link, decide whether the cloud sleeps
+      awake    loss = a * F_e + b * F_c: the module's own step on the exit head's and on the cloud's logits
+      asleep   loss = F_e: the module's own step on the exit head's logits; the cloud's parameters get no gradient
+    account    the window's seconds, joules and bytes are in ``strategy.record`` and ``strategy.simulator.accounts``
+
+Aggregation every step makes all replicas equal, so the edge part runs once over the whole batch with shared weights:
+sum_i (n_i / B) grad F_i is the gradient of the batch mean. Source: Xu 2020, Sec. 2.4; deviates: batch normalisation
+uses the statistics of the whole batch, not of each node's share of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.types import _PATH
+from pytorch_lightning.plugins import CheckpointIO, Precision
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.strategies import StrategyRegistry as LightningStrategies
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities.types import STEP_OUTPUT
+from torch import Tensor, nn
+from typing_extensions import override
+
+from cloudedge_pl.errors import CheckpointError, StrategyError, require_range
+from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.offloading import OffloadPlan
+from cloudedge_pl.partition import ExitHeadConfig
+from cloudedge_pl.scheduling import Scheduler, create_scheduler
+from cloudedge_pl.simulation import Simulator, WindowRecord
+from cloudedge_pl.simulation.simulator import Decide
+from cloudedge_pl.training.deployment import Deployment, deploy
+from cloudedge_pl.training.example_input import example_input_of
+from cloudedge_pl.training.execution import (
+    Answer,
+    CutForward,
+    PathLogits,
+    RandomState,
+    find_backbone,
+    loss_of,
+    unobserved,
+    with_loss,
+)
+
+CHECKPOINT_KEY = "cloudedge"
+
+
+class CloudEdgeStrategy(SingleDeviceStrategy):
+    """Trains and runs a LightningModule whose backbone is cut between a simulated fleet and a cloud.
+
+    The module is not changed: its class, its steps, its parameters' names and its ``configure_optimizers`` stay as
+    they are. The exit head belongs to the strategy; its parameters join the optimizer's largest parameter group, and
+    its weights travel in the checkpoint beside the module's.
+
+    Args:
+        fleet: what the network runs on; None takes ten unlike nodes (:meth:`Fleet.preset`).
+        workload: arrival rate and limits; None takes the defaults with ``phase="training"``.
+        partition: name of the module's attribute that is the backbone, dots allowed.
+        granularity: split points after every weighted "layer", or only between "block"s that one tensor joins.
+        offloading: keywords of :func:`~cloudedge_pl.plan_offloading`, e.g. ``{"objective": "min_delay"}`` or
+            ``{"split_point": 9}``.
+        scheduler: a name, a mapping of ``name`` and options, or a scheduler.
+        exit_head: size of the simplified cloud model; None takes the defaults.
+        edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
+            head is not trained.
+        cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.
+        example_input: [1, ...] to trace the backbone with; None takes the module's ``example_input_array``, the
+            datamodule's ``input_shape`` or the first sample.
+        channels_last: keep convolutional backbones in this memory format, which is quicker.
+        seed: of arrivals, link, scheduler and the exit head's first weights.
+        device: None takes the trainer's.
+
+    Attributes:
+        plan: the offloading plan, once set up.
+        simulator: of the training run; ``simulator.accounts`` are its books.
+        record: the window that ran last.
+    """
+
+    strategy_name = "cloudedge"
+
+    def __init__(
+        self,
+        fleet: Fleet | None = None,
+        workload: Workload | None = None,
+        partition: str = "backbone",
+        granularity: str = "layer",
+        offloading: Mapping[str, Any] | None = None,
+        scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
+        exit_head: ExitHeadConfig | None = None,
+        edge_loss_weight: float | None = None,
+        cloud_loss_weight: float | None = None,
+        example_input: Tensor | None = None,
+        channels_last: bool = True,
+        seed: int = 0,
+        device: str | torch.device | None = None,
+        accelerator: pl.accelerators.Accelerator | None = None,
+        checkpoint_io: CheckpointIO | None = None,
+        precision_plugin: Precision | None = None,
+    ) -> None:
+        super().__init__(device or "cpu", accelerator, checkpoint_io, precision_plugin)
+        self._device_given = device is not None
+        self.fleet = fleet if fleet is not None else Fleet.preset(num_nodes=10, speed_spread=0.4)
+        self.workload = workload if workload is not None else Workload(phase="training")
+        self.partition, self.granularity = partition, granularity
+        self.offloading = dict(offloading or {})
+        self.exit_head_config = exit_head or ExitHeadConfig()
+        self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
+        self.example_input, self.channels_last, self.seed = example_input, channels_last, seed
+        self._scheduler = _as_scheduler(scheduler, seed)
+
+        self.decide: Decide | None = None
+        self.deployment: Deployment | None = None
+        self.record: WindowRecord | None = None
+        self._simulator: Simulator | None = None
+        self._evaluation: Simulator | None = None
+        self._backbone: nn.Module | None = None
+        self._forward: CutForward | None = None
+        self._restored: dict[str, Any] | None = None
+        self._random_to_restore: RandomState | None = None
+
+    # --- what a run shows ---
+
+    @property
+    def plan(self) -> OffloadPlan:
+        """The offloading plan."""
+        return self._deployed.plan
+
+    @property
+    def simulator(self) -> Simulator:
+        """The fleet in training."""
+        if self._simulator is None:
+            raise StrategyError("the strategy is not set up yet: plan and simulator exist from on_fit_start on.")
+        return self._simulator
+
+    @property
+    def evaluation(self) -> Simulator:
+        """The fleet in the validation, test or prediction that runs, or ran last."""
+        if self._evaluation is None:
+            raise StrategyError("no validation, test or prediction has run under this strategy yet.")
+        return self._evaluation
+
+    @property
+    def _deployed(self) -> Deployment:
+        if self.deployment is None:
+            raise StrategyError("the strategy is not set up yet: the plan exists from on_fit_start on.")
+        return self.deployment
+
+    def paths(self, cloud_logits: Tensor) -> PathLogits:
+        """The logits of the current batch by every path; for evaluation steps that know the cloud's."""
+        assert self._forward is not None, "called inside a step"
+        return self._forward.paths(cloud_logits)
+
+    # --- set-up and tear-down ---
+
+    @override
+    def connect(self, model: pl.LightningModule) -> None:
+        super().connect(model)
+        self.decide = None  # the callbacks of this run say it anew in their setup
+        connector = model.trainer._accelerator_connector
+        devices = connector._parallel_devices
+        if len(devices) > 1:
+            raise StrategyError(f"CloudEdgeStrategy runs on one device; Trainer(devices=...) asks for {len(devices)}.")
+        if not self._device_given and devices:
+            self._root_device = torch.device(devices[0])
+
+    @override
+    def setup(self, trainer: pl.Trainer) -> None:
+        module = self.lightning_module
+        assert module is not None
+        if trainer.state.fn == TrainerFn.FITTING and not module.automatic_optimization:
+            raise StrategyError(
+                f"{type(module).__name__} optimises manually (automatic_optimization=False); CloudEdgeStrategy joins "
+                "the losses of exit head and cloud itself and needs automatic optimisation."
+            )
+        backbone = find_backbone(module, self.partition)
+        if backbone is not self._backbone:
+            self._backbone, self._simulator = backbone, None
+            example = self.example_input
+            self.deployment = deploy(
+                backbone,
+                example_input_of(trainer, module) if example is None else example,
+                self.fleet,
+                self.workload,
+                granularity=self.granularity,
+                offloading=self.offloading,
+                exit_head=self.exit_head_config,
+                seed=self.seed,
+            )
+        self._cut(backbone)
+        if self._simulator is None or trainer.state.fn == TrainerFn.FITTING:
+            self._simulator = self._deployed.simulator("training", self._scheduler, self.decide, self.seed)
+        self._restore(resume=trainer.state.fn == TrainerFn.FITTING)
+        super().setup(trainer)
+
+    def _cut(self, backbone: nn.Module) -> None:
+        deployment = self._deployed
+        self._forward = CutForward(
+            deployment.chain, deployment.split_point, deployment.exit_head, self._open_window, self.channels_last
+        )
+        backbone.forward = self._forward  # type: ignore[method-assign]  # undone in teardown
+
+    @override
+    def model_to_device(self) -> None:
+        super().model_to_device()
+        head = self._deployed.exit_head
+        if head is not None:
+            self.precision_plugin.convert_module(head).to(self.root_device)
+        if self.channels_last:
+            assert self.model is not None
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+
+    @override
+    def setup_optimizers(self, trainer: pl.Trainer) -> None:
+        super().setup_optimizers(trainer)
+        head = self._deployed.exit_head
+        if head is not None and self.optimizers:
+            groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+            largest = max(groups, key=lambda group: sum(parameter.numel() for parameter in group["params"]))
+            known = {id(parameter) for parameter in largest["params"]}
+            largest["params"].extend(p for p in head.parameters() if id(p) not in known)
+
+    @override
+    def teardown(self) -> None:
+        if self._backbone is not None:
+            self._backbone.__dict__.pop("forward", None)
+        if self.deployment is not None and self.deployment.exit_head is not None:
+            self.deployment.exit_head.cpu()
+        super().teardown()
+
+    # --- steps ---
+
+    def _open_window(self, num_tasks: int) -> bool:
+        training = self.lightning_module is not None and self.lightning_module.trainer.training
+        self.record = (self.simulator if training else self.evaluation).step(num_tasks)
+        return self.record.awake
+
+    def _loss_weights(self) -> tuple[float, float]:
+        """The paper's a and b."""
+        weights = []
+        for name, default in (("edge_loss_weight", 0.3), ("cloud_loss_weight", 1.0)):
+            given = getattr(self, name)
+            weight = getattr(self.lightning_module, name, default) if given is None else given
+            require_range("CloudEdgeStrategy", 0, float("inf"), open_high=True, **{name: weight})
+            weights.append(float(weight))
+        return weights[0], weights[1]
+
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        module, forward = self.lightning_module, self._forward
+        assert module is not None
+        assert forward is not None
+        edge_weight, cloud_weight = self._loss_weights()
+        joint = forward.exit_head is not None and edge_weight > 0
+        before = RandomState.capture(self.root_device) if joint else None
+        with forward.step("system"):
+            output = super().training_step(*args, **kwargs)
+        if not forward.reached:
+            raise StrategyError(
+                f"{type(module).__name__}.training_step did not call its backbone {self.partition!r}; nothing was cut. "
+                "Name the submodule that it calls with CloudEdgeStrategy(partition=...)."
+            )
+        cloud_loss = loss_of(output)
+        if cloud_loss is None or not forward.awake:
+            return output
+        loss = cloud_weight * cloud_loss
+        if before is not None:
+            after = RandomState.capture(self.root_device)
+            before.restore(self.root_device)  # the same augmentation and noise for both losses
+            with forward.replaying("exit"), unobserved(module):
+                exit_loss = loss_of(super().training_step(*args, **kwargs))
+            after.restore(self.root_device)
+            if exit_loss is not None:
+                loss = loss + edge_weight * exit_loss
+        return with_loss(output, loss)
+
+    def _evaluate(self, answer: Answer) -> Any:
+        assert self._forward is not None
+        return self._forward.step(answer)
+
+    @override
+    def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        with self._evaluate("cloud"):
+            return super().validation_step(*args, **kwargs)
+
+    @override
+    def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+        with self._evaluate("cloud"):
+            return super().test_step(*args, **kwargs)
+
+    @override
+    def predict_step(self, *args: Any, **kwargs: Any) -> Any:
+        with self._evaluate("system"):
+            return super().predict_step(*args, **kwargs)
+
+    def _start_evaluation(self) -> None:
+        """A fleet of its own for every evaluation: nothing of the training run moves."""
+        self._evaluation = self._deployed.simulator("inference", self._scheduler, self.decide, self.seed)
+
+    @override
+    def on_validation_start(self) -> None:
+        self._start_evaluation()
+
+    @override
+    def on_test_start(self) -> None:
+        self._start_evaluation()
+
+    @override
+    def on_predict_start(self) -> None:
+        self._start_evaluation()
+
+    # --- checkpoints ---
+
+    @override
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None
+    ) -> None:
+        head = self._deployed.exit_head
+        checkpoint[CHECKPOINT_KEY] = {
+            **self._deployed.identity(),
+            "exit_head": None if head is None else head.state_dict(),
+            "simulator": self.simulator.state_dict(),
+            "random": RandomState.capture(self.root_device).state_dict(),
+        }
+        super().save_checkpoint(checkpoint, filepath, storage_options)
+
+    @override
+    def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
+        try:
+            return super().load_checkpoint(checkpoint_path, weights_only)
+        except FileNotFoundError:
+            raise
+        except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as e:
+            raise CheckpointError(
+                f"the checkpoint {checkpoint_path} cannot be read; it is corrupt, truncated or no checkpoint "
+                f"({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'empty'}). Take another one of the run."
+            ) from e
+
+    @override
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        try:
+            super().load_model_state_dict(checkpoint, strict)
+        except RuntimeError as e:
+            raise CheckpointError(
+                f"the checkpoint does not fit {type(self.lightning_module).__name__}: it is of another backbone or "
+                f"number of classes. Use the model that it was trained with. ({_shorten(str(e))})"
+            ) from e
+        self._restored = checkpoint.get(CHECKPOINT_KEY)
+        if self._restored is None:
+            rank_zero_warn(
+                "the checkpoint was not written under CloudEdgeStrategy: its weights are loaded, and the exit head "
+                "starts untrained."
+            )
+
+    def _restore(self, resume: bool) -> None:
+        state, self._restored = self._restored, None
+        if state is None:
+            return
+        self._deployed.check_identity(state)
+        if self._deployed.exit_head is not None:
+            self._deployed.exit_head.load_state_dict(state["exit_head"])
+        if resume:
+            self.simulator.load_state_dict(state["simulator"])
+            self._random_to_restore = RandomState.from_state_dict(state["random"])
+
+    @override
+    def on_train_start(self) -> None:
+        if self._random_to_restore is not None:
+            self._random_to_restore.restore(self.root_device)
+            self._random_to_restore = None
+
+    @classmethod
+    @override
+    def register_strategies(cls, strategy_registry: Any) -> None:
+        strategy_registry.register(cls.strategy_name, cls, description=cls.__doc__.splitlines()[0])
+
+
+def _as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, seed: int) -> Scheduler:
+    if isinstance(scheduler, str):
+        return create_scheduler(scheduler, seed=seed)
+    if isinstance(scheduler, Mapping):
+        return create_scheduler(**{"seed": seed, **scheduler})
+    return scheduler
+
+
+def _shorten(message: str, length: int = 300) -> str:
+    words = " ".join(message.split())
+    return words if len(words) <= length else words[: length - 1] + "…"
+
+
+if CloudEdgeStrategy.strategy_name not in LightningStrategies:
+    CloudEdgeStrategy.register_strategies(LightningStrategies)
