@@ -124,9 +124,8 @@ class PictureDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> PictureLoader:
         dataset = self._dataset(self.splits.train, augment=self.augment)
         sampler = EpochBatches(len(dataset), self.batch_size, self.seed, drop_last=True)
-        return PictureLoader(
-            dataset, sampler, self._batches_done if self.trainer else None, **self._options()
-        )
+        batches_done = self._batches_done if self.trainer else None
+        return PictureLoader(dataset, sampler=sampler, batches_done=batches_done, **self._options())
 
     def val_dataloader(self) -> PictureLoader | list[PictureLoader]:
         return self._eval_loader(self.splits.val) if len(self.splits.val.labels) else []
@@ -139,11 +138,8 @@ class PictureDataModule(LightningDataModule, ABC):
 
     def _eval_loader(self, pictures: Pictures) -> PictureLoader:
         dataset = self._dataset(pictures, augment=False)
-        return PictureLoader(
-            dataset,
-            EpochBatches(len(dataset), self.eval_batch_size, None, drop_last=False),
-            **self._options(),
-        )
+        sampler = EpochBatches(len(dataset), self.eval_batch_size, None, drop_last=False)
+        return PictureLoader(dataset, sampler=sampler, **self._options())
 
     def _dataset(self, pictures: Pictures, augment: bool) -> PictureDataset:
         if not augment:

@@ -63,9 +63,9 @@ class Cifar10DataModule(PictureDataModule):
             raise DataError(
                 f"CIFAR-10 is not in {self.root.resolve()}"
                 f"{' and could not be downloaded' if self.download else ', and data.download is false'} "
-                f"({type(error).__name__}: {error}). Put cifar-10-python.tar.gz of "
-                "https://www.cs.toronto.edu/~kriz/cifar.html there (delete a broken one first), set data.root to a "
-                "folder that has it, or take your own pictures with data=image_folder data.root=..."
+                f"({type(error).__name__}: {error}). Put cifar-10-python.tar.gz there, from "
+                "https://www.cs.toronto.edu/~kriz/cifar.html (delete a broken one first); or set data.root"
+                " to a folder that has it; or take your own pictures with data=image_folder data.root=..."
             ) from error
         images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2)
         return MemoryPictures(images, torch.tensor(dataset.targets))

@@ -131,6 +131,7 @@ class PictureLoader(DataLoader[tuple[Tensor, Tensor]]):
     def __init__(
         self,
         dataset: PictureDataset,
+        *,
         sampler: EpochBatches,
         batches_done: Callable[[], int] | None = None,
         **options: Any,
