@@ -1,0 +1,47 @@
+# A fresh machine needs Python 3.10 or newer, pip and make; everything else is set up here.
+#   make train [ARGS="scheduler=fcfs trainer.max_epochs=5"]   train with the defaults, or with overrides
+#   make test  [ARGS="-k floors"]                             the whole test suite, or a part
+#   make lint, make types, make clean
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS := 2
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint types clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: what is installed is installed again only when pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+train: $(VENV)/.installed
+	$(BIN)/cloudedge train $(ARGS)
+
+# A thread for each worker: test networks are small, and threads that share a core wait for each other.
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
