@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -34,6 +35,8 @@ SERIES: Final = (CLOUD, EDGE, ANSWERED, EXIT, "#CC79A7", LINK)
 _STYLE: Final[Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 100,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
     "savefig.dpi": 160,
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
@@ -79,10 +82,11 @@ def new_figure(width_inches: float = 8.0, height_inches: float = 4.5) -> Figure:
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 
-def legend_below_title(axes: Axes, **options: Any) -> None:
-    """Sets the legend in one row between title and plot, where it can hide no data."""
-    handles, _ = axes.get_legend_handles_labels()
+def legend_below_title(axes: Axes, *more: Artist) -> None:
+    """Sets the legend, ending in ``more``, in one row between title and plot, where it hides no data."""
+    handles = [*axes.get_legend_handles_labels()[0], *more]
     axes.legend(
+        handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         ncols=len(handles),
@@ -90,7 +94,6 @@ def legend_below_title(axes: Axes, **options: Any) -> None:
         borderpad=0.0,
         handlelength=1.6,
         columnspacing=1.4,
-        **options,
     )
     axes.set_title(axes.get_title(loc="left"), pad=26)
 

@@ -1,0 +1,293 @@
+"""The figures that a training run leaves: learning curves, delay and dormancy over time, tasks and energy
+by node."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from cloudedge_pl.reports.style import (
+    ANSWERED,
+    ASLEEP,
+    CLOUD,
+    EDGE,
+    EXIT,
+    INK,
+    LIMIT,
+    LINK,
+    MUTED,
+    SERIES,
+    figure_style,
+    legend_below_title,
+    new_figure,
+    save_figure,
+)
+
+LOSS_POINTS, DELAY_POINTS = 60, 600
+"""How finely a long series is drawn: as its running mean over this share of it, itself faintly behind."""
+
+SHOWN_LIMIT = 4
+"""A limit up to so many times above the highest delay is drawn as a line."""
+
+MAX_NAMED_NODES = 60
+MAX_NUMBERED_NODES = 40
+
+Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""From a metric's name to (where it was logged, its values), each float64 [num_rows_with_it]."""
+
+
+def save_run_figures(metrics_csv: Path, accounts: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draws what there is data for, and returns the paths of the figures.
+
+    Args:
+        metrics_csv: what Lightning's CSVLogger wrote; columns that are missing are left out.
+        accounts: what the simulator reports: ``node_names``, ``node_tasks``, ``node_joules`` (a value for
+            each node), ``steps`` with ``clock_seconds`` (the end of each step), ``mean_delay_seconds``,
+            ``link_delay_seconds`` and ``awake`` (a value for each step), and ``max_delay_seconds``. Empty
+            where nothing was simulated.
+        folder: where the figures go; made if need be.
+
+    Returns:
+        Of ``learning_curves.png``, ``delay_and_dormancy.png`` and ``nodes.png`` those that were drawn.
+    """
+    paths = []
+    with figure_style():
+        metrics, unit = read_metrics(metrics_csv)
+        if any(name in metrics for name in (*_LOSSES, *_ACCURACIES)):
+            paths.append(_learning_curves(metrics, unit, folder / "learning_curves.png"))
+        if accounts.get("steps", {}).get("clock_seconds"):
+            paths.append(_delay_and_dormancy(accounts, folder / "delay_and_dormancy.png"))
+        if accounts.get("node_names"):
+            paths.append(_nodes(accounts, folder / "nodes.png"))
+    return paths
+
+
+def read_metrics(metrics_csv: Path) -> tuple[Columns, str]:
+    """Reads a CSVLogger's file, in which a row holds some metrics and is empty at the others.
+
+    Returns:
+        The columns, and the unit of the positions: "epoch" once an epoch is finished, "step" before that.
+    """
+    if not metrics_csv.exists():
+        return {}, "step"
+    with metrics_csv.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    steps = np.array([_number(row.get("step")) for row in rows])
+    epochs = np.array([_number(row.get("epoch")) for row in rows])
+    finished = epochs < np.nanmax(epochs, initial=0.0)
+    per_epoch = np.max((steps[finished] + 1) / (epochs[finished] + 1), initial=0.0)
+    positions, unit = ((steps + 1) / per_epoch, "epoch") if per_epoch > 0 else (steps + 1, "step")
+    columns = {}
+    for name in rows[0] if rows else ():
+        values = np.array([_number(row.get(name)) for row in rows])
+        there = np.isfinite(values) & np.isfinite(positions)
+        if there.any():
+            columns[name] = positions[there], values[there]
+    return columns, unit
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text else math.nan
+
+
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean of up to ``width`` values around each, fewer at the ends: [n] to [n]; nan counts as absent."""
+    before, after = (width - 1) // 2, width // 2
+    there = np.isfinite(values)
+    sums = np.concatenate(([0.0], np.cumsum(np.where(there, values, 0.0))))
+    counts = np.concatenate(([0], np.cumsum(there)))
+    last = np.minimum(np.arange(len(values)) + after + 1, len(values))
+    first = np.maximum(np.arange(len(values)) - before, 0)
+    with np.errstate(invalid="ignore"):
+        return (sums[last] - sums[first]) / (counts[last] - counts[first])
+
+
+_LOSSES = {"train/loss": ("training", EDGE), "val/loss": ("validation", CLOUD)}
+_ACCURACIES = {
+    "val/accuracy": ("cloud path", CLOUD, "o", "-"),
+    "val/accuracy_cloud": ("cloud path", CLOUD, "o", "-"),
+    "val/accuracy_exit": ("exit path", EXIT, "s", "--"),
+    "val/accuracy_answered": ("answered", ANSWERED, "^", ":"),
+    "train/accuracy": ("training", MUTED, "", "-"),
+}
+
+
+def _learning_curves(metrics: Columns, unit: str, path: Path) -> Path:
+    figure = new_figure(10.0, 4.4)
+    losses = [name for name in _LOSSES if name in metrics]
+    accuracies = [name for name in _ACCURACIES if name in metrics]
+    if "val/accuracy" in accuracies and "val/accuracy_cloud" in accuracies:
+        accuracies.remove("val/accuracy_cloud")  # the same, logged under both names
+    panels = iter(figure.subplots(1, bool(losses) + bool(accuracies), squeeze=False)[0])
+    if losses:
+        _draw_losses(next(panels), metrics, losses)
+    if accuracies:
+        _draw_accuracies(next(panels), metrics, accuracies)
+    for axes in figure.axes:
+        axes.set_xlabel("epoch" if unit == "epoch" else "training step")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    return save_figure(figure, path)
+
+
+def _draw_losses(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
+    axes.set_title("Loss")
+    axes.set_ylabel("cross-entropy (nats)")
+    highest = 0.0
+    for name in names:
+        label, colour = _LOSSES[name]
+        where, values = metrics[name]
+        if name == "train/loss":
+            _draw_noisy(axes, where, values, colour, label, LOSS_POINTS)
+        else:
+            axes.plot(where, values, color=colour, marker="o", label=label)
+        highest = max(highest, float(np.quantile(values, 0.98)))
+    # One wild batch at the start must not flatten the rest.
+    axes.set_ylim(0, 1.1 * highest or 1.0)
+    axes.legend(loc="upper right")
+
+
+def _draw_accuracies(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
+    axes.set_title("Accuracy")
+    axes.set_ylabel("correct answers (%)")
+    lowest = 100.0
+    for name in names:
+        label, colour, marker, dash = _ACCURACIES[name]
+        where, values = metrics[name][0], 100 * metrics[name][1]
+        label = f"{label} {values[-1]:.1f}%"
+        axes.plot(where, values, color=colour, marker=marker, linestyle=dash, label=label, clip_on=False)
+        lowest = min(lowest, float(values.min()))
+    axes.set_ylim(max(0.0, 10 * math.floor(lowest / 10)), 100)
+    axes.legend(loc="lower right")
+
+
+def _draw_noisy(
+    axes: Axes, where: np.ndarray, values: np.ndarray, colour: str, label: str, points: int
+) -> None:
+    """Draws a series faintly and its running mean boldly; one of up to ``points`` values just boldly."""
+    width = len(values) // points
+    if width > 1:
+        axes.plot(where, values, color=colour, alpha=0.25, linewidth=0.9)
+        values = running_mean(values, width)
+    axes.plot(where, values, color=colour, label=label)
+
+
+def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
+    steps = accounts["steps"]
+    clock = _floats(steps["clock_seconds"])
+    awake = np.array(steps["awake"], dtype=bool)
+    limit = float(accounts["max_delay_seconds"])
+    figure = new_figure(10.0, 5.4)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    upper.set_title("Simulated delay of a task")
+    lower.set_title("Delay of the link to the cloud")
+    time_scale, time_unit = _seconds_scale(clock)
+    _draw_delay(upper, clock * time_scale, _floats(steps["mean_delay_seconds"]), EDGE, limit=limit)
+    _draw_delay(lower, clock * time_scale, _floats(steps["link_delay_seconds"]), LINK)
+    for axes in (upper, lower):
+        _shade_sleep(axes, clock * time_scale, awake)
+        axes.grid(visible=False, axis="x")
+    share = _share_asleep(clock, awake)
+    legend_below_title(upper, Patch(color=ASLEEP, label=f"cloud asleep, {100 * share:.0f}% of the time"))
+    lower.set_xlabel(f"virtual time ({time_unit})")
+    lower.set_xlim(0, clock[-1] * time_scale)
+    return save_figure(figure, path)
+
+
+def _draw_delay(
+    axes: Axes, where: np.ndarray, seconds: np.ndarray, colour: str, limit: float = math.inf
+) -> None:
+    """Draws delays, and their limit where the axis can show it without flattening them."""
+    highest = float(np.nanmax(seconds, initial=0.0))
+    shown = limit <= SHOWN_LIMIT * highest
+    scale, unit = _seconds_scale(np.array([highest, limit if shown else 0.0]))
+    _draw_noisy(axes, where, seconds * scale, colour, "mean of a step", DELAY_POINTS)
+    if shown:
+        axes.axhline(
+            limit * scale,
+            color=LIMIT,
+            linestyle="--",
+            linewidth=1.4,
+            label=f"limit, {limit * scale:g} {unit}",
+        )
+    elif math.isfinite(limit):
+        axes.plot([], [], color=LIMIT, linestyle="--", label=f"limit, {limit:g} s: far above")
+    axes.set_ylabel(f"delay ({unit})")
+    axes.set_ylim(0, 1.08 * scale * max(highest, limit if shown else 0.0) or 1.0)
+
+
+def _shade_sleep(axes: Axes, clock: np.ndarray, awake: np.ndarray) -> None:
+    starts = np.concatenate(([0.0], clock[:-1]))
+    for first, last in runs_of(~awake):
+        axes.axvspan(starts[first], clock[last], color=ASLEEP, linewidth=0, zorder=0)
+
+
+def runs_of(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of every unbroken run of True."""
+    edges = np.diff(np.concatenate(([False], mask, [False])).astype(int))
+    return list(
+        zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True)
+    )
+
+
+def _share_asleep(clock: np.ndarray, awake: np.ndarray) -> float:
+    lengths = np.diff(clock, prepend=0.0)
+    return float(lengths[~awake].sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
+
+
+def _seconds_scale(values: np.ndarray) -> tuple[float, str]:
+    """A factor and a unit in which values in seconds are easy to read."""
+    highest = np.nanmax(np.abs(values), initial=0.0)
+    if highest < 1:
+        return 1e3, "ms"
+    if highest < 600:
+        return 1.0, "s"
+    return (1 / 60, "min") if highest < 3 * 3600 else (1 / 3600, "h")
+
+
+def _floats(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
+    names = [str(name) for name in accounts["node_names"]]
+    rows = np.arange(len(names))
+    devices = [re.sub(r"-\d+$", "", name) for name in names]
+    kinds = list(dict.fromkeys(device for device in devices if device != "master"))
+    colour_of = {kind: SERIES[index % len(SERIES)] for index, kind in enumerate(kinds)} | {"master": MUTED}
+    joules = _floats(accounts["node_joules"])
+    scale, unit = (1e-3, "kJ") if np.nanmax(joules, initial=0.0) >= 10_000 else (1.0, "J")
+
+    figure = new_figure(10.0, min(1.4 + 0.3 * len(names), 14.0))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, title, label, values, digits in (
+        (panels[0], "Tasks by node", "tasks run", _floats(accounts["node_tasks"]), 0),
+        (panels[1], "Energy by node", f"energy drawn ({unit})", joules * scale, 3),
+    ):
+        bars = axes.barh(rows, values, height=0.72, color=[colour_of[device] for device in devices])
+        if len(names) <= MAX_NUMBERED_NODES:
+            labels = [_bar_text(value, digits) for value in values]
+            axes.bar_label(bars, labels, padding=3, fontsize=8.5, color=INK)
+            axes.margins(x=0.14)
+        axes.set_title(title)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    every = math.ceil(len(names) / MAX_NAMED_NODES)
+    panels[0].set_yticks(rows[::every], names[::every])
+    panels[0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    return save_figure(figure, path)
+
+
+def _bar_text(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if digits == 0 or value >= 100 else f"{value:.{digits}g}"

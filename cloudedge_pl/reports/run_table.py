@@ -1,0 +1,81 @@
+"""The table that closes ``cloudedge train``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+PREFIXES = ("", "k", "M", "G", "T")
+
+Format = Callable[[float], str]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}%"
+
+
+def _scaled(value: float, unit: str, small: tuple[str, ...] = ()) -> str:
+    """Three or four digits with the prefix that suits: 12.3 MB; ``small`` are the prefixes below one."""
+    magnitude, prefixes = value, [*PREFIXES]
+    index = 0
+    while abs(magnitude) >= 1000 and index < len(prefixes) - 1:
+        magnitude, index = magnitude / 1000, index + 1
+    prefix = prefixes[index]
+    for below in small:
+        if not 0 < abs(magnitude) < 1:
+            break
+        magnitude, prefix = magnitude * 1000, below
+    return f"{magnitude:.4g} {prefix}{unit}"
+
+
+def _duration(value: float) -> str:
+    if value < 1:
+        return f"{value * 1000:.3g} ms"
+    if value < 120:
+        return f"{value:.3g} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+ROWS: dict[str, list[tuple[str, str, Format]]] = {
+    "test accuracy": [
+        ("test_accuracy_cloud", "cloud path", _percent),
+        ("test_accuracy_exit", "exit path", _percent),
+        ("test_accuracy_answered", "as answered", _percent),
+    ],
+    "simulated, per task": [
+        ("mean_delay_seconds", "delay", _duration),
+        ("mean_energy_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
+        ("mean_upload_bytes", "uploaded to the cloud", lambda value: _scaled(value, "B")),
+    ],
+    "run": [
+        ("share_asleep", "time the cloud slept", _percent),
+        ("images_per_second", "training speed", lambda value: f"{value:,.0f} images/s"),
+        ("wall_seconds", "wall time", _duration),
+    ],
+}
+"""Section to rows of (key of the summary, what it is called, how it is written)."""
+
+ABSENT = "\N{EN DASH}"
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """The numbers of a run; a value that is absent, None or nan shows as a dash.
+
+    Args:
+        summary: what ``summary.json`` holds; the keys of :data:`ROWS` are shown.
+    """
+    table = Table(title="Run", title_justify="left", title_style="bold", show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    for section, rows in ROWS.items():
+        for number, (key, name, write) in enumerate(rows):
+            value = summary.get(key)
+            text = ABSENT if value is None or math.isnan(value) else write(float(value))
+            table.add_row("" if number else section, name, text, end_section=number == len(rows) - 1)
+    return table
