@@ -141,7 +141,7 @@ def _learning_curves(metrics: Columns, unit: str, path: Path) -> Path:
 
 def _draw_losses(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
     axes.set_title("Loss")
-    axes.set_ylabel("cross-entropy (nats)")
+    axes.set_ylabel("loss (nats)")
     highest = 0.0
     for name in names:
         label, colour = _LOSSES[name]

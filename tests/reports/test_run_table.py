@@ -1,0 +1,73 @@
+"""The closing table: every number with its unit, and a dash for what there is not."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from cloudedge_pl.reports.run_table import summary_table
+
+SUMMARY = {
+    "test_accuracy_cloud": 0.98333,
+    "test_accuracy_exit": 0.9,
+    "test_accuracy_answered": 0.95,
+    "mean_delay_seconds": 0.3417,
+    "mean_energy_joules": 0.83,
+    "mean_upload_bytes": 131072,
+    "share_asleep": 0.205,
+    "images_per_second": 1234.5,
+    "wall_seconds": 133.2,
+}
+
+
+def _lines(summary: dict) -> list[str]:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary_table(summary))
+    return console.file.getvalue().splitlines()
+
+
+def _value(summary: dict, name: str) -> str:
+    (line,) = [line for line in _lines(summary) if f" {name} " in line]
+    return line.split("│")[-2].strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cloud path", "98.33%"),
+        ("exit path", "90.00%"),
+        ("as answered", "95.00%"),
+        ("delay", "342 ms"),
+        ("energy", "830 mJ"),
+        ("uploaded to the cloud", "131.1 kB"),
+        ("time the cloud slept", "20.50%"),
+        ("training speed", "1,234 images/s"),
+        ("wall time", "2 min 13 s"),
+    ],
+)
+def test_numbers_have_their_units(name, expected):
+    assert _value(SUMMARY, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "expected"),
+    [
+        ({"mean_delay_seconds": 12.34}, "delay", "12.3 s"),
+        ({"mean_energy_joules": 12345.0}, "energy", "12.35 kJ"),
+        ({"mean_energy_joules": 0.0}, "energy", "0 J"),
+        ({"mean_energy_joules": 2e-6}, "energy", "2 µJ"),
+        ({"mean_upload_bytes": 0.0}, "uploaded to the cloud", "0 B"),
+        ({"mean_upload_bytes": 0.5}, "uploaded to the cloud", "0.5 B"),
+        ({"wall_seconds": 7261.0}, "wall time", "2 h 01 min"),
+        ({"test_accuracy_exit": math.nan}, "exit path", "\N{EN DASH}"),
+    ],
+)
+def test_units_follow_the_size(change, name, expected):
+    assert _value(SUMMARY | change, name) == expected
+
+
+def test_what_there_is_not_shows_as_a_dash():
+    for summary in ({}, dict.fromkeys(SUMMARY)):
+        values = [line.split("│")[-2].strip() for line in _lines(summary) if line.count("│") > 2]
+        assert values == ["\N{EN DASH}"] * len(SUMMARY)
