@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 
 from cloudedge_pl.data import ImageFolderDataModule
@@ -153,3 +155,11 @@ def test_a_picture_that_cannot_be_read_is_named(tree, content):
 def test_fewer_pictures_than_a_batch_are_refused(tree):
     with pytest.raises(DataError, match="18 training pictures do not fill one batch of 64"):
         _data(tree, batch_size=64).setup()
+
+
+def test_its_config_makes_it(tree):
+    config = OmegaConf.load(Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml")
+    data = instantiate(config, root=str(tree), batch_size=4)
+    assert data.cache_limit_bytes == 4e9
+    images, _ = next(iter(data.train_dataloader()))
+    assert images.shape == (4, 3, 32, 32)
