@@ -158,8 +158,9 @@ def test_fewer_pictures_than_a_batch_are_refused(tree):
 
 
 def test_its_config_makes_it(tree):
-    config = OmegaConf.load(Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml")
-    data = instantiate(config, root=str(tree), batch_size=4)
+    path = Path(__file__).parents[2] / "conf" / "data" / "image_folder.yaml"
+    config = OmegaConf.create({"data": OmegaConf.load(path)})
+    data = instantiate(config.data, root=str(tree), batch_size=4)
     assert data.cache_limit_bytes == 4e9
     images, _ = next(iter(data.train_dataloader()))
     assert images.shape == (4, 3, 32, 32)
