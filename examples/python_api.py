@@ -17,9 +17,8 @@ def main(max_epochs: int = 2) -> dict[str, float]:
     # Plan: what would ResNet-34 cost at every split point, and how deep can the edge's part be?
     profile = ce.profile(torchvision.models.resnet34(), torch.zeros(1, 3, 224, 224))
     plan = ce.plan_offloading(profile, fleet, ce.Workload(arrival_rate=4.0, max_delay_seconds=1.0))
-    print(
-        f"ResNet-34: cut after {profile.names[plan.split_point]}, {plan.split_point} of {profile.num_segments}"
-    )
+    name = profile.names[plan.split_point]
+    print(f"ResNet-34: cut after {name}, split point {plan.split_point} of 0..{profile.num_segments}")
 
     # Schedule: 50 such tasks on these six unlike nodes.
     speeds = np.array([node.effective_flops_per_second for node in fleet.nodes])
