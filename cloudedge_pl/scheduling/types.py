@@ -7,36 +7,78 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+_EMPTY = np.zeros(0)
+
 
 @dataclass(frozen=True)
 class TaskWindow:
     """The tasks of one sliding window, in order of arrival.
 
+    A node runs one task at a time. Times are counted from the opening of the window.
+
     Args:
         times_seconds: [num_tasks, num_nodes] execution time of each task on each node (the paper's ET); ``inf``
-            marks a node that cannot run the task.
+            marks a node that cannot run the task. Equal tasks may be one row that is broadcast:
+            ``np.broadcast_to(row, (num_tasks, num_nodes))`` is checked and scheduled without being copied.
         memory_bytes: [num_tasks] that each task holds while it runs; zeros where memory does not matter.
+        arrival_seconds: [num_tasks] at most 0, since a window holds what has arrived when it opens; zeros if
+            left out.
+        deadline_seconds: [num_tasks] when a task should be done, counted from the opening; ``inf`` if left out.
+        queue_holds_memory: whether a task holds its memory from its assignment to its end (its input waits at
+            the node), so that all tasks of a node must fit at once; otherwise only while it runs, so that
+            each must fit alone.
     """
 
     times_seconds: np.ndarray
-    memory_bytes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    memory_bytes: np.ndarray = field(default_factory=lambda: _EMPTY)
+    arrival_seconds: np.ndarray = field(default_factory=lambda: _EMPTY)
+    deadline_seconds: np.ndarray = field(default_factory=lambda: _EMPTY)
+    queue_holds_memory: bool = False
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times_seconds, dtype=np.float64)
         if times.ndim != 2 or times.shape[1] == 0:
-            raise ValueError(f"times_seconds has shape {times.shape}; expected [num_tasks, num_nodes], a node at least.")
-        if np.isnan(times).any() or (times < 0).any():
-            task, node = np.argwhere(np.isnan(times) | (times < 0))[0]
             raise ValueError(
-                f"times_seconds[{task}, {node}] is {times[task, node]}; times are seconds >= 0, or inf where a node "
-                "cannot run the task."
+                f"times_seconds has shape {times.shape}; expected [num_tasks, num_nodes], a node at least."
             )
-        memory = np.asarray(self.memory_bytes, dtype=np.float64)
-        memory = np.zeros(len(times)) if memory.size == 0 else memory
-        if memory.shape != (len(times),) or not np.isfinite(memory).all() or (memory < 0).any():
-            raise ValueError(f"memory_bytes must hold {len(times)} finite values >= 0; got shape {memory.shape}.")
+        distinct = times[:1] if times.strides[0] == 0 else times
+        if distinct.size and not distinct.min() >= 0:  # nan fails the comparison, too
+            task, node = np.argwhere(~(distinct >= 0))[0]
+            raise ValueError(
+                f"times_seconds[{task}, {node}] is {times[task, node]}; times are seconds >= 0, or inf where "
+                "a node cannot run the task."
+            )
         object.__setattr__(self, "times_seconds", times)
+        memory = _column("memory_bytes", self.memory_bytes, len(times), 0.0)
+        _require("memory_bytes", memory, (memory >= 0) & (memory < np.inf), "bytes, finite and >= 0")
+        arrival = _column("arrival_seconds", self.arrival_seconds, len(times), 0.0)
+        _require(
+            "arrival_seconds",
+            arrival,
+            (arrival <= 0) & (arrival > -np.inf),
+            "finite and at most 0: seconds from the opening of the window, which holds what has arrived by then",
+        )
+        deadline = _column("deadline_seconds", self.deadline_seconds, len(times), np.inf)
+        _require("deadline_seconds", deadline, ~np.isnan(deadline), "seconds, or inf where there is none")
         object.__setattr__(self, "memory_bytes", memory)
+        object.__setattr__(self, "arrival_seconds", arrival)
+        object.__setattr__(self, "deadline_seconds", deadline)
+
+    @classmethod
+    def from_work(
+        cls, work_flops: np.ndarray, speed_flops_per_second: np.ndarray, **columns: Any
+    ) -> TaskWindow:
+        """A window of tasks that differ in their work only, on nodes that differ in their speed only.
+
+        Args:
+            work_flops: [num_tasks].
+            speed_flops_per_second: [num_nodes], above 0.
+            columns: any other argument of :class:`TaskWindow`.
+        """
+        work = np.asarray(work_flops, dtype=np.float64)
+        speed = np.asarray(speed_flops_per_second, dtype=np.float64)
+        _require("speed_flops_per_second", speed, speed > 0, "above 0")
+        return cls(work[:, None] / speed[None, :], **columns)
 
     @property
     def num_tasks(self) -> int:
@@ -53,18 +95,47 @@ class NodeState:
 
     Args:
         ready_seconds: [num_nodes] until the node has done what it was given before; 0 is idle.
-        free_memory_bytes: [num_nodes].
+        free_memory_bytes: [num_nodes] for tasks of this window.
         available: [num_nodes] bool; nodes that are switched off or gone get no task.
+        names: unique labels by which a scheduler knows a node again in a later window, when others have
+            joined or left; left out, a node is known by its position.
     """
 
     ready_seconds: np.ndarray
     free_memory_bytes: np.ndarray
     available: np.ndarray
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ready = np.asarray(self.ready_seconds, dtype=np.float64)
+        if ready.ndim != 1:
+            raise ValueError(f"ready_seconds has shape {ready.shape}; expected [num_nodes].")
+        _require("ready_seconds", ready, (ready >= 0) & (ready < np.inf), "seconds, finite and >= 0")
+        free = _column("free_memory_bytes", self.free_memory_bytes, len(ready), np.inf)
+        _require("free_memory_bytes", free, free >= 0, "bytes, >= 0")
+        available = np.asarray(self.available, dtype=bool)
+        if available.shape != ready.shape:
+            raise ValueError(
+                f"available has shape {available.shape}; expected [{len(ready)}] as ready_seconds."
+            )
+        names = tuple(self.names) or tuple(map(str, range(len(ready))))
+        if len(set(names)) != len(ready):
+            raise ValueError(
+                f"names must be {len(ready)} unique labels, one per node; got {len(set(names))}."
+            )
+        object.__setattr__(self, "ready_seconds", ready)
+        object.__setattr__(self, "free_memory_bytes", free)
+        object.__setattr__(self, "available", available)
+        object.__setattr__(self, "names", names)
 
     @classmethod
     def idle(cls, num_nodes: int) -> NodeState:
         """Every node available, idle, and with memory without limit."""
         return cls(np.zeros(num_nodes), np.full(num_nodes, np.inf), np.ones(num_nodes, dtype=bool))
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.ready_seconds)
 
 
 @dataclass(frozen=True)
@@ -75,13 +146,16 @@ class Assignment:
         node: [num_tasks] int64.
         loads_seconds: [num_nodes] when each node is done, what it had before included; the paper's td.
         lower_bound_seconds: no schedule has a smaller makespan.
-        history_seconds: [num_evaluations] best makespan so far; one entry for a scheduler that builds one schedule.
+        history_seconds: [num_evaluations] best makespan so far; one entry for a scheduler that builds one
+            schedule.
+        missed_deadlines: indices of the tasks that are done after their deadline.
     """
 
     node: np.ndarray
     loads_seconds: np.ndarray
     lower_bound_seconds: float
     history_seconds: np.ndarray
+    missed_deadlines: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def makespan_seconds(self) -> float:
@@ -110,9 +184,24 @@ class Scheduler(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What must be kept for the next window: plain containers and torch-loadable values only."""
+        """What must be kept for the next window: plain containers, numbers and strings only."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what :meth:`state_dict` gave."""
         ...
+
+
+def _column(name: str, values: np.ndarray, length: int, default: float) -> np.ndarray:
+    column = np.asarray(values, dtype=np.float64)
+    if column.size == 0:
+        return np.full(length, default)
+    if column.shape != (length,):
+        raise ValueError(f"{name} has shape {column.shape}; expected [{length}].")
+    return column
+
+
+def _require(name: str, values: np.ndarray, good: np.ndarray, what: str) -> None:
+    if not good.all():
+        first = int(np.argmin(good))
+        raise ValueError(f"{name}[{first}] is {values[first]}; it must be {what}.")

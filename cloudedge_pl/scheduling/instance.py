@@ -1,0 +1,169 @@
+"""A window on the nodes as they are: which task may run where, checked once for every scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The scheduling problem that a window and the nodes' state pose: R||Cmax with ready times and memory.
+
+    Args:
+        times_seconds: [num_tasks, num_nodes]; ``inf`` where the node is unavailable, cannot run the task, or has too
+            little memory for it. One broadcast row if the tasks are identical.
+        ready_seconds: [num_nodes].
+        memory_bytes: [num_tasks] that a task takes from its node's capacity; zeros if tasks only have to fit alone.
+        capacity_bytes: [num_nodes] for all tasks of a node together.
+        identical: whether all tasks are alike, so that they differ in nothing but their order.
+        deadline_seconds: [num_tasks].
+    """
+
+    times_seconds: np.ndarray
+    ready_seconds: np.ndarray
+    memory_bytes: np.ndarray
+    capacity_bytes: np.ndarray
+    identical: bool
+    deadline_seconds: np.ndarray
+
+    @property
+    def num_tasks(self) -> int:
+        return int(self.times_seconds.shape[0])
+
+    @property
+    def num_nodes(self) -> int:
+        return int(self.times_seconds.shape[1])
+
+    @property
+    def memory_binds(self) -> bool:
+        """Whether the tasks of a node compete for its memory."""
+        return bool(self.memory_bytes.any())
+
+    @classmethod
+    def of(cls, window: TaskWindow, state: NodeState) -> Instance:
+        """Marks what may not be, and checks that every task fits some node.
+
+        Raises:
+            ValueError: if window and state disagree on the number of nodes, or a task fits nowhere: the error
+                names the task and what it lacks.
+        """
+        if window.num_nodes != state.num_nodes:
+            raise ValueError(
+                f"the window has times for {window.num_nodes} nodes, the state describes {state.num_nodes}; "
+                "both must describe the same nodes."
+            )
+        times, memory = window.times_seconds, window.memory_bytes
+        identical = _identical(times, memory)
+        rows, needs = (times[:1], memory[:1]) if identical else (times, memory)
+        closed = ~state.available | (needs[:, None] > state.free_memory_bytes)
+        if closed.any():
+            rows = np.where(closed, np.inf, rows)
+        if identical:
+            # TaskWindow([]) is identical, too: it has no first row to repeat.
+            times = np.broadcast_to(rows, times.shape) if len(times) else times
+        else:
+            times = rows
+        fits = (rows < np.inf).any(axis=1)
+        if not fits.all():
+            raise _fits_nowhere(int(np.argmin(fits)), window, state)
+        holds = window.queue_holds_memory
+        return cls(
+            times,
+            state.ready_seconds,
+            memory if holds else np.zeros(len(times)),
+            state.free_memory_bytes if holds else np.full(state.num_nodes, np.inf),
+            identical,
+            window.deadline_seconds,
+        )
+
+    def loads(self, node: np.ndarray) -> np.ndarray:
+        """Returns when each node is done, float64 [num_nodes], if task i runs on ``node[i]``."""
+        if self.identical and self.num_tasks:
+            row, count = self.times_seconds[0], np.bincount(node, minlength=self.num_nodes)
+            return self.ready_seconds + count * np.where(count > 0, row, 0.0)
+        taken = self.times_seconds[np.arange(self.num_tasks), node]
+        return self.ready_seconds + np.bincount(node, taken, minlength=self.num_nodes)
+
+    def assignment(
+        self, node: np.ndarray, lower_bound_seconds: float, history_seconds: np.ndarray | None = None
+    ) -> Assignment:
+        """The finished answer; a scheduler that built one schedule needs to give no history.
+
+        Raises:
+            ValueError: if a node holds tasks beyond its memory.
+        """
+        node = node.astype(np.int64, copy=False)
+        loads = self.loads(node)
+        makespan = loads.max()
+        assert makespan < np.inf, "a task was put where it cannot run"
+        self._check_memory(node)
+        history = np.array([makespan]) if history_seconds is None else history_seconds
+        missed = np.zeros(0, dtype=np.int64)
+        if (self.deadline_seconds < np.inf).any():
+            missed = np.flatnonzero(self.finish_seconds(node) > self.deadline_seconds)
+        # A bound below every schedule can be above this one by rounding only.
+        return Assignment(node, loads, min(float(lower_bound_seconds), float(makespan)), history, missed)
+
+    def finish_seconds(self, node: np.ndarray) -> np.ndarray:
+        """Returns when each task is done, float64 [num_tasks].
+
+        A node serves the earliest deadline first, tasks of equal deadline in order of arrival: if any order meets
+        every deadline, this one does (Jackson 1955).
+        """
+        order = np.lexsort((self.deadline_seconds, node))
+        taken = self.times_seconds[order, node[order]]
+        total = np.cumsum(taken)
+        first = np.flatnonzero(np.diff(node[order], prepend=-1))
+        before = np.repeat(total[first] - taken[first], np.diff(first, append=len(order)))
+        finish = np.empty(self.num_tasks)
+        finish[order] = self.ready_seconds[node[order]] + total - before
+        return finish
+
+    def _check_memory(self, node: np.ndarray) -> None:
+        if not self.memory_binds:
+            return
+        held = np.bincount(node, self.memory_bytes, minlength=self.num_nodes)
+        over = held > self.capacity_bytes * (1 + 1e-12)
+        assert not over.any(), f"node {int(np.argmax(over))} holds tasks beyond its memory"
+
+
+def no_memory_left(instance: Instance, task: int, free_bytes: np.ndarray) -> ValueError:
+    """The error of a task that fits no node beside the tasks that are already there."""
+    runs = instance.times_seconds[task] < np.inf
+    largest = int(np.argmax(np.where(runs, free_bytes, -1.0)))
+    return ValueError(
+        f"task {task} fits no node: it needs {instance.memory_bytes[task]:.6g} bytes and the largest free memory "
+        f"among its nodes is {free_bytes[largest]:.6g} bytes, of node {largest}, with the other tasks of the "
+        "window in place. Make the window smaller, or give the nodes more memory."
+    )
+
+
+def _identical(times: np.ndarray, memory: np.ndarray) -> bool:
+    if len(times) < 2:
+        return True
+    if memory.min() != memory.max():
+        return False
+    if times.strides[0] == 0:
+        return True
+    return bool((times[1] == times[0]).all() and (times == times[0]).all())
+
+
+def _fits_nowhere(task: int, window: TaskWindow, state: NodeState) -> ValueError:
+    needs, runs = window.memory_bytes[task], window.times_seconds[task] < np.inf
+    if not state.available.any():
+        return ValueError(f"task {task} fits no node: none of the {state.num_nodes} nodes is available.")
+    if not (runs & state.available).any():
+        return ValueError(
+            f"task {task} fits no node: its times_seconds are inf on every one of the "
+            f"{int(state.available.sum())} available nodes."
+        )
+    free = np.where(runs & state.available, state.free_memory_bytes, -1.0)
+    largest = int(np.argmax(free))
+    return ValueError(
+        f"task {task} fits no node: it needs {needs:.6g} bytes and the largest free memory is "
+        f"{free[largest]:.6g} bytes, of node {largest}. Give a node more memory, or the task less."
+    )
