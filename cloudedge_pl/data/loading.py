@@ -136,7 +136,10 @@ class PictureLoader(DataLoader[tuple[Tensor, Tensor]]):
         batches_done: Callable[[], int] | None = None,
         **options: Any,
     ) -> None:
-        options = {"collate_fn": _as_it_is, "batch_size": None} | options
+        # A generator of its own: DataLoader draws a seed for its workers whenever it is iterated over, and from the
+        # global generator that would shift every dropout mask of a resumed run.
+        own = torch.Generator()
+        options = {"collate_fn": _as_it_is, "batch_size": None, "generator": own} | options
         super().__init__(dataset, sampler=sampler, **options)
         self.batches = sampler
         self.batches_done = batches_done

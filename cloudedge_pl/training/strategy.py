@@ -124,7 +124,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._backbone: nn.Module | None = None
         self._forward: CutForward | None = None
         self._restored: dict[str, Any] | None = None
-        self._random_to_restore: RandomState | None = None
+        self._resuming: dict[str, Any] | None = None
 
     # --- what a run shows ---
 
@@ -183,10 +183,11 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         backbone = find_backbone(module, self.partition)
         if backbone is not self._backbone:
             self._backbone, self._simulator = backbone, None
-            example = self.example_input
+            self.precision_plugin.convert_module(module)  # what is planned with is what will run
+            example = example_input_of(trainer, module) if self.example_input is None else self.example_input
             self.deployment = deploy(
                 backbone,
-                example_input_of(trainer, module) if example is None else example,
+                example.to(next(backbone.parameters()).dtype),
                 self.fleet,
                 self.workload,
                 granularity=self.granularity,
@@ -328,6 +329,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             "exit_head": None if head is None else head.state_dict(),
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self.root_device).state_dict(),
+            "validated": self._validation_is_set_up(),
         }
         super().save_checkpoint(checkpoint, filepath, storage_options)
 
@@ -368,13 +370,33 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             self._deployed.exit_head.load_state_dict(state["exit_head"])
         if resume:
             self.simulator.load_state_dict(state["simulator"])
-            self._random_to_restore = RandomState.from_state_dict(state["random"])
+            self._resuming = state
+
+    def _validation_is_set_up(self) -> bool:
+        return self._fit_loop.epoch_loop.val_loop._combined_loader is not None
+
+    @property
+    def _fit_loop(self) -> Any:
+        assert self.lightning_module is not None
+        return self.lightning_module.trainer.fit_loop
 
     @override
     def on_train_start(self) -> None:
-        if self._random_to_restore is not None:
-            self._random_to_restore.restore(self.root_device)
-            self._random_to_restore = None
+        state, self._resuming = self._resuming, None
+        if state is None:
+            return
+        # These lines mend what Lightning 2.6 leaves open, so that a resumed run equals one that was not stopped.
+        # A module that asked for trainer.estimated_stepping_batches has set the loaders up before their state was read.
+        if self._fit_loop.restarting and self._fit_loop._combined_loader_states_to_load:
+            self._fit_loop._load_combined_loader_states()
+            iter(self._fit_loop._data_fetcher)
+        # The first look at the validation data draws a random number: before the checkpoint then, after it now.
+        if state["validated"] and not self._validation_is_set_up():
+            self._fit_loop.epoch_loop.val_loop.setup_data()
+        RandomState.from_state_dict(state["random"]).restore(self.root_device)
+        # A new epoch shuffles from the random state that the checkpoint holds, not from the one before it was read.
+        if not self._fit_loop.restarting:
+            iter(self._fit_loop._data_fetcher)
 
     @classmethod
     @override

@@ -1,0 +1,171 @@
+"""A run that is stopped and resumed from its checkpoint equals the one that was not; bad checkpoints are refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+import cloudedge_pl as ce
+from cloudedge_pl.errors import CheckpointError
+from tests.training.helpers import CLASSES, SmallNet, loader, make_fleet, make_trainer, parameters_of, pictures
+
+
+def make_module() -> ce.CloudEdgeModule:
+    torch.manual_seed(1)
+    net = SmallNet(norm=True, dropout=0.3)
+    return ce.CloudEdgeModule(net, num_classes=CLASSES, learning_rate=0.05)
+
+
+def make_strategy(split_point: int = 2, scheduler: Any = "atsa") -> ce.CloudEdgeStrategy:
+    return ce.CloudEdgeStrategy(
+        fleet=make_fleet(3, variation=0.6),
+        offloading={"split_point": split_point},
+        scheduler=scheduler,
+    )
+
+
+def make_data() -> ce.SyntheticDataModule:
+    return ce.SyntheticDataModule(num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True)
+
+
+def run(root: Path, strategy: ce.CloudEdgeStrategy, callbacks: Any = (), ckpt_path: Any = None, **options: Any) -> Any:
+    pl.seed_everything(7)
+    module, data = make_module(), make_data()
+    extra = [ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05), ce.WeightedAggregation(), ce.CostLogger()]
+    trainer = make_trainer(root, strategy, callbacks=[*extra, *callbacks], max_epochs=4, **options)
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+    return module, trainer
+
+
+def state_of(module: Any, strategy: ce.CloudEdgeStrategy, trainer: Any) -> dict[str, Any]:
+    optimizer = trainer.optimizers[0].state_dict()
+    return {
+        "weights": parameters_of(module),
+        "exit": parameters_of(strategy.deployment.exit_head),
+        "momentum": [entry["momentum_buffer"] for entry in optimizer["state"].values()],
+        "lr": [group["lr"] for group in optimizer["param_groups"]],
+        "simulator": strategy.simulator.state_dict(),
+        "draw": torch.rand(3),
+    }
+
+
+def assert_same(got: Any, expected: Any) -> None:
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("whole")
+    strategy = make_strategy()
+    epochs = ModelCheckpoint(dirpath=root, filename="{epoch}", save_top_k=-1)
+    steps = ModelCheckpoint(dirpath=root, filename="{step}", save_top_k=-1, every_n_train_steps=8)
+    module, trainer = run(root, strategy, [epochs, steps], enable_checkpointing=True)
+    state = state_of(module, strategy, trainer)
+    asleep = [not awake for awake in strategy.simulator.history["awake"]]
+    assert 0 < sum(asleep) < len(asleep), "the run must hold windows of both kinds to be worth comparing"
+    return {"root": root, "state": state}
+
+
+@pytest.mark.parametrize("checkpoint", ["epoch=0", "epoch=2", "step=8", "step=16"])
+def test_resumed_equals_uninterrupted(tmp_path: Path, uninterrupted: dict[str, Any], checkpoint: str) -> None:
+    strategy = make_strategy()
+    path = uninterrupted["root"] / f"{checkpoint}.ckpt"
+    module, trainer = run(tmp_path, strategy, ckpt_path=path)
+    assert_same(state_of(module, strategy, trainer), uninterrupted["state"])
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_resumes(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    class PressCtrlC(pl.Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            run(tmp_path, make_strategy(), [PressCtrlC(), ce.InterruptCheckpoint()], enable_checkpointing=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    strategy = make_strategy()
+    module, trainer = run(tmp_path, strategy, ckpt_path=tmp_path / "interrupted.ckpt")
+    assert_same(state_of(module, strategy, trainer), uninterrupted["state"])
+
+
+def test_checkpoint_of_another_split_point(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match=r"split point 2.*split_point=2"):
+        run(tmp_path, make_strategy(split_point=3), ckpt_path=uninterrupted["root"] / "epoch=0.ckpt")
+
+
+def test_checkpoint_of_another_backbone(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    module = ce.CloudEdgeModule("resnet18", num_classes=CLASSES)
+    trainer = make_trainer(tmp_path, make_strategy())
+    with pytest.raises(CheckpointError, match="another backbone"):
+        trainer.test(module, loader(), ckpt_path=uninterrupted["root"] / "epoch=0.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty"])
+def test_damaged_checkpoint(tmp_path: Path, uninterrupted: dict[str, Any], damage: str) -> None:
+    content = (uninterrupted["root"] / "epoch=0.ckpt").read_bytes()
+    path = tmp_path / "damaged.ckpt"
+    path.write_bytes({"truncated": content[: len(content) // 2], "garbage": b"not a checkpoint", "empty": b""}[damage])
+    with pytest.raises(CheckpointError, match=r"damaged\.ckpt"):
+        run(tmp_path, make_strategy(), ckpt_path=path)
+
+
+def test_missing_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path, make_strategy(), ckpt_path=tmp_path / "none.ckpt")
+
+
+def test_test_after_fit_reads_the_checkpoint_and_leaves_the_books_alone(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    strategy = make_strategy()
+    module, trainer = run(tmp_path, strategy)
+    books = strategy.simulator.state_dict()
+    path = uninterrupted["root"] / "epoch=0.ckpt"
+    trainer.test(module, datamodule=make_data(), ckpt_path=path, verbose=False, weights_only=True)
+    saved = torch.load(path, weights_only=True)
+    assert strategy.simulator.state_dict() == books
+    assert_same(parameters_of(strategy.deployment.exit_head), dict(saved["cloudedge"]["exit_head"]))
+
+
+def test_plain_lightning_checkpoint_loads_with_a_warning(tmp_path: Path) -> None:
+    plain = make_trainer(tmp_path, "auto", max_epochs=1)
+    module = make_module()
+    plain.fit(module, datamodule=make_data())
+    plain.save_checkpoint(tmp_path / "plain.ckpt")
+    trainer = make_trainer(tmp_path, make_strategy())
+    with pytest.warns(UserWarning, match="exit head"):
+        trainer.test(make_module(), datamodule=make_data(), ckpt_path=tmp_path / "plain.ckpt", verbose=False, weights_only=True)
+
+
+def test_cut_checkpoint_loads_into_the_plain_trainer(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+    module = make_module()
+    trainer = make_trainer(tmp_path, "auto")
+    path = uninterrupted["root"] / "epoch=2.ckpt"
+    trainer.test(module, datamodule=make_data(), ckpt_path=path, verbose=False, weights_only=True)
+    saved = torch.load(path, weights_only=True)["state_dict"]
+    assert_same(parameters_of(module), dict(saved))
+
+
+def test_ordinary_loaders_resume_at_the_end_of_an_epoch(tmp_path: Path) -> None:
+    """Shuffling and dropout draw from the global generator, validation starts anew: the stream must not shift."""
+
+    def fit(ckpt_path: Any = None, callbacks: Any = ()) -> Any:
+        pl.seed_everything(7)
+        module, strategy = make_module(), make_strategy()
+        trainer = make_trainer(
+            tmp_path, strategy, callbacks=list(callbacks), max_epochs=4, enable_checkpointing=bool(callbacks)
+        )
+        data = torch.utils.data.DataLoader(pictures(), batch_size=16, shuffle=True)
+        trainer.fit(module, data, loader(seed=1), ckpt_path=ckpt_path, weights_only=True)
+        return state_of(module, strategy, trainer)
+
+    whole = fit(callbacks=[ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)])
+    assert_same(fit(tmp_path / "epoch=1.ckpt"), whole)
