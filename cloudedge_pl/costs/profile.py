@@ -55,7 +55,9 @@ class CostProfile:
     def __post_init__(self) -> None:
         points = len(self.names)
         if points < 2:
-            raise ValueError(f"profile of {self.model!r}: it has no segment; a network needs a weighted layer.")
+            raise ValueError(
+                f"profile of {self.model!r}: it has no segment; a network needs a weighted layer."
+            )
         for column in fields(self):
             if column.name.startswith(("segment_", "cut_bytes", "exit_")):
                 values = np.array(getattr(self, column.name), dtype=np.float64)
@@ -67,11 +69,15 @@ class CostProfile:
                         f"profile of {self.model!r}: {column.name} has shape {values.shape}; expected ({expected},)."
                     )
                 if not np.all(np.isfinite(values)) or np.any(values < 0):
-                    raise ValueError(f"profile of {self.model!r}: {column.name} holds a negative or non-finite value.")
+                    raise ValueError(
+                        f"profile of {self.model!r}: {column.name} holds a negative or non-finite value."
+                    )
                 values.setflags(write=False)
                 object.__setattr__(self, column.name, values)
         if len(self.cut_shapes) != points:
-            raise ValueError(f"profile of {self.model!r}: {len(self.cut_shapes)} cut shapes for {points} split points.")
+            raise ValueError(
+                f"profile of {self.model!r}: {len(self.cut_shapes)} cut shapes for {points} split points."
+            )
 
     @property
     def num_segments(self) -> int:

@@ -1,0 +1,79 @@
+"""What to say when no split point will do: what is in the way at each, by how much, and what to change."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.fleet import Workload
+from cloudedge_pl.offloading.constraints import Constraint, broken, reasons
+
+
+def explain(
+    profile: CostProfile, workload: Workload, limits: tuple[Constraint, ...], allowed: np.ndarray
+) -> str:
+    """The message of an :class:`~cloudedge_pl.errors.InfeasiblePlanError`.
+
+    Args:
+        profile: of the network.
+        workload: with the arrival rate.
+        limits: every constraint at every split point.
+        allowed: [N + 1] bool, the split points that the objective may choose.
+    """
+    points = np.flatnonzero(allowed)
+    width = max(len(profile.names[point]) for point in points)
+    why = reasons(limits)
+    rows = [f"  {point:3d} {profile.names[point]:<{width}}  {why[point]}" for point in points]
+    remedies = [f"  - {remedy}" for remedy in what_to_change(profile, workload, limits, allowed)]
+    return "\n".join(
+        [
+            f"no split point of {profile.model!r} is feasible on this fleet. In the way:",
+            *rows,
+            "What to change:",
+            *remedies,
+        ]
+    )
+
+
+def what_to_change(
+    profile: CostProfile, workload: Workload, limits: tuple[Constraint, ...], allowed: np.ndarray
+) -> list[str]:
+    """For every limit the smallest change that frees a split point, the others left as they are.
+
+    Where no single limit does, the changes that the split point closest to feasible needs.
+    """
+    met = {limit.name: limit.met for limit in limits}
+    remedies = []
+    for limit in limits:
+        # An overload says nothing about the other limits: they count infinite waits.
+        ignored = {"load", "delay", "energy"} if limit.name == "load" else {limit.name}
+        rest = np.all([met[name] for name in met if name not in ignored], axis=0)
+        open_points = np.flatnonzero(allowed & rest & ~limit.met & np.isfinite(limit.value))
+        if len(open_points):
+            point = int(open_points[np.argmin(limit.pressure[open_points])])
+            remedies.append(
+                f"{_change(limit, point, workload)} (frees split point {point}, {profile.names[point]})"
+            )
+    if remedies:
+        return remedies
+    excess = np.sum(
+        [np.nan_to_num(np.maximum(limit.pressure - 1, 0), posinf=1e9) for limit in limits], axis=0
+    )
+    point = int(np.where(allowed, excess, np.inf).argmin())
+    changes = [_change(limit, point, workload) for limit in broken(limits, point)]
+    return [
+        f"{' and '.join(changes)} (no single limit frees a split point; {point}, {profile.names[point]}, is closest)"
+    ]
+
+
+def _change(limit: Constraint, point: int, workload: Workload) -> str:
+    value, now = float(limit.value[point]), float(limit.limit[point])
+    if limit.name == "load":
+        rate = workload.arrival_rate
+        return (
+            f"arrival_rate below {rate / value:.4g} tasks/s (now {rate:.4g}), or {value:.3g} times the nodes"
+        )
+    if limit.name in ("memory", "master_memory"):
+        more = f"{limit.write(value)} must fit, {limit.write(now)} may be used"
+        return f"memory_bytes of {limit.where[point]} x {value / now:.3g} ({more})"
+    return f"{limit.advice} at least {limit.write(value)} (now {limit.write(now)})"

@@ -1,0 +1,86 @@
+"""How a plan is made: the objective and the variants of its formulas, as one frozen, self-checking dataclass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cloudedge_pl.costs.memory import MEMORY_MODES
+from cloudedge_pl.costs.transmission import INVERSE_RATES
+from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
+
+Waiting = Literal["md1", "mm1", "mmc", "paper"]
+WAITING: tuple[Waiting, ...] = ("md1", "mm1", "mmc", "paper")
+ENERGY = ("linear", "omega")
+STATIC_ENERGY = ("powered", "occupied", "paper")
+SHARES = ("speed", "equal")
+
+
+@dataclass(frozen=True)
+class OffloadOptions:
+    """What to look for, and by which formulas.
+
+    Args:
+        objective: a key of :data:`~cloudedge_pl.offloading.objectives.OBJECTIVES`.
+        weights: of the objective "weighted": the price of one second of "delay", one joule of "energy" and one
+            megabyte of "upload".
+        exclude_ends: leave out split points 0 and N, so that edge and cloud both have a part.
+        memory: "inference", "training", the "paper"'s form, or "auto": as the workload's phase.
+        memory_share: of a node's memory that may be used at most, in (0, 1]; the paper's lambda_0.
+        waiting: queue at a node: "md1" (a task always takes the same time), "mm1", "mmc" (one queue before all
+            nodes, which must be alike), or the "paper"'s printed form.
+        shares: of the arrivals that each node gets: "speed" keeps all nodes equally busy, as a scheduler that
+            balances load does; "equal" gives every node as many.
+        roofline: bound the speed of each segment by memory bandwidth, too; False counts FLOP alone, as the paper.
+        uplink: how E[1/v] from terminal to edge is estimated: "log_kernel", or the "paper"'s form.
+        energy: of computing: "linear", (busy - idle power) times busy time, or "omega", omega Z F.
+        omega: in J s / FLOP^2, for energy "omega"; None takes for each node the value at which full speed draws its
+            busy power.
+        static_energy: idle power counts for the whole window ("powered": a node is switched on while it has nothing
+            to do, too), while a task waits, runs and is sent ("occupied"), or while it runs (the "paper"'s form).
+    """
+
+    objective: str = "deepest"
+    weights: Mapping[str, float] = field(default_factory=lambda: {"delay": 1.0})
+    exclude_ends: bool = False
+    memory: str = "auto"
+    memory_share: float = 0.8
+    waiting: str = "md1"
+    shares: str = "speed"
+    roofline: bool = True
+    uplink: str = "log_kernel"
+    energy: str = "linear"
+    omega: float | None = None
+    static_energy: str = "powered"
+
+    def __post_init__(self) -> None:
+        lookup(OBJECTIVES, self.objective, "offloading objective")
+        lookup(MEMORY_MODES, self.memory, "memory mode")
+        lookup(INVERSE_RATES, self.uplink, "uplink estimate")
+        _one_of(WAITING, self.waiting, "waiting model")
+        _one_of(SHARES, self.shares, "way to share arrivals")
+        _one_of(ENERGY, self.energy, "energy model")
+        _one_of(STATIC_ENERGY, self.static_energy, "static energy model")
+        require_range("offloading", 0, 1, open_low=True, memory_share=self.memory_share)
+        if self.omega is not None:
+            require_positive("offloading", omega=self.omega)
+        object.__setattr__(self, "weights", dict(self.weights))
+        for criterion, weight in self.weights.items():
+            lookup(CRITERIA, criterion, "criterion in weights")
+            require_range(
+                "offloading",
+                0,
+                math.inf,
+                open_high=True,
+                open_low=False,
+                **{f"weights[{criterion!r}]": weight},
+            )
+        if not any(self.weights.values()):
+            raise ValueError(f"offloading: weights are {dict(self.weights)}; at least one must be above 0.")
+
+
+def _one_of(names: tuple[str, ...], name: str, kind: str) -> None:
+    lookup({known: known for known in names}, name, kind)

@@ -1,0 +1,188 @@
+"""What every split point costs on a fleet under a workload: one table, all split points at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cloudedge_pl.costs import energy, queueing, transmission
+from cloudedge_pl.costs.memory import edge_memory_bytes, master_memory_bytes
+from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.costs.roofline import FORWARD_PASSES, cloud_seconds, execution_seconds
+from cloudedge_pl.fleet import Fleet, Workload
+
+if TYPE_CHECKING:
+    from cloudedge_pl.offloading.options import OffloadOptions
+
+DELAY_PARTS = ("uplink", "wait", "execution", "transfer", "cloud")
+ENERGY_PARTS = ("static", "compute", "radio")
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """Costs at every split point; [N + 1] unless said otherwise. What an overloaded queue delays is ``inf``.
+
+    Args:
+        memory_bytes: of the edge part on each node.
+        master_memory_bytes: on the master.
+        upload_bytes: of one task to the cloud.
+        download_bytes: of one task from the cloud.
+        node_shares: [num_nodes, N + 1] of the arrivals; they sum to 1 over the nodes.
+        node_utilisation: [num_nodes, N + 1] share of the time that a node must compute; 1 and more is overload.
+        node_delay_seconds: [num_nodes, N + 1] of one task that the node runs.
+        slowest_node: index of the node with the longest delay.
+        delay_parts: of a task on the slowest node, by :data:`DELAY_PARTS`, in seconds.
+        node_energy_joules: [num_nodes, N + 1] in one window.
+        energy_parts: mean of a task over all nodes, by :data:`ENERGY_PARTS`, in joules.
+    """
+
+    memory_bytes: np.ndarray
+    master_memory_bytes: np.ndarray
+    upload_bytes: np.ndarray
+    download_bytes: np.ndarray
+    node_shares: np.ndarray
+    node_utilisation: np.ndarray
+    node_delay_seconds: np.ndarray
+    slowest_node: np.ndarray
+    delay_parts: dict[str, np.ndarray]
+    node_energy_joules: np.ndarray
+    energy_parts: dict[str, np.ndarray]
+
+    @property
+    def num_points(self) -> int:
+        """N + 1."""
+        return len(self.memory_bytes)
+
+    @property
+    def delay_seconds(self) -> np.ndarray:
+        """Of one task on the slowest node [N + 1]."""
+        return self.node_delay_seconds.max(axis=0)
+
+    @property
+    def energy_joules(self) -> np.ndarray:
+        """Mean of one task over all nodes [N + 1]; the master's and the cloud's energy is not in it."""
+        return np.sum([self.energy_parts[part] for part in ENERGY_PARTS], axis=0)
+
+    @property
+    def utilisation(self) -> np.ndarray:
+        """Of the busiest node [N + 1]."""
+        return self.node_utilisation.max(axis=0)
+
+
+def arrival_shares(execution: np.ndarray, fleet: Fleet, shares: str) -> np.ndarray:
+    """Share of the arrivals that each node gets [num_nodes, N + 1].
+
+    Args:
+        execution: [num_nodes, N + 1] seconds of one task.
+        fleet: the nodes.
+        shares: "speed", inversely to execution time, or "equal".
+    """
+    if shares == "equal":
+        return np.full_like(execution, 1 / fleet.num_nodes)
+    # Nothing is computed before split point 1: there, the nodes' speeds stand for the times.
+    idle = np.broadcast_to(1 / fleet.array("effective_flops_per_second")[:, None], execution.shape)
+    rates = 1 / np.where(execution.max(axis=0) > 0, execution, idle)
+    return rates / rates.sum(axis=0)
+
+
+def waiting_seconds(
+    execution: np.ndarray,
+    rates: np.ndarray,
+    flops: np.ndarray,
+    fleet: Fleet,
+    workload: Workload,
+    waiting: str,
+) -> np.ndarray:
+    """Mean wait on each node [num_nodes, N + 1]; see :class:`OffloadOptions` for the names.
+
+    Raises:
+        ValueError: "mmc" with nodes of unlike speed.
+    """
+    if waiting == "md1":
+        return queueing.md1_waiting_seconds(rates, execution)
+    if waiting == "mm1":
+        return queueing.mm1_waiting_seconds(rates, execution)
+    if waiting == "paper":
+        return queueing.paper_waiting_seconds(rates, execution, flops)
+    quickest, slowest = execution.min(axis=0), execution.max(axis=0)
+    if not np.allclose(quickest, slowest, rtol=1e-6, atol=0):
+        raise ValueError(
+            f"waiting 'mmc' is one queue before like nodes; here a task takes {quickest[-1]:.3g} s on the "
+            f"quickest node and {slowest[-1]:.3g} s on the slowest. Use waiting='md1' or 'mm1', or like nodes."
+        )
+    pooled = queueing.mmc_waiting_seconds(fleet.num_nodes, workload.arrival_rate, execution[0])
+    return np.broadcast_to(pooled, execution.shape)
+
+
+def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: OffloadOptions) -> CostTable:
+    """Evaluates every split point.
+
+    Source: Xu 2020, Sec. 3; deviations are named where the formulas are, in :mod:`cloudedge_pl.costs`.
+    """
+    execution = execution_seconds(profile, fleet, workload.phase, roofline=options.roofline)
+    flops = FORWARD_PASSES[workload.phase] * profile.flops
+    upload = transmission.upload_bytes(profile, workload)
+    download = transmission.download_bytes(profile, workload)
+    shares = arrival_shares(execution, fleet, options.shares)
+    rates = shares * workload.arrival_rate
+
+    delays = {
+        "uplink": transmission.terminal_seconds(
+            transmission.input_bytes(profile, workload), fleet.link.uplink_bits_per_second, options.uplink
+        ),
+        "wait": waiting_seconds(execution, rates, flops, fleet, workload, options.waiting),
+        "execution": execution,
+        "transfer": transmission.transfer_seconds(upload, fleet)
+        + transmission.transfer_seconds(download, fleet),
+        "cloud": cloud_seconds(profile, fleet, workload.phase, roofline=options.roofline),
+    }
+    parts = {name: np.broadcast_to(delay, execution.shape) for name, delay in delays.items()}
+    node_delay = np.sum([parts[name] for name in DELAY_PARTS], axis=0)
+    slowest = node_delay.argmax(axis=0)
+    points = np.arange(len(slowest))
+
+    per_task = _task_joules(fleet, workload, options, parts, rates, flops, upload)
+    tasks = rates * workload.window_seconds
+    return CostTable(
+        memory_bytes=edge_memory_bytes(profile, workload, options.memory),
+        master_memory_bytes=master_memory_bytes(profile, workload, options.memory),
+        upload_bytes=upload,
+        download_bytes=download,
+        node_shares=shares,
+        node_utilisation=rates * execution,
+        node_delay_seconds=node_delay,
+        slowest_node=slowest,
+        delay_parts={name: part[slowest, points] for name, part in parts.items()},
+        node_energy_joules=tasks * np.sum([per_task[name] for name in ENERGY_PARTS], axis=0),
+        energy_parts={name: (shares * joules).sum(axis=0) for name, joules in per_task.items()},
+    )
+
+
+def _task_joules(
+    fleet: Fleet,
+    workload: Workload,
+    options: OffloadOptions,
+    delays: dict[str, np.ndarray],
+    rates: np.ndarray,
+    flops: np.ndarray,
+    upload: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Joules of one task on each node by part, each [num_nodes, N + 1]."""
+    bits_per_second = transmission.cloud_rate_bits_per_second(fleet)
+    if options.static_energy == "powered":
+        seconds = 1 / rates  # a window's idle energy, divided among the window's tasks
+    elif options.static_energy == "occupied":
+        seconds = delays["wait"] + delays["execution"] + 8 * upload / bits_per_second[:, None]
+    else:
+        seconds = delays["execution"]
+    if options.energy == "linear":
+        compute = energy.linear_compute_joules(fleet, delays["execution"])
+    else:
+        compute = energy.omega_compute_joules(fleet, flops, options.omega)
+    return {
+        "static": energy.static_joules(fleet, seconds),
+        "compute": compute,
+        "radio": energy.radio_joules(fleet, upload, bits_per_second),
+    }

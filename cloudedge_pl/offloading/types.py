@@ -1,0 +1,148 @@
+"""What a planner gives back: the chosen split point with all that it was weighed against, and its costs per task."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.offloading.constraints import Constraint, reasons
+from cloudedge_pl.offloading.options import OffloadOptions
+from cloudedge_pl.offloading.table import CostTable
+
+
+@dataclass(frozen=True, eq=False)
+class SplitCosts:
+    """Seconds and bytes of one task at one split point: what planning and simulation share.
+
+    Args:
+        execution_seconds: [num_nodes] of the edge part.
+        exit_seconds: of the exit head on the master; 0 where there is none.
+        cloud_seconds: of the cloud part.
+        upload_bytes: from node to cloud.
+        download_bytes: from cloud to node; the gradient in training, else 0.
+        terminal_seconds: from the terminal to its node; the paper's T_te.
+        input_bytes: of the raw input.
+        task_memory_bytes: that a task holds on a node while it runs.
+    """
+
+    execution_seconds: np.ndarray
+    exit_seconds: float
+    cloud_seconds: float
+    upload_bytes: float
+    download_bytes: float
+    terminal_seconds: float
+    input_bytes: float
+    task_memory_bytes: float
+
+
+@dataclass(frozen=True, eq=False)
+class OffloadPlan:
+    """Where the network is cut, and what every other cut would have cost.
+
+    Args:
+        split_point: 0..N: that many segments run at the edge.
+        forced: the split point was given, not chosen; it may be infeasible then.
+        profile: of the network.
+        fleet: it was planned for.
+        workload: it was planned for.
+        options: objective and formulas.
+        costs: of every split point.
+        constraints: the limits at every split point.
+    """
+
+    split_point: int
+    forced: bool
+    profile: CostProfile
+    fleet: Fleet
+    workload: Workload
+    options: OffloadOptions
+    costs: CostTable
+    constraints: tuple[Constraint, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the split point: the last weighted layer at the edge."""
+        return self.profile.names[self.split_point]
+
+    @property
+    def objective(self) -> str:
+        """What was looked for; "forced" where the split point was given."""
+        return "forced" if self.forced else self.options.objective
+
+    @cached_property
+    def feasible(self) -> np.ndarray:
+        """Whether each split point keeps every limit [N + 1], bool."""
+        return np.all([limit.met for limit in self.constraints], axis=0)
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why each split point is infeasible [N + 1]; empty where it is feasible."""
+        return reasons(self.constraints)
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether the chosen split point keeps every limit; only a forced one may not."""
+        return bool(self.feasible[self.split_point])
+
+    def constraint(self, name: str) -> Constraint:
+        """The constraint of that name: "memory", "master_memory", "load", "delay" or "energy"."""
+        return next(limit for limit in self.constraints if limit.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values, infinite ones as None; docs/plan.md describes every key."""
+        return {
+            "model": self.profile.model,
+            "input_shape": list(self.profile.input_shape),
+            "num_nodes": self.fleet.num_nodes,
+            "objective": self.objective,
+            "split_point": self.split_point,
+            "split_name": self.name,
+            "feasible": self.is_feasible,
+            "workload": _plain(asdict(self.workload)),
+            "options": _plain(asdict(self.options)),
+            "split_points": [self._point(index) for index in range(self.costs.num_points)],
+        }
+
+    def _point(self, index: int) -> dict[str, Any]:
+        costs = self.costs
+        return _plain(
+            {
+                "index": index,
+                "name": self.profile.names[index],
+                "feasible": bool(self.feasible[index]),
+                "reason": self.reasons[index],
+                "flops": self.profile.flops[index],
+                "memory_bytes": costs.memory_bytes[index],
+                "master_memory_bytes": costs.master_memory_bytes[index],
+                "utilisation": costs.utilisation[index],
+                "delay_seconds": costs.delay_seconds[index],
+                "delay_parts_seconds": {name: part[index] for name, part in costs.delay_parts.items()},
+                "energy_joules": costs.energy_joules[index],
+                "energy_parts_joules": {name: part[index] for name, part in costs.energy_parts.items()},
+                "window_energy_joules": self.constraint("energy").value[index],
+                "upload_bytes": costs.upload_bytes[index],
+                "download_bytes": costs.download_bytes[index],
+                "limit": {limit.name: limit.limit[index] for limit in self.constraints},
+                "slack": {limit.name: limit.slack[index] for limit in self.constraints},
+                "tightest_node": {limit.name: limit.where[index] for limit in self.constraints},
+            }
+        )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with numbers of Python's own types; None for what JSON cannot write."""
+    plain: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            plain[key] = _plain(value)
+        elif isinstance(value, (float, np.floating)):
+            plain[key] = float(value) if math.isfinite(value) else None
+        else:
+            plain[key] = value
+    return plain
