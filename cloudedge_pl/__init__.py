@@ -13,7 +13,12 @@ from cloudedge_pl._registration import when_imported
 
 if TYPE_CHECKING:
     from cloudedge_pl.costs.profile import CostProfile
-    from cloudedge_pl.data import Cifar10DataModule, DigitsDataModule, ImageFolderDataModule, SyntheticDataModule
+    from cloudedge_pl.data import (
+        Cifar10DataModule,
+        DigitsDataModule,
+        ImageFolderDataModule,
+        SyntheticDataModule,
+    )
     from cloudedge_pl.dormancy import DormancyRule
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.offloading import OffloadPlan, plan_offloading
@@ -50,7 +55,7 @@ _HOMES = {
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [  # noqa: F822  # loaded by __getattr__
+__all__ = [  # loaded by __getattr__
     "Assignment",
     "Cifar10DataModule",
     "Cloud",
@@ -85,7 +90,9 @@ __all__ = [  # noqa: F822  # loaded by __getattr__
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(sorted(_HOME_OF))}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(sorted(_HOME_OF))}"
+        )
     return getattr(import_module(_HOME_OF[name]), name)
 
 

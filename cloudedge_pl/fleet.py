@@ -124,9 +124,11 @@ class Link:
         require_range("link", 0, math.inf, open_high=True, variation=self.variation)
         require_range("link", 0, 1, open_high=True, correlation=self.correlation)
         if not self.uplink_bits_per_second:
-            raise ValueError("link: uplink_bits_per_second is empty; give at least one observed rate in bit/s.")
+            raise ValueError(
+                "link: uplink_bits_per_second is empty; give at least one observed rate in bit/s."
+            )
         for row, rate in enumerate(self.uplink_bits_per_second):
-            require_positive("link", **{f"uplink_bits_per_second[{row}]": rate})
+            require_positive(f"link: uplink_bits_per_second[{row}]", rate=rate)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,10 @@ def test_a_link_that_stays_slow_is_used_again() -> None:
 
 def test_symmetric_noise_keeps_the_default_awake_more_than_the_paper() -> None:
     series = np.exp(0.1 * np.random.default_rng(0).standard_normal(2000)).tolist()
-    share = {mode: np.mean([not s.awake for s in run(DormancyRule(mode=mode), series)]) for mode in ("hysteresis", "paper")}
+    share = {
+        mode: np.mean([not s.awake for s in run(DormancyRule(mode=mode), series)])
+        for mode in ("hysteresis", "paper")
+    }
     assert share["hysteresis"] < 0.05
     assert 0.4 < share["paper"] < 0.6
 

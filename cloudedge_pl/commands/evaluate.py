@@ -25,7 +25,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     datamodule, module, trainer, _ = build(cfg)
     tested = trainer.test(module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True)
     summary = summarise(cfg, trainer, dict(tested[0]), None)
-    summary |= {"checkpoint": str(cfg.ckpt), "versions": versions(), "wall_seconds": time.perf_counter() - started}
+    summary |= {
+        "checkpoint": str(cfg.ckpt),
+        "versions": versions(),
+        "wall_seconds": time.perf_counter() - started,
+    }
     write_json(output_dir() / "summary.json", summary)
     console().print(summary_table(summary))
     return summary
@@ -38,7 +42,9 @@ def find_config(checkpoint: Path) -> Path:
         FileNotFoundError: if the checkpoint is not there, or no folder above it holds ``.hydra/config.yaml``.
     """
     if not checkpoint.is_file():
-        raise FileNotFoundError(f"no checkpoint at {checkpoint}; give ckpt=PATH of a file that `cloudedge train` wrote.")
+        raise FileNotFoundError(
+            f"no checkpoint at {checkpoint}; give ckpt=PATH of a file that `cloudedge train` wrote."
+        )
     for folder in checkpoint.resolve().parents:
         if (folder / ".hydra" / "config.yaml").is_file():
             return folder / ".hydra"
@@ -64,5 +70,12 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.exit(f"cloudedge evaluate: {error}")
     rest = [argument for argument in sys.argv[1:] if argument not in given]
-    sys.argv[1:] = ["--config-path", str(config), "--config-name", "config", f"+ckpt={checkpoint.resolve()}", *rest]
+    sys.argv[1:] = [
+        "--config-path",
+        str(config),
+        "--config-name",
+        "config",
+        f"+ckpt={checkpoint.resolve()}",
+        *rest,
+    ]
     _app()

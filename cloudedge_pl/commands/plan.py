@@ -30,7 +30,9 @@ def plan(cfg: DictConfig) -> OffloadPlan:
         exit_head=instantiate(cfg.exit_head),
         name=model["backbone"],
     )
-    chosen = plan_offloading(costs, instantiate(cfg.fleet), instantiate(cfg.workload), **options["offloading"])
+    chosen = plan_offloading(
+        costs, instantiate(cfg.fleet), instantiate(cfg.workload), **options["offloading"]
+    )
     report_plan(chosen, output_dir())
     console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
     return chosen

@@ -50,7 +50,9 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
         except (*USER_ERRORS, InstantiationException) as error:
             if os.environ.get("CLOUDEDGE_TRACE"):
                 raise
-            cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+            cause = (
+                error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+            )
             where = f" (in {error.args[0].splitlines()[-1]})" if cause is not error and error.args else ""
             sys.exit(f"{type(cause).__name__}: {cause}{where}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
 

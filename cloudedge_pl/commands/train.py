@@ -41,7 +41,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
     if cfg.test:
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        tested = trainer.test(module, datamodule=datamodule, ckpt_path=best or None, verbose=False, weights_only=True)
+        tested = trainer.test(
+            module, datamodule=datamodule, ckpt_path=best or None, verbose=False, weights_only=True
+        )
         metrics.update(tested[0])
     summary = summarise(cfg, trainer, metrics, throughput)
     summary["wall_seconds"] = time.perf_counter() - started

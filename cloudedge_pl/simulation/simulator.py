@@ -68,7 +68,6 @@ class Simulator:
         history: per window, as lists: the columns of :data:`HISTORY`.
     """
 
-
     def __init__(
         self,
         costs: SplitCosts,

@@ -1,6 +1,11 @@
 """Lightning: module, strategy and callbacks."""
 
-from cloudedge_pl.training.callbacks import CloudDormancy, CostLogger, InterruptCheckpoint, WeightedAggregation
+from cloudedge_pl.training.callbacks import (
+    CloudDormancy,
+    CostLogger,
+    InterruptCheckpoint,
+    WeightedAggregation,
+)
 from cloudedge_pl.training.module import CloudEdgeModule
 from cloudedge_pl.training.strategy import CloudEdgeStrategy
 

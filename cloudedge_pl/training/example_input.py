@@ -37,7 +37,9 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
             "no sample input to trace the backbone with: give CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or "
             f"set {type(module).__name__}.example_input_array, or a datamodule with input_shape."
         )
-    rank_zero_debug(f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}")
+    rank_zero_debug(
+        f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}"
+    )
     return torch.zeros(1, *sample.shape[1:])
 
 
@@ -50,7 +52,11 @@ def _first_batch(trainer: pl.Trainer) -> Any:
             loader = source.dataloader()
             while isinstance(loader, (list, tuple)) and loader:
                 loader = loader[0]
-            if isinstance(loader, DataLoader) and loader.batch_size is not None and loader.collate_fn is not None:
+            if (
+                isinstance(loader, DataLoader)
+                and loader.batch_size is not None
+                and loader.collate_fn is not None
+            ):
                 return loader.collate_fn([loader.dataset[0]])
             if isinstance(loader, Iterable):
                 return next(iter(loader), None)

@@ -135,12 +135,13 @@ class RandomState:
     def capture(cls, device: torch.device) -> RandomState:
         """Reads the states; no device is waited for."""
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)
+        legacy = np.random.get_state()  # noqa: NPY002  # users' augmentations draw from it
+        return cls(random.getstate(), legacy, torch.get_rng_state(), cuda)
 
     def restore(self, device: torch.device) -> None:
         """Sets the states back."""
         random.setstate(self.python)
-        np.random.set_state(self.numpy)
+        np.random.set_state(self.numpy)  # noqa: NPY002  # likewise
         torch.set_rng_state(self.torch_cpu)
         if self.torch_cuda is not None:
             torch.cuda.set_rng_state(self.torch_cuda, device)

@@ -135,6 +135,7 @@ class CloudEdgeModule(pl.LightningModule):
         self.log(f"{stage}/loss", loss, prog_bar=stage == "val", batch_size=len(labels))
         for path, answer in self._paths(logits).items():
             accuracy = self.evaluation_accuracy[f"{stage}_{path}"]
+            assert isinstance(accuracy, MulticlassAccuracy)
             accuracy(answer, labels)
             self.log(f"{stage}/{path}", accuracy, prog_bar=path == "accuracy", batch_size=len(labels))
 

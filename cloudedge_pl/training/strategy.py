@@ -137,7 +137,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def simulator(self) -> Simulator:
         """The fleet in training."""
         if self._simulator is None:
-            raise StrategyError("the strategy is not set up yet: plan and simulator exist from on_fit_start on.")
+            raise StrategyError(
+                "the strategy is not set up yet: plan and simulator exist from on_fit_start on."
+            )
         return self._simulator
 
     @property
@@ -167,7 +169,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         connector = model.trainer._accelerator_connector
         devices = connector._parallel_devices
         if len(devices) > 1:
-            raise StrategyError(f"CloudEdgeStrategy runs on one device; Trainer(devices=...) asks for {len(devices)}.")
+            raise StrategyError(
+                f"CloudEdgeStrategy runs on one device; Trainer(devices=...) asks for {len(devices)}."
+            )
         if not self._device_given and devices:
             self._root_device = torch.device(devices[0])
 
@@ -204,9 +208,13 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def _cut(self, backbone: nn.Module) -> None:
         deployment = self._deployed
         self._forward = CutForward(
-            deployment.chain, deployment.split_point, deployment.exit_head, self._open_window, self.channels_last
+            deployment.chain,
+            deployment.split_point,
+            deployment.exit_head,
+            self._open_window,
+            self.channels_last,
         )
-        backbone.forward = self._forward  # type: ignore[method-assign]  # undone in teardown
+        backbone.forward = self._forward  # undone in teardown
 
     @override
     def model_to_device(self) -> None:
@@ -216,7 +224,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             self.precision_plugin.convert_module(head).to(self.root_device)
         if self.channels_last:
             assert self.model is not None
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+            self.model.to(memory_format=torch.channels_last)
 
     @override
     def setup_optimizers(self, trainer: pl.Trainer) -> None:
@@ -249,7 +257,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         for name, default in (("edge_loss_weight", 0.3), ("cloud_loss_weight", 1.0)):
             given = getattr(self, name)
             weight = getattr(self.lightning_module, name, default) if given is None else given
-            require_range("CloudEdgeStrategy", 0, float("inf"), open_high=True, **{name: weight})
+            require_range(f"CloudEdgeStrategy: {name}", 0, float("inf"), open_high=True, weight=weight)
             weights.append(float(weight))
         return weights[0], weights[1]
 
@@ -339,7 +347,15 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             return super().load_checkpoint(checkpoint_path, weights_only)
         except FileNotFoundError:
             raise
-        except (RuntimeError, EOFError, KeyError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as e:
+        except (
+            RuntimeError,
+            EOFError,
+            KeyError,
+            ValueError,
+            OSError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as e:
             raise CheckpointError(
                 f"the checkpoint {checkpoint_path} cannot be read; it is corrupt, truncated or no checkpoint "
                 f"({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'empty'}). Take another one of the run."
@@ -401,7 +417,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @classmethod
     @override
     def register_strategies(cls, strategy_registry: Any) -> None:
-        strategy_registry.register(cls.strategy_name, cls, description=cls.__doc__.splitlines()[0])
+        strategy_registry.register(cls.strategy_name, cls, description=cls.__name__)
 
 
 def _as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, seed: int) -> Scheduler:

@@ -13,7 +13,11 @@ from cloudedge_pl.commands.cli import COMMANDS
 
 
 def names(group: str) -> list[str]:
-    return sorted(p.name.removesuffix(".yaml") for p in (files("cloudedge_pl.conf") / group).iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml")
+        for p in (files("cloudedge_pl.conf") / group).iterdir()
+        if p.name.endswith(".yaml")
+    )
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +35,9 @@ def test_help_imports_neither_torch_nor_hydra() -> None:
 
 
 def test_unknown_command_lists_those_there_are() -> None:
-    done = python("import sys; sys.argv=['cloudedge', 'trian']; from cloudedge_pl.commands.cli import main; main()")
+    done = python(
+        "import sys; sys.argv=['cloudedge', 'trian']; from cloudedge_pl.commands.cli import main; main()"
+    )
     assert done.returncode == 1
     assert "Did you mean 'train'" in done.stderr
     assert "plan" in done.stderr
@@ -47,7 +53,9 @@ def test_strategy_name_is_known_in_either_order_of_imports(imports: str) -> None
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    done = python("import sys, cloudedge_pl; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])")
+    done = python(
+        "import sys, cloudedge_pl; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -61,7 +69,16 @@ def test_experiments_compose(experiment: str) -> None:
     ("group", "option"),
     [
         (group, option)
-        for group in ("model", "data", "fleet", "workload", "offloading", "scheduler", "exit_head", "strategy")
+        for group in (
+            "model",
+            "data",
+            "fleet",
+            "workload",
+            "offloading",
+            "scheduler",
+            "exit_head",
+            "strategy",
+        )
         for option in names(group)
     ],
 )

@@ -26,7 +26,12 @@ QUICK = [
 def cloudedge(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = "from cloudedge_pl.commands.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 
@@ -88,7 +93,9 @@ def test_metrics_hold_loss_accuracy_and_costs(run: tuple[Path, str]) -> None:
 
 def test_checkpoint_loads_into_the_plain_torchvision_model(run: tuple[Path, str]) -> None:
     state = torch.load(run[0] / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
-    own = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    own = {
+        name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")
+    }
     resnet18(num_classes=4).load_state_dict(own, strict=True)
 
 
@@ -98,7 +105,12 @@ def test_evaluate_finds_the_same_numbers(run: tuple[Path, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     trained = json.loads((run[0] / "summary.json").read_text())
     evaluated = json.loads((folder / "evaluated" / "summary.json").read_text())
-    for key in ("test_accuracy_cloud", "test_accuracy_exit", "test_accuracy_answered", "test_mean_delay_seconds"):
+    for key in (
+        "test_accuracy_cloud",
+        "test_accuracy_exit",
+        "test_accuracy_answered",
+        "test_mean_delay_seconds",
+    ):
         assert evaluated[key] == trained[key]
 
 

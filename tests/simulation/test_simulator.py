@@ -22,9 +22,14 @@ def decide(state: DormancyState, delay: float) -> DormancyState:
     return next_state(RULE, state, delay)
 
 
-def make(num_nodes: int = 4, *, variation: float = 0.5, seed: int = 0, rate: float = 20.0, **costs: float) -> Simulator:
+def make(
+    num_nodes: int = 4, *, variation: float = 0.5, seed: int = 0, rate: float = 20.0, **costs: float
+) -> Simulator:
     fleet = Fleet.preset(
-        "raspberry-pi-4", num_nodes, speed_spread=0.3, link=Link(variation=variation, propagation_seconds=0.02)
+        "raspberry-pi-4",
+        num_nodes,
+        speed_spread=0.3,
+        link=Link(variation=variation, propagation_seconds=0.02),
     )
     values = {
         "exit_seconds": 0.01,
@@ -45,8 +50,13 @@ def make(num_nodes: int = 4, *, variation: float = 0.5, seed: int = 0, rate: flo
 def replay(simulator: Simulator, windows: list[int]) -> list[tuple[np.ndarray, bool]]:
     """The same windows, task by task, from the queueing rules alone; only draws and routing are the simulator's."""
     costs, fleet = simulator.costs, simulator.fleet
-    twin = make(fleet.num_nodes, variation=fleet.link.variation, seed=simulator.seed, rate=simulator.workload.arrival_rate)
-    free_at = {node: 0.0 for node in range(fleet.num_nodes)}
+    twin = make(
+        fleet.num_nodes,
+        variation=fleet.link.variation,
+        seed=simulator.seed,
+        rate=simulator.workload.arrival_rate,
+    )
+    free_at = dict.fromkeys(range(fleet.num_nodes), 0.0)
     master_free_at, clock, noise, out = 0.0, 0.0, 0.0, []
     state = DormancyState()
     for index, count in enumerate(windows):
@@ -96,15 +106,24 @@ def test_nothing_is_lost(num_nodes: int, windows: list[int], seed: int) -> None:
     books = simulator.accounts
     assert books.tasks.sum() == sum(windows)
     assert books.tasks[-1] == 0  # the master coordinates, it runs no task
-    assert books.upload_bytes.sum() == pytest.approx(20_000 * sum(n for n, r in zip(windows, records, strict=True) if r.awake))
+    assert books.upload_bytes.sum() == pytest.approx(
+        20_000 * sum(n for n, r in zip(windows, records, strict=True) if r.awake)
+    )
     assert books.download_bytes.sum() == pytest.approx(books.upload_bytes.sum())
     assert books.sync_bytes.sum() == pytest.approx(2 * 1000.0 * num_nodes)
-    sync_joules = sum(n.transmit_watts * 8 * 1000.0 / n.throughput_bits_per_second for n in simulator.fleet.nodes)
+    sync_joules = sum(
+        n.transmit_watts * 8 * 1000.0 / n.throughput_bits_per_second for n in simulator.fleet.nodes
+    )
     assert books.joules.sum() == pytest.approx(sum(r.joules.sum() for r in records) + sync_joules)
-    idle = sum(m.idle_watts for m in (*simulator.fleet.nodes, simulator.fleet.coordinator)) * simulator.clock_seconds
+    idle = (
+        sum(m.idle_watts for m in (*simulator.fleet.nodes, simulator.fleet.coordinator))
+        * simulator.clock_seconds
+    )
     busy = sum(
         (m.busy_watts - m.idle_watts) * s
-        for m, s in zip((*simulator.fleet.nodes, simulator.fleet.coordinator), books.busy_seconds, strict=True)
+        for m, s in zip(
+            (*simulator.fleet.nodes, simulator.fleet.coordinator), books.busy_seconds, strict=True
+        )
     )
     radio = sum(
         m.transmit_watts * 8 * b / min(50e6, m.throughput_bits_per_second)

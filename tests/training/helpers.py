@@ -92,7 +92,9 @@ def make_fleet(num_nodes: int = 3, variation: float = 0.0) -> ce.Fleet:
     return ce.Fleet.preset("raspberry-pi-4", num_nodes, speed_spread=0.4, link=link)
 
 
-def make_strategy(split_point: int | None = 2, num_nodes: int = 3, variation: float = 0.0, **options: Any) -> ce.CloudEdgeStrategy:
+def make_strategy(
+    split_point: int | None = 2, num_nodes: int = 3, variation: float = 0.0, **options: Any
+) -> ce.CloudEdgeStrategy:
     offloading = {} if split_point is None else {"split_point": split_point}
     return ce.CloudEdgeStrategy(
         fleet=make_fleet(num_nodes, variation),

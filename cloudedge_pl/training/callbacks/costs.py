@@ -40,14 +40,14 @@ class CostLogger(pl.Callback):
         if record is None or batch_idx % self.every_n_steps:
             return
         costs = _per_task(record)
-        self.log("delay", costs.pop("cost/delay_seconds"), prog_bar=True, logger=False)
-        self.log("cost/delay_seconds", float(record.delay_seconds.mean()))
-        self.log_dict(costs)
+        pl_module.log("delay", costs.pop("cost/delay_seconds"), prog_bar=True, logger=False)
+        pl_module.log("cost/delay_seconds", float(record.delay_seconds.mean()))
+        pl_module.log_dict(costs)
 
     @override
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         summary = strategy_of(trainer, self).evaluation.summary()
-        self.log_dict(
+        pl_module.log_dict(
             {
                 "test/delay_seconds": summary["mean_delay_seconds"],
                 "test/energy_joules": summary["mean_energy_joules"],

@@ -38,7 +38,9 @@ class InterruptCheckpoint(Checkpoint):
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
-        rank_zero_info("\nCtrl-C: finishing the step and saving a checkpoint; press it again to stop at once.")
+        rank_zero_info(
+            "\nCtrl-C: finishing the step and saving a checkpoint; press it again to stop at once."
+        )
 
     @override
     def on_train_batch_end(
@@ -47,7 +49,9 @@ class InterruptCheckpoint(Checkpoint):
         if self._interrupted:
             path = Path(self.dirpath or trainer.default_root_dir) / f"{self.filename}.ckpt"
             trainer.save_checkpoint(path)
-            rank_zero_info(f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}")
+            rank_zero_info(
+                f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}"
+            )
             raise KeyboardInterrupt
 
     @override
