@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ DELAY_PARTS = ("uplink", "wait", "execution", "transfer", "cloud")
 ENERGY_PARTS = ("static", "compute", "radio")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CostTable:
     """Costs at every split point; [N + 1] unless said otherwise. What an overloaded queue delays is ``inf``.
 
@@ -34,8 +35,8 @@ class CostTable:
         node_delay_seconds: [num_nodes, N + 1] of one task that the node runs.
         slowest_node: index of the node with the longest delay.
         delay_parts: of a task on the slowest node, by :data:`DELAY_PARTS`, in seconds.
-        node_energy_joules: [num_nodes, N + 1] in one window.
-        energy_parts: mean of a task over all nodes, by :data:`ENERGY_PARTS`, in joules.
+        node_energy_parts: [num_nodes, N + 1] in one window, by :data:`ENERGY_PARTS`, in joules.
+        tasks_per_window: over all nodes, on average.
     """
 
     memory_bytes: np.ndarray
@@ -47,8 +48,8 @@ class CostTable:
     node_delay_seconds: np.ndarray
     slowest_node: np.ndarray
     delay_parts: dict[str, np.ndarray]
-    node_energy_joules: np.ndarray
-    energy_parts: dict[str, np.ndarray]
+    node_energy_parts: dict[str, np.ndarray]
+    tasks_per_window: float
 
     @property
     def num_points(self) -> int:
@@ -60,10 +61,21 @@ class CostTable:
         """Of one task on the slowest node [N + 1]."""
         return self.node_delay_seconds.max(axis=0)
 
+    @cached_property
+    def node_energy_joules(self) -> np.ndarray:
+        """Of each node in one window [num_nodes, N + 1]."""
+        return np.sum([self.node_energy_parts[part] for part in ENERGY_PARTS], axis=0)
+
+    @cached_property
+    def energy_parts(self) -> dict[str, np.ndarray]:
+        """Mean of one task over all nodes [N + 1], by :data:`ENERGY_PARTS`, in joules."""
+        parts = self.node_energy_parts
+        return {name: parts[name].sum(axis=0) / self.tasks_per_window for name in ENERGY_PARTS}
+
     @property
     def energy_joules(self) -> np.ndarray:
         """Mean of one task over all nodes [N + 1]; the master's and the cloud's energy is not in it."""
-        return np.sum([self.energy_parts[part] for part in ENERGY_PARTS], axis=0)
+        return self.node_energy_joules.sum(axis=0) / self.tasks_per_window
 
     @property
     def utilisation(self) -> np.ndarray:
@@ -155,8 +167,8 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
         node_delay_seconds=node_delay,
         slowest_node=slowest,
         delay_parts={name: part[slowest, points] for name, part in parts.items()},
-        node_energy_joules=tasks * np.sum([per_task[name] for name in ENERGY_PARTS], axis=0),
-        energy_parts={name: (shares * joules).sum(axis=0) for name, joules in per_task.items()},
+        node_energy_parts={name: tasks * joules for name, joules in per_task.items()},
+        tasks_per_window=workload.arrival_rate * workload.window_seconds,
     )
 
 
