@@ -1,0 +1,147 @@
+"""The exit head: a small classifier on the tensors that cross a split point (the simplified cloud model)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cloudedge_pl.errors import require_positive, require_range
+
+
+@dataclass(frozen=True)
+class ExitHeadConfig:
+    """Size of an exit head.
+
+    Args:
+        hidden_channels: of its hidden layers.
+        num_layers: hidden layers; 0 is pooling and a linear layer.
+        pool: side of the grid that feature maps are averaged to before the last linear layer.
+    """
+
+    hidden_channels: int = 64
+    num_layers: int = 1
+    pool: int = 2
+
+    def __post_init__(self) -> None:
+        require_positive("exit head", hidden_channels=self.hidden_channels, pool=self.pool)
+        require_range("exit head", 0, 16, num_layers=self.num_layers)
+
+
+class ExitHead(nn.Module):
+    """Classifies from the tensors that cross a split point.
+
+    Tensors of one size are joined along their channels. Each joint tensor is brought to a vector by a branch
+    that its shape decides: feature maps [B, C, H, W] (or [B, H, W, C], where H = W differs from C), tokens
+    [B, L, C], or vectors. The vectors, side by side, go through one linear layer.
+
+    Source: Xu 2020, Sec. 2.4 (the simplified cloud model on the master, whose loss is F_e); the paper does
+    not say how it is built.
+
+    Args:
+        live_shapes: of the tensors, without the batch dimension.
+        num_classes: number of logits.
+        config: its size.
+    """
+
+    def __init__(
+        self,
+        live_shapes: Sequence[tuple[int, ...]],
+        num_classes: int,
+        config: ExitHeadConfig | None = None,
+    ) -> None:
+        super().__init__()
+        config = config or ExitHeadConfig()
+        require_positive("exit head", num_classes=num_classes)
+        if not live_shapes:
+            raise ValueError("exit head: no tensor crosses the split point; give the shape of one at least.")
+        self._channel_dims = [_channel_dim(shape) for shape in live_shapes]
+        channels: dict[tuple[int, ...], int] = {}
+        self._groups: list[int] = []
+        for shape, dim in zip(live_shapes, self._channel_dims, strict=True):
+            size = (*shape[: dim - 1], *shape[dim:])
+            channels[size] = channels.get(size, 0) + shape[dim - 1]
+            self._groups.append(list(channels).index(size))
+        branches, widths = zip(*(_branch(channels[size], size, config) for size in channels), strict=True)
+        self.branches = nn.ModuleList(branches)
+        self.classifier = nn.Linear(sum(widths), num_classes)
+
+    def forward(self, live: Sequence[Any]) -> Tensor:
+        """Values that cross the split point, tensors [B, ...] among them -> logits [B, num_classes]."""
+        tensors = [value for value in live if isinstance(value, Tensor)]
+        if len(tensors) != len(self._channel_dims):
+            raise ValueError(
+                f"exit head: it was made for {len(self._channel_dims)} tensors, not {len(tensors)}."
+            )
+        groups: list[list[Tensor]] = [[] for _ in self.branches]
+        for tensor, dim, group in zip(tensors, self._channel_dims, self._groups, strict=True):
+            floating = tensor if tensor.is_floating_point() else tensor.to(self.classifier.weight.dtype)
+            groups[group].append(floating.movedim(dim, 1))
+        features = [
+            branch(torch.cat(group, dim=1) if len(group) > 1 else group[0])
+            for branch, group in zip(self.branches, groups, strict=True)
+        ]
+        return self.classifier(torch.cat(features, dim=1))
+
+
+def _channel_dim(shape: tuple[int, ...]) -> int:
+    """Returns which dimension of [B, *shape] holds the channels."""
+    if len(shape) == 2 or (len(shape) == 3 and shape[0] == shape[1] != shape[2]):
+        return len(shape)
+    return 1
+
+
+def _branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) -> tuple[nn.Module, int]:
+    """Returns a module from [B, channels, *size] to vectors, and their length."""
+    if len(size) == 2:
+        return _map_branch(channels, size, config)
+    if len(size) == 1:
+        return _token_branch(channels, config)
+    return _vector_branch(channels * int(torch.Size(size).numel()), config)
+
+
+def _map_branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) -> tuple[nn.Module, int]:
+    """Feature maps [B, C, H, W]: convolutions, then averages over a grid."""
+    layers: list[nn.Module] = []
+    for _ in range(config.num_layers):
+        layers += [
+            nn.Conv2d(channels, config.hidden_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(config.hidden_channels),
+            nn.ReLU(),
+        ]
+        channels = config.hidden_channels
+    grid = [min(config.pool, side) for side in size]
+    layers += [nn.AdaptiveAvgPool2d(tuple(grid)), nn.Flatten()]
+    return nn.Sequential(*layers), channels * grid[0] * grid[1]
+
+
+def _token_branch(channels: int, config: ExitHeadConfig) -> tuple[nn.Module, int]:
+    """Tokens [B, C, L]: normalised, averaged, then hidden layers."""
+    layers: list[nn.Module] = [NormalisedMean(channels)]
+    for _ in range(config.num_layers):
+        layers += [nn.Linear(channels, config.hidden_channels), nn.GELU()]
+        channels = config.hidden_channels
+    return nn.Sequential(*layers), channels
+
+
+def _vector_branch(length: int, config: ExitHeadConfig) -> tuple[nn.Module, int]:
+    """Vectors [B, C], and anything else flattened: hidden layers."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for _ in range(config.num_layers):
+        layers += [nn.Linear(length, config.hidden_channels), nn.ReLU()]
+        length = config.hidden_channels
+    return nn.Sequential(*layers), length
+
+
+class NormalisedMean(nn.Module):
+    """[B, C, L] -> [B, C]: layer normalisation of every token, then their mean."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.norm(tokens.transpose(1, 2)).mean(dim=1)

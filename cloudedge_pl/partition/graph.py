@@ -1,0 +1,212 @@
+"""A backbone's forward pass as a ``torch.fx`` graph, followed on a copy that holds no memory.
+
+The copy (the "ghost") has its parameters and buffers on the meta device, so that neither its size nor
+anything that happens while it is followed touches the backbone.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import itertools
+import random
+import traceback
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
+
+from cloudedge_pl.errors import UntraceableBackboneError
+
+
+def ghost_of(backbone: nn.Module) -> nn.Module:
+    """Returns a copy of ``backbone`` without memory: same structure, names and ties, tensors on the meta
+    device.
+
+    Scalars stay real, for layers that read them as Python numbers. Tensors that are plain attributes stay
+    real until :func:`drop_plain_tensors`, since a forward pass may compute with them while it is followed.
+
+    Raises:
+        UntraceableBackboneError: if it cannot be copied, or some of its parameters have no shape yet.
+    """
+    memo: dict[int, Any] = {}
+    for module in backbone.modules():
+        for name, tensor in itertools.chain(module._parameters.items(), module._buffers.items()):
+            if tensor is not None and is_lazy(tensor):
+                raise UntraceableBackboneError(
+                    f"{type(backbone).__name__}: {name!r} of a {type(module).__name__} has no shape yet; run "
+                    "the backbone once on a sample before it is cut."
+                )
+            if tensor is not None and id(tensor) not in memo:
+                memo[id(tensor)] = _without_memory(tensor)
+        memo.update((id(value), value) for value in vars(module).values() if isinstance(value, Tensor))
+    try:
+        return copy.deepcopy(backbone, memo)
+    except Exception as error:
+        raise UntraceableBackboneError(
+            f"{type(backbone).__name__} cannot be copied ({type(error).__name__}: {error}); keep locks, open "
+            "files and generators out of the backbone's attributes."
+        ) from error
+
+
+def _without_memory(tensor: Tensor) -> Tensor:
+    bare = tensor.detach().clone() if tensor.ndim == 0 else torch.empty_like(tensor, device="meta")
+    return (
+        nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
+    )
+
+
+def drop_plain_tensors(ghost: nn.Module) -> None:
+    """Moves tensors that are plain attributes of the ghost to the meta device, once it has been followed."""
+    for module in ghost.modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor) and value.ndim > 0:
+                setattr(module, name, value.to("meta"))
+
+
+class Constant:
+    """A tensor that the forward pass makes from nothing, as a node's target; it follows the backbone's
+    device."""
+
+    def __init__(self, tensor: Tensor, backbone: nn.Module, number: int) -> None:
+        self.tensor, self.backbone = tensor, backbone
+        self.__name__, self.__module__ = f"constant_{number}", __name__
+
+    def __call__(self) -> Tensor:
+        self.tensor = self.tensor.to(next(self.backbone.parameters()).device)
+        return self.tensor
+
+
+class _Tracer(fx.Tracer):
+    """Leaves are torch.nn's layers and every module without children; all tensor attributes are read when
+    run."""
+
+    def __init__(self, ghost: nn.Module, backbone: nn.Module) -> None:
+        super().__init__()
+        self._backbone = backbone
+        self._constants = itertools.count()
+        self._names = {
+            id(tensor): name for name, tensor in (*ghost.named_parameters(), *ghost.named_buffers())
+        }
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return super().is_leaf_module(m, module_qualified_name) or next(m.children(), None) is None
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        name = self._names.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
+        if name is None:
+            return attr_val
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, Tensor) and id(a) not in self._names and a not in self.tensor_attrs:
+            if a.is_meta:
+                raise RuntimeError(
+                    "it computes with parameters that it did not read as attributes (self.<name>)"
+                )
+            return self.create_node(
+                "call_function", Constant(a, self._backbone, next(self._constants)), (), {}
+            )
+        return super().create_arg(a)
+
+
+def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
+    """Returns the graph of the ghost's forward pass in one mode: one placeholder, one output that is a node.
+
+    Args:
+        ghost: what :func:`ghost_of` made of the backbone; its mode is set.
+        backbone: for error messages, and for the device of tensors that the forward pass makes.
+        training: in training or in evaluation mode.
+
+    Raises:
+        UntraceableBackboneError: with the reason and the fix.
+    """
+    name = type(backbone).__name__
+    ghost.train(training)
+    before = _random_states()
+    try:
+        graph = _Tracer(ghost, backbone).trace(ghost, _defaults(ghost))
+    except UntraceableBackboneError:
+        raise
+    except Exception as error:
+        raise UntraceableBackboneError(
+            f"{name} cannot be traced: {first_line(error)}{_place(error)}. Its forward pass must not "
+            "branch, loop or index on values of the input; put such a step into a module of its own without "
+            "children, which is kept whole."
+        ) from error
+    if _random_states() != before:
+        raise UntraceableBackboneError(
+            f"{name} draws random numbers in its forward pass outside of any layer; a trace would freeze "
+            "them. Put the draw into a module of its own without children, which is kept whole."
+        )
+    _drop_further_inputs(graph, name)
+    result = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+    if not isinstance(result, fx.Node):
+        raise wrong_output(name, type(result).__name__, training)
+    return graph
+
+
+def wrong_output(name: str, what: str, training: bool) -> UntraceableBackboneError:
+    """The error for an output that is not a tensor of logits; ``what`` it is."""
+    mode = "training" if training else "evaluation"
+    return UntraceableBackboneError(
+        f"{name} returns a {what} in {mode} mode; a backbone returns logits [B, num_classes]. Build it without "
+        "auxiliary outputs (aux_logits=False in torchvision), or wrap it in a module that returns the logits."
+    )
+
+
+def _defaults(ghost: nn.Module) -> dict[str, Any] | None:
+    """Defaults of the forward pass's arguments after the first, which are fixed."""
+    name = type(ghost).__name__
+    arguments = list(inspect.signature(type(ghost).forward).parameters.values())[1:]
+    named = [a for a in arguments if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
+    if not named:
+        raise UntraceableBackboneError(
+            f"{name}.forward names no argument; a backbone takes the samples as its first argument."
+        )
+    missing = [argument.name for argument in named[1:] if argument.default is argument.empty]
+    if missing:
+        raise UntraceableBackboneError(
+            f"{name}.forward needs {', '.join(missing)} besides the samples; a backbone takes one tensor. "
+            "Give the others defaults, or wrap it in a module that fills them in."
+        )
+    return {argument.name: argument.default for argument in named[1:]} or None
+
+
+def _drop_further_inputs(graph: fx.Graph, name: str) -> None:
+    """Erases the placeholders of fixed arguments and the assertions that fx makes about them."""
+    for placeholder in [node for node in graph.nodes if node.op == "placeholder"][1:]:
+        dependent = {placeholder}
+        for node in graph.nodes:
+            if not dependent.isdisjoint(node.all_input_nodes):
+                dependent.add(node)
+        for node in reversed(graph.nodes):
+            if node in dependent:
+                if node.users or node.op == "output":
+                    raise UntraceableBackboneError(
+                        f"{name}.forward uses {placeholder.target!r} besides the samples; a backbone takes one tensor. "
+                        "Wrap it in a module that fills the others in."
+                    )
+                graph.erase_node(node)
+
+
+def _random_states() -> tuple[Any, ...]:
+    return torch.get_rng_state().numpy().tobytes(), random.getstate()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without its full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _place(error: BaseException) -> str:
+    """Where in the backbone's own code it failed."""
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename.replace("\\", "/")
+    ]
+    if len(frames) < 2:  # the first is this file's
+        return ""
+    return f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})"

@@ -1,0 +1,208 @@
+"""What every node of a followed backbone costs and touches, found by running the graph without memory.
+
+Two passes on the meta device: one sample in evaluation mode (FLOP, bytes, aliasing), and two samples in
+training mode (what autograd keeps; which tensors carry the batch in their first dimension).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from cloudedge_pl.partition.graph import Constant
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """One tensor that a node puts out, for one sample.
+
+    Args:
+        shape: with the batch dimension, which is 1.
+        dtype: of its elements.
+        bytes: elements times the size of the dtype.
+        storage: identifies the memory that it lies in; views share it.
+        storage_bytes: size of that memory.
+        batched: its first dimension is the batch.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    bytes: int
+    storage: int
+    storage_bytes: int
+    batched: bool
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a node costs, for one sample, and which memory it touches.
+
+    Args:
+        outputs: every tensor in its value.
+        kind: name of its value's type.
+        reads: storages of the tensors that it is given.
+        writes: those that it changes in place.
+        flops: as torch's FlopCounterMode counts them.
+        moved_bytes: read and written by its operations, parameters included; views move nothing.
+        saved_bytes: that autograd keeps for the backward pass and no earlier node kept.
+    """
+
+    outputs: tuple[TensorFacts, ...]
+    kind: str
+    reads: frozenset[int]
+    writes: frozenset[int]
+    flops: int
+    moved_bytes: int
+    saved_bytes: float
+
+
+def inspect_graph(graph: fx.Graph, ghost: nn.Module, sample: Tensor) -> dict[fx.Node, NodeFacts]:
+    """Runs both passes.
+
+    Args:
+        graph: of the ghost's forward pass; its tensors that are plain attributes are dropped by now.
+        ghost: a backbone without memory.
+        sample: [1, ...] on the meta device.
+
+    Returns:
+        The facts of every node but the output.
+    """
+    ghost.eval()
+    evaluation = _Evaluation(ghost, graph)
+    with torch.no_grad(), evaluation.flop_counter, evaluation.traffic:
+        evaluation.run(sample)
+    ghost.train()
+    training = _Training(ghost, graph)
+    with torch.enable_grad():
+        training.run(sample.repeat(2, *[1] * (sample.ndim - 1)))
+    return {
+        node: NodeFacts(
+            outputs=tuple(
+                TensorFacts(
+                    shape=tuple(one.shape),
+                    dtype=one.dtype,
+                    bytes=one.numel() * one.element_size(),
+                    storage=_storage(one),
+                    storage_bytes=one.untyped_storage().nbytes(),
+                    batched=one.ndim > 0 and tuple(two.shape) == (2, *one.shape[1:]) and one.shape[0] == 1,
+                )
+                for one, two in zip(_tensors(value), _tensors(training.values[node]), strict=True)
+            ),
+            kind=type(value).__name__,
+            reads=evaluation.reads[node],
+            writes=evaluation.writes[node],
+            flops=evaluation.flops[node],
+            moved_bytes=evaluation.moved_bytes[node],
+            saved_bytes=training.saved_bytes[node] / 2,
+        )
+        for node, value in evaluation.values.items()
+    }
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+class _Walk(fx.Interpreter):
+    """Runs a graph on the meta device and keeps every value, so that storages keep their identity."""
+
+    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(ghost, garbage_collect_values=False, graph=graph)
+        self.extra_traceback = False
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op != "output":
+            self.values[n] = value
+        return value
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(target, Constant):
+            return target.tensor.to("meta") if target.tensor.ndim > 0 else target.tensor
+        return super().call_function(target, args, kwargs)
+
+
+class _Evaluation(_Walk):
+    """FLOP, moved bytes, and which storages are read and written."""
+
+    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(ghost, graph)
+        self.flop_counter, self.traffic = FlopCounterMode(display=False), _Traffic()
+        self.reads: dict[fx.Node, frozenset[int]] = {}
+        self.writes: dict[fx.Node, frozenset[int]] = {}
+        self.flops: dict[fx.Node, int] = {}
+        self.moved_bytes: dict[fx.Node, int] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        given = _tensors([self.env[node] for node in n.all_input_nodes])
+        versions = [tensor._version for tensor in given]
+        flops, moved_bytes = self.flop_counter.get_total_flops(), self.traffic.bytes
+        value = super().run_node(n)
+        self.flops[n] = self.flop_counter.get_total_flops() - flops
+        self.moved_bytes[n] = self.traffic.bytes - moved_bytes
+        self.reads[n] = frozenset(map(_storage, given))
+        self.writes[n] = frozenset(
+            _storage(tensor)
+            for tensor, version in zip(given, versions, strict=True)
+            if tensor._version != version
+        )
+        return value
+
+
+class _Training(_Walk):
+    """Bytes that autograd keeps for the backward pass, once per storage; parameters and buffers are there
+    anyway."""
+
+    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(ghost, graph)
+        self.saved_bytes: dict[fx.Node, int] = {}
+        self._known = {_storage(tensor) for tensor in (*ghost.parameters(), *ghost.buffers())}
+        self._kept: list[Tensor] = []
+
+    def run_node(self, n: fx.Node) -> Any:
+        first = len(self._kept)
+        with torch.autograd.graph.saved_tensors_hooks(self._keep, _as_is):
+            value = super().run_node(n)
+        self.saved_bytes[n] = sum(tensor.untyped_storage().nbytes() for tensor in self._kept[first:])
+        return value
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        if _storage(tensor) not in self._known:
+            self._known.add(_storage(tensor))
+            self._kept.append(tensor)
+        return tensor
+
+
+def _as_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+class _Traffic(TorchDispatchMode):
+    """Bytes read and written by every operation that is not a mere view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        read, written = _tensors((args, kwargs)), _tensors(result)
+        if func._schema.is_mutable or not {*map(_storage, written)} <= {*map(_storage, read)}:
+            self.bytes += _size(read) + _size(written)
+        return result
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(min(t.numel() * t.element_size(), t.untyped_storage().nbytes()) for t in tensors)

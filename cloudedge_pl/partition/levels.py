@@ -1,0 +1,290 @@
+"""Where a followed backbone may be cut: levels of its nodes, and the split points between them.
+
+The level of a node is the number of weighted layers on the longest path from the input to it, at least 1.
+Every level is a topological cut, so N is the depth of the network: 34 for ResNet-34, whose shortcut
+convolutions share a level with their block's first convolution.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import fx, nn
+
+from cloudedge_pl.partition.inspection import NodeFacts
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What of the backbone's own state a node uses, by the backbone's own names.
+
+    Args:
+        parameters: names.
+        buffers: names.
+        weights: elements of the parameters with two dimensions or more.
+    """
+
+    parameters: frozenset[str] = frozenset()
+    buffers: frozenset[str] = frozenset()
+    weights: int = 0
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of a graph's nodes.
+
+    Args:
+        of: level of every node but the output; the input's is 0.
+        weighted: the weighted layers in the order in which they run, and the elements of their weights.
+        free: nodes that do not depend on the input; they run on every side that uses them and are never sent.
+        result: the node whose value is the logits.
+    """
+
+    of: dict[fx.Node, int]
+    weighted: dict[fx.Node, int]
+    free: frozenset[fx.Node]
+    result: fx.Node
+
+    @property
+    def depth(self) -> int:
+        """Level of the logits: the number of segments before any is merged."""
+        return self.of[self.result]
+
+
+def node_states(graph: fx.Graph, ghost: nn.Module) -> dict[fx.Node, NodeState]:
+    """Returns the parameters and buffers that each node uses itself: a layer's own, or the one that it
+    reads."""
+    parameter_names = {id(parameter): name for name, parameter in ghost.named_parameters()}
+    buffer_names = {id(buffer): name for name, buffer in ghost.named_buffers()}
+    modules = dict(ghost.named_modules())
+    parameters, buffers = dict(ghost.named_parameters()), dict(ghost.named_buffers())
+    states = {}
+    for node in graph.nodes:
+        state = NodeState()
+        if node.op == "call_module":
+            module = modules[node.target]
+            state = NodeState(
+                frozenset(parameter_names[id(parameter)] for parameter in module.parameters()),
+                frozenset(buffer_names[id(buffer)] for buffer in module.buffers()),
+                sum(parameter.numel() for parameter in module.parameters() if parameter.ndim >= 2),
+            )
+        elif node.op == "get_attr" and node.target in parameters:
+            parameter = parameters[node.target]
+            state = NodeState(
+                frozenset({node.target}), weights=parameter.numel() if parameter.ndim >= 2 else 0
+            )
+        elif node.op == "get_attr" and node.target in buffers:
+            state = NodeState(buffers=frozenset({node.target}))
+        states[node] = state
+    return states
+
+
+def assign_levels(
+    graph: fx.Graph, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, NodeState]
+) -> Levels:
+    """Returns the level of every node.
+
+    A weighted layer is a layer that owns a parameter of two dimensions or more, or an operation with FLOP on
+    such a parameter. Where a node writes in place into memory that other nodes read, the order in which they
+    run is kept.
+    """
+    nodes = [node for node in graph.nodes if node.op != "output"]
+    result = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
+    free: set[fx.Node] = set()
+    free_weights: dict[fx.Node, int] = {}
+    level: dict[fx.Node, int] = {}
+    weighted: dict[fx.Node, int] = {}
+    last_access: dict[int, int] = {}
+    last_write: dict[int, int] = {}
+    for node in nodes:
+        if node.op == "placeholder":
+            level[node] = 0
+            continue
+        inputs = node.all_input_nodes
+        own_weights = states[node].weights
+        if all(source in free for source in inputs):
+            free.add(node)
+            free_weights[node] = own_weights + sum(free_weights[source] for source in inputs)
+            continue
+        if node.op != "call_module" and facts[node].flops > 0:
+            own_weights = sum(free_weights.get(source, 0) for source in inputs)
+        depth = max(level[source] for source in inputs if source not in free)
+        if own_weights > 0:
+            weighted[node] = own_weights
+            depth += 1
+        reads, writes = facts[node].reads, facts[node].writes
+        touched = reads | {output.storage for output in facts[node].outputs}
+        order = [last_access.get(storage, 0) for storage in writes]
+        order += [last_write.get(storage, 0) for storage in touched]
+        level[node] = max(1, depth, *order)
+        for storage in touched:
+            last_access[storage] = max(last_access.get(storage, 0), level[node])
+        for storage in writes:
+            last_write[storage] = max(last_write.get(storage, 0), level[node])
+    if result in free:
+        return Levels({result: 0}, {}, frozenset(free), result)
+    for node, depth in level.items():
+        level[node] = min(depth, level[result])  # what comes to nothing must not outlast the logits
+    _put_off(level, weighted, facts, level[result])
+    for node in reversed(nodes):
+        if node in free:
+            level[node] = min((level[user] for user in node.users if user in level), default=1)
+    return Levels({node: level[node] for node in nodes}, weighted, frozenset(free), result)
+
+
+def _put_off(
+    level: dict[fx.Node, int],
+    weighted: Mapping[fx.Node, int],
+    facts: Mapping[fx.Node, NodeFacts],
+    depth: int,
+) -> None:
+    """Moves operations between two levels to the later one where fewer bytes cross then.
+
+    What follows the last weighted layer of a level may run on either side of the split point behind it. A max
+    pool is better run before, the norm that opens a transformer's next block after: its input is all that has
+    to cross.
+    """
+    by_level: dict[int, list[fx.Node]] = {}
+    writers: dict[int, list[fx.Node]] = {}
+    for node in level:
+        by_level.setdefault(level[node], []).append(node)
+        for storage in facts[node].writes:
+            writers.setdefault(storage, []).append(node)
+    order = {node: moment for moment, node in enumerate(level)}
+    reaching = by_level[0]
+    for split in range(1, depth):
+        inside = by_level.get(split, [])
+        reaching = [
+            node for node in [*reaching, *inside] if any(level.get(u, 0) >= split for u in node.users)
+        ]
+        early = {node for node in inside if node in weighted}
+        early |= {
+            node
+            for node in inside
+            if any(
+                order[writer] > order[node]
+                for storage in facts[node].reads
+                for writer in writers.get(storage, ())
+            )
+        }  # what they read will be written over
+        for node in reversed(inside):
+            if node in early:
+                early.update(node.all_input_nodes)
+        tail = [node for node in inside if node not in early]
+        costs = [
+            (*_cost(split, set(tail[kept:]), reaching, level, facts, writers), -kept)
+            for kept in range(len(tail) + 1)
+        ]
+        for node in tail[-min(costs)[-1] :]:
+            level[node] = split + 1
+        reaching = [node for node in reaching if level[node] <= split]
+        by_level[split + 1] = [node for node in level if level[node] == split + 1]
+
+
+def _cost(
+    split: int,
+    late: set[fx.Node],
+    reaching: list[fx.Node],
+    level: Mapping[fx.Node, int],
+    facts: Mapping[fx.Node, NodeFacts],
+    writers: Mapping[int, list[fx.Node]],
+) -> tuple[bool, int]:
+    """Whether a cut after level ``split``, some of its nodes being put off, is illegal; its bytes."""
+
+    def is_late(node: fx.Node) -> bool:
+        return level.get(node, 0) > split or node in late
+
+    live = [
+        output
+        for node in reaching
+        if node not in late and any(map(is_late, node.users))
+        for output in facts[node].outputs
+    ]
+    illegal = any(not output.batched or any(map(is_late, writers.get(output.storage, ()))) for output in live)
+    return illegal, sum(output.bytes for output in live)
+
+
+def crossing(levels: Levels, split_level: int) -> list[fx.Node]:
+    """Returns the nodes whose values are made up to ``split_level`` and used after it, in running order."""
+    if split_level >= levels.depth:
+        return [levels.result]
+    return [
+        node
+        for node, level in levels.of.items()
+        if node not in levels.free
+        and level <= split_level
+        and (node is levels.result or any(levels.of.get(user, 0) > split_level for user in node.users))
+    ]
+
+
+def legal_split_levels(
+    levels: Levels, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, NodeState], granularity: str
+) -> list[int]:
+    """Returns the levels after which the network may be cut, 0 and the depth included.
+
+    Elsewhere, a cut is legal where no parameter is used on both sides, every tensor that crosses has the
+    batch as its first dimension, and the cloud writes into none of them in place. ``block`` wants exactly one
+    tensor to cross.
+    """
+    spans = {(min(used), max(used)) for used in used_at(levels, states, "parameters").values()}
+    legal = [0]
+    for split in range(1, levels.depth):
+        if any(first <= split < last for first, last in spans):
+            continue
+        live = [output for node in crossing(levels, split) for output in facts[node].outputs]
+        if not live or not all(output.batched for output in live):
+            continue
+        written = {
+            storage for node, level in levels.of.items() if level > split for storage in facts[node].writes
+        }
+        if not written.isdisjoint(output.storage for output in live):
+            continue
+        if granularity == "block" and len(live) != 1:
+            continue
+        legal.append(split)
+    return [*legal, levels.depth]
+
+
+def used_at(levels: Levels, states: Mapping[fx.Node, NodeState], kind: str) -> dict[str, list[int]]:
+    """Returns the levels at which every parameter, or every buffer, is used; ``kind`` says which."""
+    used: dict[str, list[int]] = {}
+    for node in levels.of:
+        for name in getattr(states[node], kind):
+            used.setdefault(name, []).extend(_uses(levels, node))
+    return {name: found for name, found in used.items() if found}
+
+
+def _uses(levels: Levels, node: fx.Node) -> list[int]:
+    """Levels at which a node's own state is used: its own, or for a free node those of its users."""
+    if node not in levels.free:
+        return [levels.of[node]]
+    return [level for user in node.users if user in levels.of for level in _uses(levels, user)]
+
+
+def segment_names(levels: Levels, split_levels: list[int]) -> list[str]:
+    """Returns the name of each segment's last weighted layer, the one on the longest path to the logits."""
+    height: dict[fx.Node, int] = {}
+    for node in reversed(levels.of):
+        above = [height[user] for user in node.users if user in height]
+        if above or node is levels.result:
+            height[node] = max(above, default=0) + (node in levels.weighted)
+    names = []
+    for low, high in itertools.pairwise(split_levels):
+        inside = [node for node in levels.weighted if low < levels.of[node] <= high and node in height]
+        if not inside:
+            inside = [node for node, level in levels.of.items() if low < level <= high]
+        names.append(_label(max(inside, key=lambda node: (levels.of[node], height.get(node, 0)))))
+    return names
+
+
+def _label(node: fx.Node) -> str:
+    """A layer's own name; for an operation, that of the module which it is in."""
+    return str(node.target) if node.op == "call_module" else enclosing_module(node) or node.name
+
+
+def enclosing_module(node: fx.Node) -> str:
+    """The name of the module in whose forward pass a node is; empty for the backbone itself."""
+    stack = list(node.meta.get("nn_module_stack", {}))
+    return str(stack[-1]).partition("@")[0] if stack else ""
