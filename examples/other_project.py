@@ -22,7 +22,7 @@ import cloudedge_pl as ce
 
 
 class LitResNet(pl.LightningModule):
-    def __init__(self, num_classes: int = 10, lr: float = 0.05) -> None:
+    def __init__(self, num_classes: int = 10, lr: float = 0.02) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.net = torchvision.models.resnet18(num_classes=num_classes)
@@ -54,7 +54,7 @@ class LitResNet(pl.LightningModule):
 def digits_loaders(batch_size: int = 64) -> tuple[DataLoader, DataLoader]:
     pictures, labels = load_digits(return_X_y=True)
     images = torch.from_numpy(pictures).float().view(-1, 1, 8, 8) / 8 - 1
-    images = F.interpolate(images, size=(32, 32), mode="bilinear").repeat(1, 3, 1, 1)
+    images = F.interpolate(images, size=(16, 16), mode="bilinear").repeat(1, 3, 1, 1)
     parts = train_test_split(images, torch.from_numpy(labels), test_size=0.2, stratify=labels, random_state=0)
     train_images, test_images, train_labels, test_labels = parts
     train = DataLoader(TensorDataset(train_images, train_labels), batch_size, shuffle=True, drop_last=True)
@@ -69,7 +69,9 @@ def main(max_epochs: int = 3) -> dict[str, float]:
         logger=False,
         enable_checkpointing=False,
         strategy=ce.CloudEdgeStrategy(
-            partition="net", fleet=ce.Fleet.preset("raspberry-pi-4", num_nodes=10), scheduler="atsa"
+            partition="net",
+            fleet=ce.Fleet.preset("raspberry-pi-4", num_nodes=10, memory_bytes=64e6),
+            scheduler="atsa",
         ),
         callbacks=[ce.WeightedAggregation(every_n_steps=1), ce.CloudDormancy(), ce.CostLogger()],
     )
