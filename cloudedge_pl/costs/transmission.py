@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,28 +17,53 @@ def input_bytes(profile: CostProfile, workload: Workload) -> float:
     return float(profile.input_elements if workload.input_bytes is None else workload.input_bytes)
 
 
-def upload_bytes(profile: CostProfile, workload: Workload) -> np.ndarray:
+def upload_bytes(profile: CostProfile, workload: Workload, codec: str = "none") -> np.ndarray:
     """Bytes that one task sends to the cloud, for every split point [N + 1].
 
     All live tensors across the cut; the raw input at 0; nothing at N, where the answer is at the edge already.
 
+    Args:
+        profile: of the network.
+        workload: with the size of the raw input.
+        codec: what the cut tensors are sent as, a key of :data:`CODECS`.
+
     Source: Xu 2020, Sec. 3.2 (the feature map Map_j); deviates: inside a residual block two tensors cross.
     """
-    sizes = profile.cut_bytes.copy()
+    sizes = lookup(CODECS, codec, "codec")(profile)
     sizes[0], sizes[-1] = input_bytes(profile, workload), 0.0
     return sizes
 
 
-def download_bytes(profile: CostProfile, workload: Workload) -> np.ndarray:
+def download_bytes(profile: CostProfile, workload: Workload, codec: str = "none") -> np.ndarray:
     """Bytes that come back from the cloud for one task [N + 1]: in training the gradient of what was sent.
 
     Nothing at 0, as inputs need no gradient, and nothing in inference, where a class label is negligible.
     """
     if workload.phase == "inference":
         return np.zeros(profile.num_segments + 1)
-    sizes = upload_bytes(profile, workload)
+    sizes = upload_bytes(profile, workload, codec)
     sizes[0] = 0.0
     return sizes
+
+
+def _with_element_bytes(profile: CostProfile, element_bytes: float, tensor_bytes: float = 0.0) -> np.ndarray:
+    sizes = [
+        sum(element_bytes * math.prod(shape) + tensor_bytes for shape in shapes)
+        for shapes in profile.cut_shapes
+    ]
+    return np.array(sizes, dtype=np.float64)
+
+
+CODECS: dict[str, Callable[[CostProfile], np.ndarray]] = {
+    "none": lambda profile: profile.cut_bytes.copy(),
+    "float32": lambda profile: _with_element_bytes(profile, 4),
+    "float16": lambda profile: _with_element_bytes(profile, 2),
+    "bfloat16": lambda profile: _with_element_bytes(profile, 2),
+    "int8": lambda profile: _with_element_bytes(
+        profile, 1, tensor_bytes=8
+    ),  # and scale and zero of each tensor
+}
+"""Bytes of the tensors across every split point [N + 1] by what they are sent as; "none" keeps the network's dtype."""
 
 
 def cloud_rate_bits_per_second(fleet: Fleet) -> np.ndarray:
@@ -53,6 +79,16 @@ def transfer_seconds(num_bytes: np.ndarray, fleet: Fleet) -> np.ndarray:
     sizes = np.asarray(num_bytes, dtype=np.float64)
     rate = cloud_rate_bits_per_second(fleet).reshape(-1, *[1] * sizes.ndim)
     return np.where(sizes > 0, 8 * sizes / rate + fleet.link.propagation_seconds, 0.0)
+
+
+def paper_transfer_seconds(profile: CostProfile, fleet: Fleet) -> np.ndarray:
+    """The paper's T_ec, elements of the last feature map over bit/s as if they were bits [num_nodes, N + 1].
+
+    Source: Xu 2020, Sec. 3.2, as printed: nothing for propagation, one tensor, and no gradient that comes back.
+    """
+    element_bytes = profile.cut_bytes[0] / profile.input_elements
+    elements = np.concatenate((profile.cut_bytes[:1], profile.segment_map_bytes)) / element_bytes
+    return elements / cloud_rate_bits_per_second(fleet)[:, None]
 
 
 def log_kernel_inverse_rate(rates: Sequence[float]) -> float:

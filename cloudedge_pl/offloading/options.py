@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from cloudedge_pl.costs.memory import MEMORY_MODES
-from cloudedge_pl.costs.transmission import INVERSE_RATES
+from cloudedge_pl.costs.transmission import CODECS, INVERSE_RATES
 from cloudedge_pl.errors import lookup, require_positive, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
-Waiting = Literal["md1", "mm1", "mmc", "paper"]
-WAITING: tuple[Waiting, ...] = ("md1", "mm1", "mmc", "paper")
+WAITING = ("md1", "mm1", "mmc", "paper")
+SHARES = ("speed", "equal")
+DELAYS = ("task", "paper")
 ENERGY = ("linear", "omega")
 STATIC_ENERGY = ("powered", "occupied", "paper")
-SHARES = ("speed", "equal")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class OffloadOptions:
             balances load does; "equal" gives every node as many.
         roofline: bound the speed of each segment by memory bandwidth, too; False counts FLOP alone, as the paper.
         uplink: how E[1/v] from terminal to edge is estimated: "log_kernel", or the "paper"'s form.
+        codec: what the cut tensors are sent as: "none" (as they are), "float32", "float16", "bfloat16" or "int8". Bytes
+            are counted; whether the accuracy bears it is not looked at.
+        delay: "task": all that a task waits for; or the "paper"'s printed C2, which leaves out the cloud and sends the
+            last feature map's elements as if they were bits.
         energy: of computing: "linear", (busy - idle power) times busy time, or "omega", omega Z F.
         omega: in J s / FLOP^2, for energy "omega"; None takes for each node the value at which full speed draws its
             busy power.
@@ -52,6 +56,8 @@ class OffloadOptions:
     shares: str = "speed"
     roofline: bool = True
     uplink: str = "log_kernel"
+    codec: str = "none"
+    delay: str = "task"
     energy: str = "linear"
     omega: float | None = None
     static_energy: str = "powered"
@@ -60,6 +66,8 @@ class OffloadOptions:
         lookup(OBJECTIVES, self.objective, "offloading objective")
         lookup(MEMORY_MODES, self.memory, "memory mode")
         lookup(INVERSE_RATES, self.uplink, "uplink estimate")
+        lookup(CODECS, self.codec, "codec")
+        _one_of(DELAYS, self.delay, "delay model")
         _one_of(WAITING, self.waiting, "waiting model")
         _one_of(SHARES, self.shares, "way to share arrivals")
         _one_of(ENERGY, self.energy, "energy model")
@@ -80,6 +88,21 @@ class OffloadOptions:
             )
         if not any(self.weights.values()):
             raise ValueError(f"offloading: weights are {dict(self.weights)}; at least one must be above 0.")
+
+    @classmethod
+    def paper(cls, **keywords: Any) -> OffloadOptions:
+        """Every formula as the paper prints it; ``keywords`` are fields that differ from that."""
+        printed = {
+            "memory": "paper",
+            "waiting": "paper",
+            "shares": "equal",
+            "roofline": False,
+            "uplink": "paper",
+            "delay": "paper",
+            "energy": "omega",
+            "static_energy": "paper",
+        }
+        return cls(**{**printed, **keywords})
 
 
 def _one_of(names: tuple[str, ...], name: str, kind: str) -> None:

@@ -107,8 +107,8 @@ def split_costs(
             roofline.exit_seconds(profile, fleet.coordinator, phase, roofline=by_roofline)[at]
         ),
         cloud_seconds=float(roofline.cloud_seconds(profile, fleet, phase, roofline=by_roofline)[at]),
-        upload_bytes=float(transmission.upload_bytes(profile, workload)[at]),
-        download_bytes=float(transmission.download_bytes(profile, workload)[at]),
+        upload_bytes=float(transmission.upload_bytes(profile, workload, options.codec)[at]),
+        download_bytes=float(transmission.download_bytes(profile, workload, options.codec)[at]),
         terminal_seconds=transmission.terminal_seconds(
             num_bytes, fleet.link.uplink_bits_per_second, options.uplink
         ),

@@ -37,6 +37,8 @@ class CostTable:
         delay_parts: of a task on the slowest node, by :data:`DELAY_PARTS`, in seconds.
         node_energy_parts: [num_nodes, N + 1] in one window, by :data:`ENERGY_PARTS`, in joules.
         tasks_per_window: over all nodes, on average.
+        link_utilisation: share of the time that the link would be busy if all nodes shared it; it limits nothing, as
+            every node is taken to have the link's bandwidth for itself.
     """
 
     memory_bytes: np.ndarray
@@ -50,6 +52,7 @@ class CostTable:
     delay_parts: dict[str, np.ndarray]
     node_energy_parts: dict[str, np.ndarray]
     tasks_per_window: float
+    link_utilisation: np.ndarray
 
     @property
     def num_points(self) -> int:
@@ -135,8 +138,8 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
     """
     execution = execution_seconds(profile, fleet, workload.phase, roofline=options.roofline)
     flops = FORWARD_PASSES[workload.phase] * profile.flops
-    upload = transmission.upload_bytes(profile, workload)
-    download = transmission.download_bytes(profile, workload)
+    upload = transmission.upload_bytes(profile, workload, options.codec)
+    download = transmission.download_bytes(profile, workload, options.codec)
     shares = arrival_shares(execution, fleet, options.shares)
     rates = shares * workload.arrival_rate
 
@@ -150,6 +153,11 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
         + transmission.transfer_seconds(download, fleet),
         "cloud": cloud_seconds(profile, fleet, workload.phase, roofline=options.roofline),
     }
+    if options.delay == "paper":
+        delays |= {
+            "transfer": transmission.paper_transfer_seconds(profile, fleet),
+            "cloud": np.zeros(len(upload)),
+        }
     parts = {name: np.broadcast_to(delay, execution.shape) for name, delay in delays.items()}
     node_delay = np.sum([parts[name] for name in DELAY_PARTS], axis=0)
     slowest = node_delay.argmax(axis=0)
@@ -169,6 +177,7 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
         delay_parts={name: part[slowest, points] for name, part in parts.items()},
         node_energy_parts={name: tasks * joules for name, joules in per_task.items()},
         tasks_per_window=workload.arrival_rate * workload.window_seconds,
+        link_utilisation=workload.arrival_rate * 8 * upload / fleet.link.bandwidth_bits_per_second,
     )
 
 

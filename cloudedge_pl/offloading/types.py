@@ -127,6 +127,7 @@ class OffloadPlan:
                 "energy_parts_joules": {name: part[index] for name, part in costs.energy_parts.items()},
                 "window_energy_joules": self.constraint("energy").value[index],
                 "upload_bytes": costs.upload_bytes[index],
+                "link_utilisation": costs.link_utilisation[index],
                 "download_bytes": costs.download_bytes[index],
                 "limit": {limit.name: limit.limit[index] for limit in self.constraints},
                 "slack": {limit.name: limit.slack[index] for limit in self.constraints},
