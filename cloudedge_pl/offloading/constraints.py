@@ -92,9 +92,10 @@ def constraints(
     master = fleet.coordinator
     busiest = table.node_utilisation.argmax(axis=0)
     budgets = fleet.array("max_energy_joules")
-    # Without a budget, the node that draws most is shown.
-    shown = np.where(np.isinf(budgets), 0.0, 1.0) if np.isfinite(budgets).any() else np.ones(len(budgets))
-    ratio = shown[:, None] * table.node_energy_joules / np.where(np.isinf(budgets), 1.0, budgets)[:, None]
+    # A node without a budget is shown where no node has one; then the one that draws most.
+    counted = np.isfinite(budgets) | np.isinf(budgets).all()
+    joules = np.where(counted[:, None], table.node_energy_joules, 0.0)
+    ratio = joules / np.where(np.isinf(budgets), 1.0, budgets)[:, None]
     tightest = ratio.argmax(axis=0)
     return (
         Constraint(
