@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -43,9 +44,7 @@ def score_gap(points: list[Point], objective: str) -> bool:
     values = sorted(
         {"min_delay": p.delay, "min_energy": p.energy}.get(objective, 0.0) for p in points if p.feasible
     )
-    return all(
-        a == b or not math.isclose(a, b, rel_tol=1e-9) for a, b in zip(values, values[1:], strict=False)
-    )
+    return all(a == b or not math.isclose(a, b, rel_tol=1e-9) for a, b in itertools.pairwise(values))
 
 
 def check(

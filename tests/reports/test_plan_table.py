@@ -1,0 +1,59 @@
+"""The plan's table: a row for each split point, the choice marked, readable in 110 columns."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from cloudedge_pl.fleet import Workload
+from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.reports.plan_table import CHOSEN, plan_table
+from tests.offloading.cases import make_fleet, make_profile
+
+
+def render(plan, width: int = 110) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(plan_table(plan))
+    return stream.getvalue().splitlines()
+
+
+def test_every_split_point_has_one_row_and_the_choice_is_marked():
+    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1))
+    lines = render(plan)
+    assert max(len(line) for line in lines) <= 110
+    for index, name in enumerate(plan.profile.names):
+        (row,) = [line for line in lines if f" {name} " in line and f" {index} " in line]
+        assert row.startswith(CHOSEN) == (index == plan.split_point)
+        assert ("yes" in row) == plan.feasible[index]
+        assert ("memory over by" in row) == (not plan.feasible[index])
+
+
+def test_the_table_names_what_limits():
+    plan = plan_offloading(
+        make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=2.0, arrival_rate=0.1)
+    )
+    text = " ".join(render(plan))
+    assert "memory 800 MB" in text
+    assert "delay 2 s" in text
+    assert "energy without limit" in text
+
+
+def test_an_overloaded_queue_has_no_delay():
+    plan = plan_offloading(
+        make_profile(1, 6), make_fleet(1), Workload(arrival_rate=1e5, max_delay_seconds=10)
+    )
+    (row,) = [line for line in render(plan) if " layer6 " in line]
+    assert "overload" in row
+    assert "∞" not in row
+    assert "nan" not in row
+
+
+def test_a_forced_infeasible_choice_is_marked_and_explained():
+    plan = plan_offloading(
+        make_profile(1, 6), make_fleet(memory_bytes=1e3), Workload(arrival_rate=0.1), split_point=5
+    )
+    lines = render(plan)
+    assert "(forced)" in lines[0]
+    (row,) = [line for line in lines if line.startswith(CHOSEN)]
+    assert "memory over by" in row
