@@ -41,7 +41,7 @@ class SplitCosts:
     task_memory_bytes: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OffloadPlan:
     """Where the network is cut, and what every other cut would have cost.
 
@@ -64,6 +64,10 @@ class OffloadPlan:
     options: OffloadOptions
     costs: CostTable
     constraints: tuple[Constraint, ...]
+
+    def __repr__(self) -> str:
+        found = f"{self.profile.model!r}, split_point={self.split_point}, name={self.name!r}"
+        return f"OffloadPlan({found}, objective={self.objective!r}, feasible={self.is_feasible})"
 
     @property
     def name(self) -> str:

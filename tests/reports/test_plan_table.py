@@ -24,7 +24,7 @@ def test_every_split_point_has_one_row_and_the_choice_is_marked():
     assert max(len(line) for line in lines) <= 110
     for index, name in enumerate(plan.profile.names):
         (row,) = [line for line in lines if f" {name} " in line and f" {index} " in line]
-        assert row.startswith(CHOSEN) == (index == plan.split_point)
+        assert (CHOSEN in row) == (index == plan.split_point)
         assert ("yes" in row) == plan.feasible[index]
         assert ("memory over by" in row) == (not plan.feasible[index])
 
@@ -55,5 +55,5 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
     )
     lines = render(plan)
     assert "(forced)" in lines[0]
-    (row,) = [line for line in lines if line.startswith(CHOSEN)]
+    (row,) = [line for line in lines if CHOSEN in line]
     assert "memory over by" in row
