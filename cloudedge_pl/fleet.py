@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from cloudedge_pl import presets
 from cloudedge_pl.errors import lookup, require_positive, require_range
 
 Phase = Literal["inference", "training"]
@@ -263,27 +264,8 @@ class Fleet:
         return cls(nodes=tuple(nodes), cloud=chosen, link=link or Link())
 
 
-# Peak FLOP/s are cores x clock x FLOP per cycle in float32 (a 128-bit NEON fused multiply-add is 8 FLOP), or the
-# maker's figure. `efficiency` is this project's assumption, never a maker's.
-DEVICES: dict[str, EdgeNode] = {
-    # BCM2711, 4 x Cortex-A72 at 1.5 GHz x 8 FLOP (Raspberry Pi 4 Model B product brief); 4 GB LPDDR4-3200 on a
-    # 32-bit bus = 12.8 GB/s, gigabit Ethernet (same brief); 2.7 W idle, 6.4 W under load (raspberrypi.com
-    # documentation, "typical bare-board active current", and Geerling's measurements).
-    "raspberry-pi-4": EdgeNode("raspberry-pi-4", 48e9, 4e9, 12.8e9, 0.3, 300e6, 2.7, 6.4, 0.6),
-    # BCM2837B0, 4 x Cortex-A53 at 1.4 GHz x 8 FLOP, 1 GB LPDDR2-900 on a 32-bit bus = 3.6 GB/s (product brief);
-    # Ethernet over USB 2.0 at 300 Mbit/s at most (same brief); 1.9 W idle, 5.1 W under load (Geerling).
-    "raspberry-pi-3b-plus": EdgeNode("raspberry-pi-3b-plus", 44.8e9, 1e9, 3.6e9, 0.2, 200e6, 1.9, 5.1, 0.6),
-    # RP3A0, 4 x Cortex-A53 at 1.0 GHz x 8 FLOP, 512 MB LPDDR2-900 (product brief); 2.4 GHz Wi-Fi, about 40 Mbit/s in
-    # practice; 0.6 W idle, 2.7 W under load (Geerling).
-    "raspberry-pi-zero-2w": EdgeNode("raspberry-pi-zero-2w", 32e9, 0.512e9, 3.6e9, 0.2, 40e6, 0.6, 2.7, 0.8),
-    # Tegra X1, 128 Maxwell CUDA cores x 0.9216 GHz x 2 FLOP = 236 GFLOP/s in float32 (the maker quotes 472 in
-    # float16), 4 GB LPDDR4 at 25.6 GB/s, 5 W and 10 W modes (NVIDIA, Jetson Nano data sheet).
-    "jetson-nano": EdgeNode("jetson-nano", 236e9, 4e9, 25.6e9, 0.3, 500e6, 1.5, 10.0, 0.6),
-}
+DEVICES: dict[str, EdgeNode] = {name: EdgeNode(name, **figures) for name, figures in presets.DEVICES.items()}
+"""Edge devices by name; :mod:`cloudedge_pl.presets` says where the figures are from."""
 
-CLOUDS: dict[str, Cloud] = {
-    # 8.1 TFLOP/s in float32, 16 GB GDDR6 at 320 GB/s (NVIDIA, T4 data sheet).
-    "t4": Cloud("t4", 8.1e12, 320e9, 0.3),
-    # 19.5 TFLOP/s in float32, 40 GB HBM2 at 1555 GB/s (NVIDIA, A100 data sheet).
-    "a100": Cloud("a100", 19.5e12, 1555e9, 0.3),
-}
+CLOUDS: dict[str, Cloud] = {name: Cloud(name, **figures) for name, figures in presets.CLOUDS.items()}
+"""Clouds by name."""
