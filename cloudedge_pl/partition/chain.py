@@ -6,28 +6,15 @@ that are loaded, moved or replaced later are the ones that run.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from cloudedge_pl.errors import UntraceableBackboneError, lookup
-from cloudedge_pl.partition.graph import drop_plain_tensors, first_line, follow, ghost_of, wrong_output
-from cloudedge_pl.partition.inspection import NodeFacts, TensorFacts, inspect_graph
-from cloudedge_pl.partition.levels import (
-    Levels,
-    NodeState,
-    assign_levels,
-    crossing,
-    enclosing_module,
-    legal_split_levels,
-    node_states,
-    segment_names,
-    used_at,
-)
+from cloudedge_pl.partition.inspection import TensorFacts
+from cloudedge_pl.partition.levels import segment_names
+from cloudedge_pl.partition.route import Route, mode_dependent_modules, routes_of
 
 GRANULARITIES = {
     "layer": "a split point after every weighted layer; several tensors may cross",
@@ -36,74 +23,6 @@ GRANULARITIES = {
 
 LiveTensors = tuple[Any, ...]
 """Values that cross a split point, in the order in which they are made; shapes among them cost nothing."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """A followed backbone in one mode, with its split points.
-
-    Args:
-        graph: of the forward pass.
-        facts: of every node.
-        states: of every node.
-        levels: of every node.
-        split_levels: [N + 1] the level after which each split point lies.
-    """
-
-    graph: fx.Graph
-    facts: dict[fx.Node, NodeFacts]
-    states: dict[fx.Node, NodeState]
-    levels: Levels
-    split_levels: tuple[int, ...]
-
-    def live(self, split_point: int) -> list[fx.Node]:
-        """The nodes whose values cross."""
-        return crossing(self.levels, self.split_levels[split_point])
-
-    def segment(self, level: int) -> int:
-        """The segment 1..N that a level belongs to."""
-        return max(1, bisect_left(self.split_levels, level))
-
-    def state_segments(self, kind: str) -> dict[str, int]:
-        """The first segment that uses each parameter or buffer; ``kind`` is "parameters" or "buffers"."""
-        used = used_at(self.levels, self.states, kind)
-        return {name: self.segment(min(levels)) for name, levels in used.items()}
-
-    def part(self, first: int, last: int) -> Callable[..., Any]:
-        """Compiles the segments after split point ``first`` up to ``last``.
-
-        Returns:
-            A function of the backbone and the values that cross at ``first``; it returns those that cross at
-            ``last``.
-        """
-        low, high = self.split_levels[first], self.split_levels[last]
-        given, wanted = self.live(first), self.live(last)
-        inside = {
-            node
-            for node, level in self.levels.of.items()
-            if node not in self.levels.free and low < level <= high
-        }
-        inside |= self._free_inputs(inside)
-        part = fx.Graph()
-        copies = {node: part.placeholder(node.name) for node in given}
-        for node in self.graph.nodes:
-            if node in inside:
-                copies[node] = part.node_copy(node, copies.__getitem__)
-        part.output(tuple(copies[node] for node in wanted))
-        code = part.python_code("self")
-        scope = dict(code.globals)
-        exec(compile(code.src, f"<segments {first + 1} to {last}>", "exec"), scope)
-        return scope["forward"]
-
-    def _free_inputs(self, nodes: Iterable[fx.Node]) -> set[fx.Node]:
-        needed: set[fx.Node] = set()
-        waiting = [source for node in nodes for source in node.all_input_nodes]
-        while waiting:
-            node = waiting.pop()
-            if node in self.levels.free and node not in needed:
-                needed.add(node)
-                waiting += node.all_input_nodes
-        return needed
 
 
 class SplitChain:
@@ -126,7 +45,7 @@ class SplitChain:
         self.names = ("input", *segment_names(evaluation.levels, list(evaluation.split_levels)))
         self.routes = {False: evaluation, True: training}
         self._parts: dict[tuple[bool, int, int], Callable[..., Any]] = {}
-        self._mode_of = _mode_dependent_modules(evaluation.graph, training.graph)
+        self._mode_of = mode_dependent_modules(evaluation.graph, training.graph)
         self.parameter_segments = evaluation.state_segments("parameters")
         self.buffer_segments = evaluation.state_segments("buffers")
 
@@ -248,69 +167,20 @@ def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "lay
             f"{name}: the example input is {what}; give one sample with its batch dimension, such as "
             "torch.zeros(1, 3, 224, 224)."
         )
-    ghost = ghost_of(backbone)
-    graphs = [follow(ghost, backbone, training) for training in (False, True)]
-    drop_plain_tensors(ghost)
-    sample = torch.empty_like(example_input[:1], device="meta")
-    evaluation = _route(graphs[0], ghost, sample, granularity, name, training=False)
-    if _same(*graphs):
-        return SplitChain(backbone, granularity, evaluation, evaluation)
-    training = _route(graphs[1], ghost, sample, granularity, name, training=True)
+    evaluation, training = routes_of(backbone, example_input, granularity)
     chain = SplitChain(backbone, granularity, evaluation, training)
-    in_training = SplitChain(backbone, granularity, training, training)
-    points = range(chain.num_segments + 1)
-    if chain.names != in_training.names or any(
-        chain.live_shapes(j) != in_training.live_shapes(j) for j in points
-    ):
-        raise UntraceableBackboneError(
-            f"{name} has other split points in training mode ({in_training.num_segments} segments) than in "
-            f"evaluation mode ({chain.num_segments}); put what differs into a module of its own without "
-            "children, which is kept whole."
-        )
+    if training is not evaluation:
+        _require_equal_split_points(chain, SplitChain(backbone, granularity, training, training))
     return chain
 
 
-def _route(
-    graph: fx.Graph, ghost: nn.Module, sample: Tensor, granularity: str, name: str, training: bool
-) -> Route:
-    try:
-        facts = inspect_graph(graph, ghost, sample)
-    except Exception as error:
+def _require_equal_split_points(evaluation: SplitChain, training: SplitChain) -> None:
+    def cuts(chain: SplitChain) -> list[Any]:
+        return [(name, chain.live_shapes(j)) for j, name in enumerate(chain.names)]
+
+    if cuts(evaluation) != cuts(training):
         raise UntraceableBackboneError(
-            f"{name} does not run on an input of shape {tuple(sample.shape)}, {sample.dtype}: "
-            f"{first_line(error)}. Give an example input in the shape and dtype of one sample with its batch "
-            "dimension, such as torch.zeros(1, 3, 224, 224)."
-        ) from error
-    states = node_states(graph, ghost)
-    levels = assign_levels(graph, facts, states)
-    result = facts[levels.result]
-    shapes = [output.shape for output in result.outputs]
-    if result.kind != "Tensor" or len(shapes[0]) != 2 or shapes[0][0] != 1:
-        what = f"tensor of shape {shapes[0]}" if result.kind == "Tensor" else result.kind
-        raise wrong_output(name, what, training)
-    if not levels.weighted:
-        raise UntraceableBackboneError(
-            f"{name} has no weighted layer between input and logits, so there is nothing to cut; a backbone "
-            "needs a convolution, a linear layer or the like."
+            f"{type(evaluation.backbone).__name__} has other split points in training mode "
+            f"({training.num_segments} segments) than in evaluation mode ({evaluation.num_segments}); put what "
+            "differs into a module of its own without children, which is kept whole."
         )
-    return Route(graph, facts, states, levels, tuple(legal_split_levels(levels, facts, states, granularity)))
-
-
-def _same(one: fx.Graph, other: fx.Graph) -> bool:
-    """Whether two graphs run the same code on the same constants."""
-    codes = [graph.python_code("self") for graph in (one, other)]
-    return codes[0].src == codes[1].src and codes[0].globals == codes[1].globals
-
-
-def _mode_dependent_modules(evaluation: fx.Graph, training: fx.Graph) -> tuple[str, ...]:
-    """The modules whose forward passes differ between the two modes; the backbone itself where nodes were
-    added."""
-    if evaluation is training:
-        return ()
-    pairs = list(zip(evaluation.nodes, training.nodes, strict=False))
-    if len(evaluation.nodes) != len(training.nodes) or any(one.target != two.target for one, two in pairs):
-        return ("",)
-    differing = [
-        one for one, two in pairs if (str(one.args), str(one.kwargs)) != (str(two.args), str(two.kwargs))
-    ]
-    return tuple(dict.fromkeys(map(enclosing_module, differing))) or ("",)

@@ -145,7 +145,7 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
     _drop_further_inputs(graph, name)
     result = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if not isinstance(result, fx.Node):
-        raise wrong_output(name, type(result).__name__, training)
+        raise wrong_output(name, type(result).__name__.removeprefix("immutable_"), training)
     return graph
 
 

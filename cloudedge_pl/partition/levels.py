@@ -118,16 +118,17 @@ def assign_levels(
         touched = reads | {output.storage for output in facts[node].outputs}
         order = [last_access.get(storage, 0) for storage in writes]
         order += [last_write.get(storage, 0) for storage in touched]
-        level[node] = max(1, depth, *order)
+        level[node] = max(depth, *order, 0)
         for storage in touched:
             last_access[storage] = max(last_access.get(storage, 0), level[node])
         for storage in writes:
             last_write[storage] = max(last_write.get(storage, 0), level[node])
     if result in free:
         return Levels({result: 0}, {}, frozenset(free), result)
-    for node, depth in level.items():
-        level[node] = min(depth, level[result])  # what comes to nothing must not outlast the logits
-    _put_off(level, weighted, facts, level[result])
+    last = max(1, level[result])
+    for node, depth in level.items():  # what comes to nothing must not outlast the logits
+        level[node] = 0 if node.op == "placeholder" else min(max(depth, 1), last)
+    _put_off(level, weighted, facts, last)
     for node in reversed(nodes):
         if node in free:
             level[node] = min((level[user] for user in node.users if user in level), default=1)

@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cloudedge_pl.costs.profile import CostProfile
-from cloudedge_pl.partition.chain import Route, SplitChain, trace
+from cloudedge_pl.partition.chain import SplitChain, trace
 from cloudedge_pl.partition.exit_head import ExitHead, ExitHeadConfig
+from cloudedge_pl.partition.route import Route
 
 DEFAULT_EXIT_HEAD = ExitHeadConfig()
 
