@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,6 +34,9 @@ from cloudedge_pl.reports.style import (
 
 LOSS_POINTS, DELAY_POINTS = 60, 600
 """How finely a long series is drawn: as its running mean over this share of it, itself faintly behind."""
+
+LOG_FROM_RATIO = 30
+"""Losses that span more than this ratio are drawn on a logarithmic axis."""
 
 SHOWN_LIMIT = 4
 """A limit up to so many times above the highest delay is drawn as a line."""
@@ -112,12 +115,13 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 _LOSSES = {"train/loss": ("training", EDGE), "val/loss": ("validation", CLOUD)}
-_ACCURACIES = {
-    "val/accuracy": ("cloud path", CLOUD, "o", "-"),
-    "val/accuracy_cloud": ("cloud path", CLOUD, "o", "-"),
-    "val/accuracy_exit": ("exit path", EXIT, "s", "--"),
-    "val/accuracy_answered": ("answered", ANSWERED, "^", ":"),
-    "train/accuracy": ("training", MUTED, "", "-"),
+_RING: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "white"}
+_ACCURACIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "val/accuracy": ("cloud path", CLOUD, _RING),
+    "val/accuracy_cloud": ("cloud path", CLOUD, _RING),
+    "val/accuracy_exit": ("exit path", EXIT, {"marker": "s", "linestyle": "--"}),
+    "val/accuracy_answered": ("answered", ANSWERED, {"marker": ".", "linestyle": ":"}),
+    "train/accuracy": ("training", MUTED, {}),
 }
 
 
@@ -142,7 +146,6 @@ def _learning_curves(metrics: Columns, unit: str, path: Path) -> Path:
 def _draw_losses(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
     axes.set_title("Loss")
     axes.set_ylabel("loss (nats)")
-    highest = 0.0
     for name in names:
         label, colour = _LOSSES[name]
         where, values = metrics[name]
@@ -150,9 +153,13 @@ def _draw_losses(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
             _draw_noisy(axes, where, values, colour, label, LOSS_POINTS)
         else:
             axes.plot(where, values, color=colour, marker="o", label=label)
-        highest = max(highest, float(np.quantile(values, 0.98)))
-    # One wild batch at the start must not flatten the rest.
-    axes.set_ylim(0, 1.1 * highest or 1.0)
+    everything = np.concatenate([metrics[name][1] for name in names])
+    if 0 < LOG_FROM_RATIO * everything.min() < everything.max():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(bottom=min(0.0, everything.min()))
     axes.legend(loc="upper right")
 
 
@@ -161,24 +168,30 @@ def _draw_accuracies(axes: Axes, metrics: Columns, names: Sequence[str]) -> None
     axes.set_ylabel("correct answers (%)")
     lowest = 100.0
     for name in names:
-        label, colour, marker, dash = _ACCURACIES[name]
+        label, colour, style = _ACCURACIES[name]
         where, values = metrics[name][0], 100 * metrics[name][1]
         label = f"{label} {values[-1]:.1f}%"
-        axes.plot(where, values, color=colour, marker=marker, linestyle=dash, label=label, clip_on=False)
+        axes.plot(where, values, color=colour, label=label, clip_on=False, **style)
         lowest = min(lowest, float(values.min()))
     axes.set_ylim(max(0.0, 10 * math.floor(lowest / 10)), 100)
     axes.legend(loc="lower right")
 
 
 def _draw_noisy(
-    axes: Axes, where: np.ndarray, values: np.ndarray, colour: str, label: str, points: int
+    axes: Axes,
+    where: np.ndarray,
+    values: np.ndarray,
+    colour: str,
+    label: str,
+    points: int,
+    drawstyle: Literal["default", "steps-pre"] = "default",
 ) -> None:
     """Draws a series faintly and its running mean boldly; one of up to ``points`` values just boldly."""
     width = len(values) // points
     if width > 1:
-        axes.plot(where, values, color=colour, alpha=0.25, linewidth=0.9)
+        axes.plot(where, values, color=colour, alpha=0.25, linewidth=0.9, drawstyle=drawstyle)
         values = running_mean(values, width)
-    axes.plot(where, values, color=colour, label=label)
+    axes.plot(where, values, color=colour, label=label, drawstyle=drawstyle)
 
 
 def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
@@ -210,7 +223,10 @@ def _draw_delay(
     highest = float(np.nanmax(seconds, initial=0.0))
     shown = limit <= SHOWN_LIMIT * highest
     scale, unit = _seconds_scale(np.array([highest, limit if shown else 0.0]))
-    _draw_noisy(axes, where, seconds * scale, colour, "mean of a step", DELAY_POINTS)
+    # A step's value holds from the end of the step before it.
+    held = np.concatenate((seconds[:1], seconds)) * scale
+    since_start = np.concatenate(([0.0], where))
+    _draw_noisy(axes, since_start, held, colour, "mean of a step", DELAY_POINTS, drawstyle="steps-pre")
     if shown:
         axes.axhline(
             limit * scale,
@@ -220,7 +236,7 @@ def _draw_delay(
             label=f"limit, {limit * scale:g} {unit}",
         )
     elif math.isfinite(limit):
-        axes.plot([], [], color=LIMIT, linestyle="--", label=f"limit, {limit:g} s: far above")
+        axes.plot([], [], color=LIMIT, linestyle="--", label=f"limit, {limit * scale:g} {unit}, is far above")
     axes.set_ylabel(f"delay ({unit})")
     axes.set_ylim(0, 1.08 * scale * max(highest, limit if shown else 0.0) or 1.0)
 
