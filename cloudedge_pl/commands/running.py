@@ -133,8 +133,8 @@ class Throughput(pl.Callback):
 def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, pl.Trainer, Throughput]:
     """Makes data, module and trainer from the config, seeded."""
     pl.seed_everything(cfg.seed, workers=True)
-    datamodule = instantiate(cfg.data)
-    module = instantiate(cfg.model, num_classes=datamodule.num_classes)
+    datamodule = instantiate(cfg.data, _convert_="all")
+    module = instantiate(cfg.model, num_classes=datamodule.num_classes, _convert_="all")
     strategy = cfg.strategy.name if "name" in cfg.strategy else instantiate(cfg.strategy, _convert_="all")
     throughput = Throughput()
     callbacks = [*_callbacks(cfg, isinstance(strategy, CloudEdgeStrategy)), throughput]
