@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -90,3 +91,35 @@ def exit_seconds(
         moved = profile.exit_parameter_bytes + profile.exit_activation_bytes + reads
         seconds = np.maximum(seconds, moved / master.memory_bandwidth_bytes_per_second)
     return FORWARD_PASSES[phase] * seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Roofline:
+    """Where the segments of a network lie under the roof of a processor.
+
+    Args:
+        intensity: [N] FLOP per byte moved; 0 where a segment does not compute.
+        ridge: intensity at which computing and moving take equally long.
+        memory_bound: [N] bool, whether moving bytes takes longer than computing.
+        seconds: [N] attainable time of one forward pass.
+    """
+
+    intensity: np.ndarray
+    ridge: float
+    memory_bound: np.ndarray
+    seconds: np.ndarray
+
+
+def roofline(profile: CostProfile, processor: Processor) -> Roofline:
+    """Says for every segment whether computing or memory bandwidth binds it on a node or in the cloud.
+
+    Source: Williams, Waterman, Patterson, "Roofline", CACM 2009.
+    """
+    flops, moved = profile.segment_flops, profile.segment_moved_bytes
+    speed, bandwidth = processor.effective_flops_per_second, processor.memory_bandwidth_bytes_per_second
+    return Roofline(
+        intensity=np.divide(flops, moved, out=np.where(flops > 0, np.inf, 0.0), where=moved > 0),
+        ridge=speed / bandwidth,
+        memory_bound=moved / bandwidth > flops / speed,
+        seconds=segment_seconds(profile, processor),
+    )

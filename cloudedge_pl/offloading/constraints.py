@@ -156,3 +156,49 @@ def reasons(limits: tuple[Constraint, ...]) -> tuple[str, ...]:
     """Why each split point is infeasible [N + 1]; empty where it is feasible."""
     points = range(len(limits[0].value))
     return tuple("; ".join(limit.reason(point) for limit in broken(limits, point)) for point in points)
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """The least change of one limit, the others left as they are, that makes a split point feasible.
+
+    Args:
+        limit: the constraint's name.
+        split_point: that becomes feasible.
+        where: the node whose limit it is.
+        needed: value that the limit must reach.
+        now: the limit as it is.
+    """
+
+    limit: str
+    split_point: int
+    where: str
+    needed: float
+    now: float
+
+
+def relaxations(limits: tuple[Constraint, ...], wanted: np.ndarray) -> tuple[Relaxation, ...]:
+    """For every limit the least change of it alone that makes one of the wanted split points feasible.
+
+    Args:
+        limits: every constraint at every split point.
+        wanted: [N + 1] bool.
+    """
+    found = []
+    for limit in limits:
+        # An overload says nothing about limits on delay and energy: there, waits are infinite.
+        ignored = {"load", "delay", "energy"} if limit.name == "load" else {limit.name}
+        rest = np.all([other.met for other in limits if other.name not in ignored], axis=0)
+        points = np.flatnonzero(wanted & rest & ~limit.met & np.isfinite(limit.value))
+        if len(points):
+            point = int(points[limit.pressure[points].argmin()])
+            found.append(
+                Relaxation(
+                    limit.name,
+                    point,
+                    limit.where[point],
+                    float(limit.value[point]),
+                    float(limit.limit[point]),
+                )
+            )
+    return tuple(found)

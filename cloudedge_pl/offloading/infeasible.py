@@ -6,7 +6,7 @@ import numpy as np
 
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.fleet import Workload
-from cloudedge_pl.offloading.constraints import Constraint, broken, reasons
+from cloudedge_pl.offloading.constraints import Constraint, broken, reasons, relaxations
 
 
 def explain(
@@ -42,20 +42,15 @@ def what_to_change(
 
     Where no single limit does, the changes that the split point closest to feasible needs.
     """
-    met = {limit.name: limit.met for limit in limits}
-    remedies = []
-    for limit in limits:
-        # An overload says nothing about the other limits: they count infinite waits.
-        ignored = {"load", "delay", "energy"} if limit.name == "load" else {limit.name}
-        rest = np.all([met[name] for name in met if name not in ignored], axis=0)
-        open_points = np.flatnonzero(allowed & rest & ~limit.met & np.isfinite(limit.value))
-        if len(open_points):
-            point = int(open_points[np.argmin(limit.pressure[open_points])])
-            remedies.append(
-                f"{_change(limit, point, workload)} (frees split point {point}, {profile.names[point]})"
-            )
-    if remedies:
-        return remedies
+    by_name = {limit.name: limit for limit in limits}
+    single = relaxations(limits, allowed)
+    if single:
+        return [
+            f"{_change(by_name[step.limit], step.split_point, workload)} "
+            f"({'ends the overload at' if step.limit == 'load' else 'frees'} split point {step.split_point}, "
+            f"{profile.names[step.split_point]})"
+            for step in single
+        ]
     excess = np.sum(
         [np.nan_to_num(np.maximum(limit.pressure - 1, 0), posinf=1e9) for limit in limits], axis=0
     )

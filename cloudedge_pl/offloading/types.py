@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -99,55 +98,9 @@ class OffloadPlan:
         return next(limit for limit in self.constraints if limit.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as plain JSON values, infinite ones as None; docs/plan.md describes every key."""
-        return {
-            "model": self.profile.model,
-            "input_shape": list(self.profile.input_shape),
-            "num_nodes": self.fleet.num_nodes,
-            "objective": self.objective,
-            "split_point": self.split_point,
-            "split_name": self.name,
-            "feasible": self.is_feasible,
-            "workload": _plain(asdict(self.workload)),
-            "options": _plain(asdict(self.options)),
-            "split_points": [self._point(index) for index in range(self.costs.num_points)],
-        }
+        """The plan as plain JSON values; docs/plan.md describes every key."""
+        from cloudedge_pl.offloading.report import (
+            plan_dict,
+        )  # which needs the planner, and it needs this module
 
-    def _point(self, index: int) -> dict[str, Any]:
-        costs = self.costs
-        return _plain(
-            {
-                "index": index,
-                "name": self.profile.names[index],
-                "feasible": bool(self.feasible[index]),
-                "reason": self.reasons[index],
-                "flops": self.profile.flops[index],
-                "memory_bytes": costs.memory_bytes[index],
-                "master_memory_bytes": costs.master_memory_bytes[index],
-                "utilisation": costs.utilisation[index],
-                "delay_seconds": costs.delay_seconds[index],
-                "delay_parts_seconds": {name: part[index] for name, part in costs.delay_parts.items()},
-                "energy_joules": costs.energy_joules[index],
-                "energy_parts_joules": {name: part[index] for name, part in costs.energy_parts.items()},
-                "window_energy_joules": self.constraint("energy").value[index],
-                "upload_bytes": costs.upload_bytes[index],
-                "link_utilisation": costs.link_utilisation[index],
-                "download_bytes": costs.download_bytes[index],
-                "limit": {limit.name: limit.limit[index] for limit in self.constraints},
-                "slack": {limit.name: limit.slack[index] for limit in self.constraints},
-                "tightest_node": {limit.name: limit.where[index] for limit in self.constraints},
-            }
-        )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with numbers of Python's own types; None for what JSON cannot write."""
-    plain: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            plain[key] = _plain(value)
-        elif isinstance(value, (float, np.floating)):
-            plain[key] = float(value) if math.isfinite(value) else None
-        else:
-            plain[key] = value
-    return plain
+        return plan_dict(self)

@@ -1,0 +1,82 @@
+"""A plan as plain JSON values: what ``plan.json`` holds. docs/plan.md describes every key."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cloudedge_pl.errors import InfeasiblePlanError
+from cloudedge_pl.offloading.lagrangian import lagrangian_dual
+from cloudedge_pl.offloading.pareto import pareto_front
+from cloudedge_pl.offloading.sensitivity import binding, bottlenecks, next_steps
+from cloudedge_pl.offloading.types import OffloadPlan
+
+
+def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
+    """Everything that the plan knows; numbers that JSON cannot write are None."""
+    slowest = bottlenecks(plan)
+    content = {
+        "model": plan.profile.model,
+        "input_shape": list(plan.profile.input_shape),
+        "num_nodes": plan.fleet.num_nodes,
+        "objective": plan.objective,
+        "split_point": plan.split_point,
+        "split_name": plan.name,
+        "feasible": plan.is_feasible,
+        "binding": list(binding(plan)),
+        "next_steps": [asdict(step) for step in next_steps(plan)],
+        "pareto_front": pareto_front(plan.costs, plan.feasible).tolist(),
+        "lagrangian": _lagrangian(plan),
+        "workload": asdict(plan.workload),
+        "options": asdict(plan.options),
+        "split_points": [
+            _point(plan, index) | {"bottleneck": slowest[index]} for index in range(plan.costs.num_points)
+        ],
+    }
+    return _plain(content)
+
+
+def _lagrangian(plan: OffloadPlan) -> dict[str, Any] | None:
+    try:
+        dual = lagrangian_dual(plan)
+    except InfeasiblePlanError:
+        return None
+    return {"prices": dual.prices, "bound": dual.bound, "optimum": dual.optimum, "gap": dual.gap}
+
+
+def _point(plan: OffloadPlan, index: int) -> dict[str, Any]:
+    costs = plan.costs
+    return {
+        "index": index,
+        "name": plan.profile.names[index],
+        "feasible": bool(plan.feasible[index]),
+        "reason": plan.reasons[index],
+        "flops": plan.profile.flops[index],
+        "memory_bytes": costs.memory_bytes[index],
+        "master_memory_bytes": costs.master_memory_bytes[index],
+        "utilisation": costs.utilisation[index],
+        "delay_seconds": costs.delay_seconds[index],
+        "delay_parts_seconds": {name: part[index] for name, part in costs.delay_parts.items()},
+        "energy_joules": costs.energy_joules[index],
+        "energy_parts_joules": {name: part[index] for name, part in costs.energy_parts.items()},
+        "window_energy_joules": plan.constraint("energy").value[index],
+        "upload_bytes": costs.upload_bytes[index],
+        "download_bytes": costs.download_bytes[index],
+        "link_utilisation": costs.link_utilisation[index],
+        "limit": {limit.name: limit.limit[index] for limit in plan.constraints},
+        "slack": {limit.name: limit.slack[index] for limit in plan.constraints},
+        "tightest_node": {limit.name: limit.where[index] for limit in plan.constraints},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
