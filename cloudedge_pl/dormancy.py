@@ -29,23 +29,34 @@ class DormancyRule:
         mode: "hysteresis" or "paper".
         sleep_ratio: at least wake_ratio; of hysteresis.
         wake_ratio: above 0; of hysteresis.
-        smoothing: weight of the newest awake delay in the average, in (0, 1]; of hysteresis.
-        max_sleep_windows: after so many windows asleep the cloud is woken and its delay taken into the average,
-            so that a link that has become slower for good is used again.
+        smoothing: weight of the newest awake delay in the average, in (0, 1]; of hysteresis. Until 1 / smoothing
+            delays have been measured the average is their plain mean.
+        warmup_windows: windows at the start in which the cloud stays awake, so that the average is worth comparing
+            with; of hysteresis.
+        max_sleep_windows: after so many windows asleep the cloud is woken and its delay taken into the average. Long
+            delays are kept out of the average otherwise, and it would drift downwards, the cloud asleep ever longer;
+            and a link that has become slower for good is used again. Of hysteresis.
     """
 
     mode: Literal["hysteresis", "paper"] = "hysteresis"
-    sleep_ratio: float = 1.3
-    wake_ratio: float = 1.1
-    smoothing: float = 0.05
-    max_sleep_windows: int = 50
+    sleep_ratio: float = 1.5
+    wake_ratio: float = 1.25
+    smoothing: float = 0.02
+    warmup_windows: int = 10
+    max_sleep_windows: int = 20
 
     def __post_init__(self) -> None:
         lookup({"hysteresis": 0, "paper": 0}, self.mode, "dormancy mode")
         require_range("dormancy", 0, math.inf, open_low=True, wake_ratio=self.wake_ratio)
         require_range("dormancy", self.wake_ratio, math.inf, sleep_ratio=self.sleep_ratio)
         require_range("dormancy", 0, 1, open_low=True, smoothing=self.smoothing)
-        require_range("dormancy", 1, math.inf, max_sleep_windows=self.max_sleep_windows)
+        require_range(
+            "dormancy",
+            1,
+            math.inf,
+            warmup_windows=self.warmup_windows,
+            max_sleep_windows=self.max_sleep_windows,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,11 @@ def next_state(rule: DormancyRule, state: DormancyState, delay_seconds: float) -
         asleep = delay_seconds > average
         return DormancyState(not asleep, average, count, state.sleeping_windows + 1 if asleep else 0)
 
-    if state.measurements == 0:
-        return DormancyState(True, delay_seconds, 1, 0)
     ratio = rule.sleep_ratio if state.awake else rule.wake_ratio
-    asleep = delay_seconds > ratio * state.average_seconds
-    if asleep and state.sleeping_windows < rule.max_sleep_windows:
+    too_slow = state.measurements >= rule.warmup_windows and delay_seconds > ratio * state.average_seconds
+    if too_slow and state.sleeping_windows < rule.max_sleep_windows:
         return DormancyState(False, state.average_seconds, state.measurements, state.sleeping_windows + 1)
-    average = state.average_seconds + rule.smoothing * (delay_seconds - state.average_seconds)
-    return DormancyState(True, average, state.measurements + 1, 0)
+    count = state.measurements + 1
+    before = state.average_seconds if state.measurements else delay_seconds
+    average = before + max(rule.smoothing, 1 / count) * (delay_seconds - before)
+    return DormancyState(True, average, count, 0)

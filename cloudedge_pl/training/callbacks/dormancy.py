@@ -22,12 +22,13 @@ class CloudDormancy(pl.Callback):
     def __init__(
         self,
         mode: Literal["hysteresis", "paper"] = "hysteresis",
-        sleep_ratio: float = 1.3,
-        wake_ratio: float = 1.1,
-        smoothing: float = 0.05,
-        max_sleep_windows: int = 50,
+        sleep_ratio: float = 1.5,
+        wake_ratio: float = 1.25,
+        smoothing: float = 0.02,
+        warmup_windows: int = 10,
+        max_sleep_windows: int = 20,
     ) -> None:
-        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, max_sleep_windows)
+        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, warmup_windows, max_sleep_windows)
 
     def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
         """The state for a window, from the state before it and the delay measured (asleep: probed) at its start."""
