@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import hydra
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from rich.table import Table
 
 from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved
+from cloudedge_pl.costs.measured import Disagreement, with_measured_seconds
+from cloudedge_pl.errors import lookup
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading
-from cloudedge_pl.partition import build_backbone, profile
+from cloudedge_pl.partition import build_backbone, measure_segments, profile, trace
+
+SOURCES = {"counted": False, "measured": True}
 
 
 def plan(cfg: DictConfig) -> OffloadPlan:
@@ -23,19 +30,40 @@ def plan(cfg: DictConfig) -> OffloadPlan:
     backbone = build_backbone(
         model["backbone"], num_classes=cfg.num_classes, **(model.get("backbone_options") or {})
     )
-    costs = profile(
-        backbone,
-        torch.zeros(1, *cfg.input_shape),
-        granularity=cfg.granularity,
-        exit_head=instantiate(cfg.exit_head),
-        name=model["backbone"],
-    )
+    example = torch.zeros(1, *cfg.input_shape)
+    chain = trace(backbone, example, granularity=cfg.granularity)
+    costs = profile(chain, example, exit_head=instantiate(cfg.exit_head), name=model["backbone"])
+    disagreement = None
+    if lookup(SOURCES, cfg.costs.source, "source of costs"):
+        seconds = measure_segments(chain, example, repeats=cfg.costs.repeats, warm_up=cfg.costs.warm_up)
+        costs, disagreement = with_measured_seconds(costs, seconds)
     chosen = plan_offloading(
         costs, instantiate(cfg.fleet), instantiate(cfg.workload), **options["offloading"]
     )
     report_plan(chosen, output_dir())
+    if disagreement is not None:
+        console().print(disagreement_table(disagreement, costs.names, chosen.split_point))
     console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
     return chosen
+
+
+def disagreement_table(found: Disagreement, names: Sequence[str], chosen: int) -> Table:
+    """Measured against counted cost of the edge part, at the chosen split point and where they differ most."""
+    table = Table(
+        title=f"measured on this machine: {found.flops_per_second / 1e9:.3g} GFLOP/s over the whole network"
+    )
+    for heading in ("split", "after", "of the time", "of the FLOP", "difference"):
+        table.add_column(heading, justify="left" if heading == "after" else "right")
+    for point in sorted({chosen, found.worst}):
+        measured, counted = found.measured_share[point], found.counted_share[point]
+        table.add_row(
+            f"{point}",
+            names[point],
+            f"{measured:.1%}",
+            f"{counted:.1%}",
+            f"{100 * (measured - counted):+.1f} points",
+        )
+    return table
 
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="plan")

@@ -146,11 +146,20 @@ def test_sweep(tmp_path: Path) -> None:
 
 
 def test_plan_command(tmp_path: Path) -> None:
-    done = cloudedge(tmp_path, "plan", "model=resnet18", "hydra.run.dir=run")
+    done = cloudedge(tmp_path, "plan", "model=resnet18", "fleet.memory_bytes=96e6", "hydra.run.dir=run")
     assert done.returncode == 0, done.stdout + done.stderr
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert 0 < plan["split_point"] < 18
     assert list((tmp_path / "run" / "figures").glob("*.png"))
+
+
+def test_plan_with_measured_costs(tmp_path: Path) -> None:
+    done = cloudedge(
+        tmp_path, "plan", "model=resnet18", "costs=measured", "fleet.memory_bytes=96e6", "hydra.run.dir=run"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "measured on this machine" in done.stdout
+    assert "of the FLOP" in done.stdout
 
 
 @pytest.mark.parametrize(
