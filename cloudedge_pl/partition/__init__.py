@@ -3,6 +3,7 @@
 from cloudedge_pl.partition.backbones import BACKBONES, build_backbone
 from cloudedge_pl.partition.chain import GRANULARITIES, SplitChain, trace
 from cloudedge_pl.partition.exit_head import ExitHead, ExitHeadConfig
+from cloudedge_pl.partition.measuring import measure_segments
 from cloudedge_pl.partition.profiling import profile
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ExitHeadConfig",
     "SplitChain",
     "build_backbone",
+    "measure_segments",
     "profile",
     "trace",
 ]
