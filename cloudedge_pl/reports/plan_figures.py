@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
-from cloudedge_pl.offloading import Constraint, OffloadPlan
+from cloudedge_pl.offloading import Constraint, OffloadPlan, pareto_front
 from cloudedge_pl.offloading.table import DELAY_PARTS, ENERGY_PARTS
 from cloudedge_pl.reports.style import (
     CLOUD,
@@ -54,7 +54,7 @@ def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
         folder: where the figures go; made if need be.
 
     Returns:
-        The path of ``plan.png``.
+        The paths of ``plan.png`` and ``pareto.png``.
     """
     with figure_style():
         figure = new_figure(13.0, 8.4)
@@ -75,7 +75,7 @@ def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
             handlelength=1.6,
             columnspacing=2.0,
         )
-        return [save_figure(figure, folder / "plan.png")]
+        return [save_figure(figure, folder / "plan.png"), _pareto(plan, folder / "pareto.png")]
 
 
 def _title(plan: OffloadPlan) -> str:
@@ -236,3 +236,79 @@ def _draw_upload(axes: Axes, plan: OffloadPlan) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     _finish(axes, "Bytes of a task sent to the cloud", "bytes (logarithmic)")
+
+
+def _pareto(plan: OffloadPlan, path: Path) -> Path:
+    """Delay against energy and against bytes; the split points that no other one beats are numbered."""
+    costs = plan.costs
+    sent = costs.upload_bytes > 0
+    nothing = costs.upload_bytes[sent].min() / 4  # where 0 bytes are drawn on a logarithmic axis
+    figure = new_figure(12.0, 5.2)
+    left, right = figure.subplots(1, 2, sharex=True)
+    _draw_front(left, plan, costs.energy_joules)
+    _draw_front(right, plan, np.where(sent, costs.upload_bytes, nothing))
+    left.set_ylabel("energy of a task, mean over the nodes")
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_joules(value)))
+    right.set_ylabel("bytes of a task sent to the cloud")
+    right.set_yscale("log")
+    right.yaxis.set_major_locator(FixedLocator([nothing, *_decades(costs.upload_bytes[sent])]))
+    right.yaxis.set_minor_locator(NullLocator())
+    right.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_bytes(value if value > 1.01 * nothing else 0))
+    )
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xlabel("delay of a task on the slowest node")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
+        axes.margins(0.08)
+    figure.suptitle(
+        f"{_title(plan)}: what no other split point beats",
+        x=0.01,
+        ha="left",
+        fontsize=13,
+        fontweight="bold",
+        color=INK,
+    )
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(handles), columnspacing=2.0)
+    return save_figure(figure, path)
+
+
+def _decades(values: np.ndarray) -> list[float]:
+    """1 and 3 times the powers of ten from the smallest value to the largest, and one beyond each."""
+    exponents = range(math.floor(math.log10(values.min())), math.ceil(math.log10(values.max())) + 1)
+    ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 3)]
+    return [tick for tick in ticks if values.min() / 1.5 <= tick <= values.max() * 1.5]
+
+
+def _draw_front(axes: Axes, plan: OffloadPlan, values: np.ndarray) -> None:
+    delays = plan.costs.delay_seconds
+    usable = np.isfinite(delays) & np.isfinite(values)
+    front = pareto_front(plan.costs, plan.feasible)
+    beaten = np.setdiff1d(np.flatnonzero(plan.feasible & usable), front)
+    infeasible = np.flatnonzero(~plan.feasible & usable)
+    at = plan.split_point
+    if len(beaten):
+        axes.scatter(
+            delays[beaten], values[beaten], s=22, c=STATIC, label="feasible, but beaten by another", zorder=2
+        )
+    if len(infeasible):
+        axes.scatter(
+            delays[infeasible], values[infeasible], s=26, c=LIMIT, marker="x", label="infeasible", zorder=2
+        )
+    if len(front):
+        axes.scatter(
+            delays[front], values[front], s=190, c=CLOUD, edgecolors="white", label="Pareto front", zorder=3
+        )
+        for point in front:
+            axes.text(
+                delays[point], values[point], str(point),
+                color="white", fontsize=7.5, fontweight="bold", ha="center", va="center_baseline", zorder=4,
+            )  # fmt: skip
+    if usable[at]:
+        axes.scatter(
+            delays[at], values[at], s=330, facecolors="none", edgecolors=EDGE, linewidths=2.2, zorder=5,
+            label=f"chosen: {at}, after {plan.name} ({plan.objective})",
+        )  # fmt: skip

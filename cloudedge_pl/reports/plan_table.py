@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
-from cloudedge_pl.offloading import OffloadPlan
+from cloudedge_pl.errors import InfeasiblePlanError
+from cloudedge_pl.offloading import (
+    Constraint,
+    OffloadPlan,
+    bottlenecks,
+    lagrangian_dual,
+    next_steps,
+    pareto_front,
+)
 from cloudedge_pl.offloading.constraints import broken
 
 CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
@@ -20,10 +30,10 @@ def plan_table(plan: OffloadPlan) -> Table:
     Delay is that of a task on the slowest node; energy is the mean of a task over all nodes.
     """
     table = Table(
-        title=_title(plan),
+        title=Text(_title(plan)),
         title_justify="left",
         title_style="bold",
-        caption=_limits(plan),
+        caption=Text("\n".join(plan_notes(plan))),
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -45,15 +55,36 @@ def _title(plan: OffloadPlan) -> str:
     return f"{plan.profile.model} on {nodes} and {fleet.cloud.name}: split point {plan.split_point} ({plan.objective})"
 
 
-def _limits(plan: OffloadPlan) -> str:
-    """The limits at the chosen split point, and who is closest to each."""
-    parts = []
-    for limit in plan.constraints:
-        most = float(limit.limit[plan.split_point])
-        name = limit.name.replace("_", " ")
-        who = f" ({limit.where[plan.split_point]})"
-        parts.append(f"{name} {limit.write(most)}{who}" if np.isfinite(most) else f"{name} without limit")
-    return "limits: " + ", ".join(parts)
+def plan_notes(plan: OffloadPlan) -> list[str]:
+    """What the rows do not say, a sentence each: limits, what would help, prices, bottleneck, Pareto front."""
+    at = plan.split_point
+    notes = ["limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints)]
+    by_name = {limit.name: limit for limit in plan.constraints}
+    for step in next_steps(plan):
+        write = by_name[step.limit].write
+        notes.append(
+            f"better: split point {step.split_point}, if {step.limit.replace('_', ' ')} on {step.where} might be "
+            f"{write(step.needed)} rather than {write(step.now)}"
+        )
+    with suppress(InfeasiblePlanError):
+        notes += [f"price: {sentence}" for sentence in lagrangian_dual(plan).describe()]
+    notes.append(f"bottleneck: {bottlenecks(plan)[at]} takes most of a task's time at split point {at}")
+    front = pareto_front(plan.costs, plan.feasible)
+    if len(front):
+        notes.append(f"Pareto front over delay, energy and bytes: {', '.join(map(str, front))}")
+    if plan.costs.link_utilisation[at] > 1:
+        share = f"{100 * plan.costs.link_utilisation[at]:.3g}%"
+        notes.append(
+            f"caution: all uploads together would take {share} of the link; the plan gives each task all of it"
+        )
+    return notes
+
+
+def _limit(limit: Constraint, point: int) -> str:
+    most, name = float(limit.limit[point]), limit.name.replace("_", " ")
+    return (
+        f"{name} {limit.write(most)} ({limit.where[point]})" if np.isfinite(most) else f"{name} without limit"
+    )
 
 
 def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:

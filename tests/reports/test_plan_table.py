@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
-from cloudedge_pl.fleet import Workload
+from cloudedge_pl.fleet import Link, Workload
 from cloudedge_pl.offloading import plan_offloading
-from cloudedge_pl.reports.plan_table import CHOSEN, plan_table
+from cloudedge_pl.reports.plan_table import CHOSEN, plan_notes, plan_table
 from tests.offloading.cases import make_fleet, make_profile
 
 
@@ -57,3 +58,21 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
     assert "(forced)" in lines[0]
     (row,) = [line for line in lines if CHOSEN in line]
     assert "memory over by" in row
+
+
+def test_notes_say_what_would_help_and_what_it_is_worth():
+    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1))
+    notes = plan_notes(plan)
+    assert any(
+        note.startswith("better: split point 3, if ") and "rather than 1.6 MB" in note for note in notes
+    )
+    assert any(note.startswith("price: one more MB of ") for note in notes)
+    assert any(note.startswith("bottleneck: ") for note in notes)
+    assert not any(note.startswith("caution") for note in notes)
+
+
+def test_a_crowded_link_is_pointed_out():
+    crowded = replace(make_fleet(), link=Link(bandwidth_bits_per_second=1e5))
+    workload = Workload(arrival_rate=100.0, max_delay_seconds=100.0)
+    plan = plan_offloading(make_profile(1, 6), crowded, workload, split_point=1)
+    assert any(note.startswith("caution: all uploads together") for note in plan_notes(plan))
