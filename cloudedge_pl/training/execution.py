@@ -19,7 +19,10 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
+from cloudedge_pl.simulation import WindowRecord
+from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -49,9 +52,9 @@ class CutForward:
         chain: the backbone's split points.
         split_point: where it is cut.
         exit_head: None at split points 0 and N.
-        open_window: called with the number of samples when a step first reaches the backbone; returns whether the
-            cloud is awake.
+        open_window: called with the number of samples when a step first reaches the backbone; returns its record.
         channels_last: bring pictures [B, C, H, W] into this memory format.
+        batch_norm: by which statistics the edge part normalises in training.
     """
 
     def __init__(
@@ -59,18 +62,24 @@ class CutForward:
         chain: SplitChain,
         split_point: int,
         exit_head: ExitHead | None,
-        open_window: Callable[[int], bool],
+        open_window: Callable[[int], WindowRecord],
         channels_last: bool,
+        batch_norm: BatchNormMode,
     ) -> None:
         self.edge, self.cloud = chain.edge(split_point), chain.cloud(split_point)
         self.backbone, self.exit_head = chain.backbone, exit_head
         self.channels_last = channels_last
         self.answer: Answer = "cloud"
         self.awake = True
+        self.batch_norm: BatchNormMode = batch_norm
+        self.batch_norms = batch_norms(
+            chain.backbone, list(chain.edge_parameters(split_point)), list(chain.edge_buffers(split_point))
+        )
         self.live: list[LiveTensors] = []
         self._open_window = open_window
         self._replay: Iterator[LiveTensors] | None = None
         self._opened = False
+        self._record: WindowRecord | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names."""
@@ -79,15 +88,32 @@ class CutForward:
         else:
             if not self._opened:
                 self._opened = True
-                self.awake = self._open_window(len(x))
+                self._record = self._open_window(len(x))
+                self.awake = self._record.awake
             if self.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            live = self.edge(x)
+            live = self._edge(x)
             self.live.append(live)
         asleep = self.answer == "system" and not self.awake
         if self.exit_head is not None and (self.answer == "exit" or asleep):
             return self._exit(live)
         return self.cloud(live)
+
+    def _edge(self, x: Tensor) -> LiveTensors:
+        if self.batch_norm == "shared" or not self.batch_norms or not self.backbone.training:
+            return self.edge(x)
+        assert self._record is not None, "a window is open"
+        node = self._record.assignment.node
+        if len(node) != len(x):
+            raise StrategyError(
+                f'batch_norm="{self.batch_norm}": a step sends {len(node)} and then {len(x)} samples through the '
+                'backbone, and only the first have been routed; use batch_norm="shared".'
+            )
+        order = torch.from_numpy(np.argsort(node, kind="stable")).to(x.device, non_blocking=True)
+        with normalising(self.batch_norms, self.batch_norm, np.bincount(node).tolist()):
+            live = self.edge(x[order])
+        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(x), device=x.device))
+        return tuple(value[back] if isinstance(value, Tensor) else value for value in live)
 
     def _exit(self, live: LiveTensors) -> Tensor:
         assert self.exit_head is not None

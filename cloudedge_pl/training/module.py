@@ -84,7 +84,9 @@ class CloudEdgeModule(pl.LightningModule):
         require_range(owner, 0, 1, open_high=True, momentum=momentum, label_smoothing=label_smoothing)
         self._make_optimizer = lookup(OPTIMIZERS, optimizer, "optimizer")
         self._make_schedule = lookup(SCHEDULES, schedule, "learning rate schedule")
-        backbone_options = dict(backbone_options or {})  # a plain one: checkpoints are read with weights_only=True
+        backbone_options = dict(
+            backbone_options or {}
+        )  # a plain one: checkpoints are read with weights_only=True
         self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay

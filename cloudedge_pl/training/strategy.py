@@ -8,7 +8,7 @@
 
 Aggregation every step makes all replicas equal, so the edge part runs once over the whole batch with shared weights:
 sum_i (n_i / B) grad F_i is the gradient of the batch mean. Source: Xu 2020, Sec. 2.4; deviates: batch normalisation
-uses the statistics of the whole batch, not of each node's share of it.
+uses the statistics of the whole batch, unless ``batch_norm="local"`` asks for those of each node's samples.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from typing_extensions import override
 
-from cloudedge_pl.errors import CheckpointError, StrategyError, require_range
+from cloudedge_pl.errors import CheckpointError, StrategyError, lookup, require_range
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler, create_scheduler
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
+from cloudedge_pl.training.batch_norm import BATCH_NORM_MODES, BatchNormMode
 from cloudedge_pl.training.deployment import Deployment, deploy
 from cloudedge_pl.training.example_input import example_input_of
 from cloudedge_pl.training.execution import (
@@ -75,6 +76,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         example_input: [1, ...] to trace the backbone with; None takes the module's ``example_input_array``, the
             datamodule's ``input_shape`` or the first sample.
         channels_last: keep convolutional backbones in this memory format, which is quicker.
+        batch_norm: statistics by which the edge part normalises in training: of the "shared" step's whole batch, of
+            each node's samples ("local", what real nodes would do), or the running ones ("frozen").
         seed: of arrivals, link, scheduler and the exit head's first weights.
         device: None takes the trainer's.
 
@@ -99,6 +102,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         cloud_loss_weight: float | None = None,
         example_input: Tensor | None = None,
         channels_last: bool = True,
+        batch_norm: BatchNormMode = "shared",
         seed: int = 0,
         device: str | torch.device | None = None,
         accelerator: pl.accelerators.Accelerator | None = None,
@@ -114,6 +118,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self.exit_head_config = exit_head or ExitHeadConfig()
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.example_input, self.channels_last, self.seed = example_input, channels_last, seed
+        self.batch_norm: BatchNormMode = lookup(BATCH_NORM_MODES, batch_norm, "batch_norm mode")
         self._scheduler = _as_scheduler(scheduler, seed)
 
         self.decide: Decide | None = None
@@ -213,6 +218,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             deployment.exit_head,
             self._open_window,
             self.channels_last,
+            self.batch_norm,
         )
         backbone.forward = self._forward  # undone in teardown
 
@@ -246,10 +252,10 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     # --- steps ---
 
-    def _open_window(self, num_tasks: int) -> bool:
+    def _open_window(self, num_tasks: int) -> WindowRecord:
         training = self.lightning_module is not None and self.lightning_module.trainer.training
         self.record = (self.simulator if training else self.evaluation).step(num_tasks)
-        return self.record.awake
+        return self.record
 
     def _loss_weights(self) -> tuple[float, float]:
         """The paper's a and b."""

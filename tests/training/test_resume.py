@@ -50,7 +50,11 @@ def run(
 ) -> Any:
     pl.seed_everything(7)
     module, data = make_module(), make_data()
-    extra = [ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2), ce.WeightedAggregation(), ce.CostLogger()]
+    extra = [
+        ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2),
+        ce.WeightedAggregation(),
+        ce.CostLogger(),
+    ]
     trainer = make_trainer(root, strategy, callbacks=[*extra, *callbacks], max_epochs=4, **options)
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     return module, trainer

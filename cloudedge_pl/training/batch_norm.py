@@ -1,0 +1,111 @@
+"""Batch normalisation of the edge part as its nodes would do it, in one pass over the whole batch.
+
+``local`` normalises every node's samples by their own mean and variance. Each node's samples are a contiguous segment
+of the batch, so this is one call per segment. The running statistics become the average of the nodes' own, weighted by
+their tasks U_i, as an aggregation after the step would make them (Xu 2020, Sec. 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchNormMode = Literal["shared", "local", "frozen"]
+"""Statistics over the whole step, over each node's samples, or the running ones."""
+
+BATCH_NORM_MODES: dict[str, BatchNormMode] = {"shared": "shared", "local": "local", "frozen": "frozen"}
+
+
+def batch_norms(
+    backbone: nn.Module, parameter_names: Sequence[str], buffer_names: Sequence[str]
+) -> list[_BatchNorm]:
+    """The batch normalisations of ``backbone`` that own one of the named parameters or buffers."""
+    owners = {name.rpartition(".")[0] for name in (*parameter_names, *buffer_names)}
+    return [
+        child for name, child in backbone.named_modules() if isinstance(child, _BatchNorm) and name in owners
+    ]
+
+
+@contextmanager
+def normalising(modules: Sequence[_BatchNorm], mode: BatchNormMode, tasks: Sequence[int]) -> Iterator[None]:
+    """Inside, ``modules`` in training mode normalise by ``mode``.
+
+    Args:
+        modules: of the edge part.
+        mode: "shared" changes nothing.
+        tasks: samples of each node, in the order of the batch; the paper's U_i of the step.
+    """
+    if mode == "shared":
+        yield
+        return
+    segments = [count for count in tasks if count]
+    for module in modules:
+        module.__dict__["forward"] = _Frozen(module) if mode == "frozen" else _Local(module, segments)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.__dict__["forward"]
+
+
+class _Frozen:
+    """Normalises by the running statistics."""
+
+    def __init__(self, module: _BatchNorm) -> None:
+        self.module = module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        m = self.module
+        return functional.batch_norm(x, m.running_mean, m.running_var, m.weight, m.bias, False, 0.0, m.eps)
+
+
+class _Local(_Frozen):
+    """Normalises each segment by its own statistics."""
+
+    def __init__(self, module: _BatchNorm, segments: Sequence[int]) -> None:
+        super().__init__(module)
+        self.segments = list(segments)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        m = self.module
+        if not m.training:
+            return super().__call__(x)
+        channels = x.shape[1]
+        # With momentum 1 a call leaves the segment's own mean and unbiased variance in its row.
+        dtype = x.dtype if m.running_mean is None else m.running_mean.dtype
+        means = x.new_zeros(len(self.segments), channels, dtype=dtype)
+        variances = torch.ones_like(means)
+        parts = []
+        for row, part in enumerate(x.split(self.segments)):
+            if part.numel() == channels and m.running_mean is not None and m.running_var is not None:
+                # A single value per channel has no variance: this node can but use the running statistics.
+                parts.append(super().__call__(part))
+                means[row].copy_(m.running_mean)
+                variances[row].copy_(m.running_var)
+            else:
+                parts.append(
+                    functional.batch_norm(
+                        part, means[row], variances[row], m.weight, m.bias, True, 1.0, m.eps
+                    )
+                )
+        if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
+            self._track(means, variances)
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _track(self, means: Tensor, variances: Tensor) -> None:
+        m = self.module
+        assert m.running_mean is not None
+        assert m.running_var is not None
+        assert m.num_batches_tracked is not None
+        m.num_batches_tracked.add_(1)
+        factor = m.momentum if m.momentum is not None else 1.0 / float(m.num_batches_tracked)
+        shares = torch.tensor(self.segments, dtype=means.dtype, device=means.device) / sum(self.segments)
+        m.running_mean.lerp_((shares @ means).to(m.running_mean.dtype), factor)
+        m.running_var.lerp_((shares @ variances).to(m.running_var.dtype), factor)

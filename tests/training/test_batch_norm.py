@@ -1,0 +1,126 @@
+"""Batch normalisation over the nodes' segments equals a literal loop over nodes."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.training.batch_norm import batch_norms, normalising
+from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
+
+
+def make_net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4, momentum=0.3)
+    ).double()
+
+
+def norms_of(net: nn.Module) -> Any:
+    names = [name for name, _ in net.named_parameters()]
+    return batch_norms(net, names, [name for name, _ in net.named_buffers()])
+
+
+@pytest.mark.parametrize("tasks", [[5, 3, 4], [12], [0, 7, 0, 5], [6, 6]])
+def test_local_equals_a_loop_over_nodes(tasks: list[int]) -> None:
+    net, x = make_net(), torch.randn(12, 3, 8, 8, dtype=torch.float64)
+    replicas = [copy.deepcopy(net) for _ in tasks]
+    with normalising(norms_of(net), "local", tasks):
+        out = net(x)
+    out.square().sum().backward()
+    parts, start = [], 0
+    for replica, count in zip(replicas, tasks, strict=True):
+        if count:
+            parts.append(replica(x[start : start + count]))
+        start += count
+    torch.testing.assert_close(out, torch.cat(parts))
+    torch.cat(parts).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        gradients = [dict(r.named_parameters())[name].grad for r, c in zip(replicas, tasks, strict=True) if c]
+        torch.testing.assert_close(parameter.grad, sum(gradients), rtol=1e-7, atol=1e-8)
+    for name, buffer in net.named_buffers():
+        if buffer.is_floating_point():
+            held = [dict(r.named_buffers())[name] * c for r, c in zip(replicas, tasks, strict=True)]
+            torch.testing.assert_close(buffer, sum(held) / sum(tasks))
+        else:
+            assert buffer == 1
+
+
+def test_a_node_with_one_value_a_channel_uses_the_running_statistics() -> None:
+    norm = nn.BatchNorm1d(4).double()
+    x = torch.randn(5, 4, dtype=torch.float64)
+    with normalising([norm], "local", [4, 1]):
+        out = norm(x)
+    torch.testing.assert_close(out[4:], x[4:] / (1 + norm.eps) ** 0.5)
+    assert torch.isfinite(norm.running_var).all()
+
+
+@pytest.mark.parametrize("mode", ["local", "frozen"])
+def test_evaluation_and_afterwards_are_as_ever(mode: Any) -> None:
+    net, x = make_net(), torch.randn(6, 3, 8, 8, dtype=torch.float64)
+    expected = copy.deepcopy(net).eval()(x)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with normalising(norms_of(net), mode, [3, 3]):
+        torch.testing.assert_close(net.eval()(x), expected)
+        net.train()
+        if mode == "frozen":
+            torch.testing.assert_close(net(x), expected)
+    if mode == "frozen":
+        for name, value in net.state_dict().items():
+            torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert all("forward" not in vars(module) for module in net.modules())
+
+
+def test_training_routes_the_samples_to_their_nodes(tmp_path: Path) -> None:
+    """One step by hand: each node's share through its own batch norm, the joined features through the cloud."""
+    torch.manual_seed(1)
+    net = SmallNet(norm=True)
+    reference, module = copy.deepcopy(net).train(), OtherModule(net, lr=0.1, momentum=0.0, weight_decay=0.0)
+    strategy = make_strategy(3, batch_norm="local", edge_loss_weight=0.0, channels_last=False)
+    make_trainer(tmp_path, strategy, max_steps=1, max_epochs=1).fit(module, loader())
+    assert strategy.record is not None
+    node = strategy.record.assignment.node
+    assert len(np.unique(node)) > 1
+    x, y = next(iter(loader()))
+    features = torch.empty(len(x), 8)
+    block = reference.block
+    for index in np.unique(node):
+        mine = torch.from_numpy(node == index)
+        h = torch.relu(reference.stem(x[mine]))
+        inner = block.conv2(torch.relu(block.conv1(h)))
+        normed = nn.functional.batch_norm(inner, None, None, block.norm.weight, block.norm.bias, True)
+        features[mine] = torch.relu(h + normed).mean((2, 3))
+    loss = nn.functional.cross_entropy(reference.head(torch.relu(reference.hidden(features))), y)
+    loss.backward()
+    for (name, trained), own in zip(net.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(trained, own - 0.1 * own.grad, msg=name)
+
+
+def test_unknown_mode_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match="frozen, local, shared"):
+        make_strategy(2, batch_norm="global")
+
+
+def test_a_second_pass_of_another_size_is_refused(tmp_path: Path) -> None:
+    class Twice(OtherModule):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            x, _ = batch
+            return self(x).sum() + self(x[:3]).sum()
+
+    with pytest.raises(StrategyError, match="16 and then 3"):
+        make_trainer(tmp_path, make_strategy(3, batch_norm="local")).fit(Twice(SmallNet(norm=True)), loader())
+
+
+def test_frozen_keeps_the_running_statistics(tmp_path: Path) -> None:
+    pl.seed_everything(0)
+    module = OtherModule(SmallNet(norm=True))
+    make_trainer(tmp_path, make_strategy(3, batch_norm="frozen")).fit(module, loader())
+    assert not module.net.block.norm.running_mean.any()
