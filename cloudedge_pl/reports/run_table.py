@@ -41,19 +41,24 @@ def _duration(value: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
 
 
+def _simulated(prefix: str) -> list[tuple[str, str, Format]]:
+    return [
+        (f"{prefix}mean_delay_seconds", "delay", _duration),
+        (f"{prefix}mean_energy_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
+        (f"{prefix}mean_upload_bytes", "uploaded to the cloud", lambda value: _scaled(value, "B")),
+        (f"{prefix}share_asleep", "time the cloud slept", _percent),
+    ]
+
+
 ROWS: dict[str, list[tuple[str, str, Format]]] = {
     "test accuracy": [
         ("test_accuracy_cloud", "cloud path", _percent),
         ("test_accuracy_exit", "exit path", _percent),
         ("test_accuracy_answered", "as answered", _percent),
     ],
-    "simulated, per task": [
-        ("mean_delay_seconds", "delay", _duration),
-        ("mean_energy_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
-        ("mean_upload_bytes", "uploaded to the cloud", lambda value: _scaled(value, "B")),
-    ],
+    "simulated task, in training": _simulated(""),
+    "simulated task, in the test": _simulated("test_"),
     "run": [
-        ("share_asleep", "time the cloud slept", _percent),
         ("images_per_second", "training speed", lambda value: f"{value:,.0f} images/s"),
         ("wall_seconds", "wall time", _duration),
     ],
@@ -64,7 +69,7 @@ ABSENT = "\N{EN DASH}"
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """The numbers of a run; a value that is absent, None or nan shows as a dash.
+    """The numbers of a run; an absent value, None or nan, shows as a dash, and a section of them not at all.
 
     Args:
         summary: what ``summary.json`` holds; the keys of :data:`ROWS` are shown.
@@ -74,8 +79,10 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     for section, rows in ROWS.items():
-        for number, (key, name, write) in enumerate(rows):
-            value = summary.get(key)
+        values = [summary.get(key) for key, _, _ in rows]
+        if all(value is None for value in values):
+            continue
+        for number, (value, (_, name, write)) in enumerate(zip(values, rows, strict=True)):
             text = ABSENT if value is None or math.isnan(value) else write(float(value))
             table.add_row("" if number else section, name, text, end_section=number == len(rows) - 1)
     return table

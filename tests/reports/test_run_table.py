@@ -68,6 +68,14 @@ def test_units_follow_the_size(change, name, expected):
 
 
 def test_what_there_is_not_shows_as_a_dash():
-    for summary in ({}, dict.fromkeys(SUMMARY)):
+    for absent in ({}, {"test_accuracy_exit": None, "test_accuracy_answered": None}):
+        summary = {"test_accuracy_cloud": 0.5, "wall_seconds": 1.0} | absent
         values = [line.split("│")[-2].strip() for line in _lines(summary) if line.count("│") > 2]
-        assert values == ["\N{EN DASH}"] * len(SUMMARY)
+        assert values == ["50.00%", "\N{EN DASH}", "\N{EN DASH}", "\N{EN DASH}", "1 s"]
+
+
+def test_training_and_test_are_told_apart():
+    lines = _lines(SUMMARY | {"test_mean_delay_seconds": 0.2, "test_share_asleep": 0.0})
+    section = next(number for number, line in enumerate(lines) if "in the test" in line)
+    assert "200 ms" in lines[section]
+    assert any("342 ms" in line for line in lines[:section])
