@@ -30,6 +30,7 @@ from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from typing_extensions import override
 
+from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.errors import CheckpointError, StrategyError, lookup, require_range
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import OffloadPlan
@@ -129,6 +130,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._backbone: nn.Module | None = None
         self._forward: CutForward | None = None
         self._restored: dict[str, Any] | None = None
+        self._tested_dormancy: DormancyState | None = None
         self._resuming: dict[str, Any] | None = None
 
     # --- what a run shows ---
@@ -316,8 +318,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             return super().predict_step(*args, **kwargs)
 
     def _start_evaluation(self) -> None:
-        """A fleet of its own for every evaluation: nothing of the training run moves."""
-        self._evaluation = self._deployed.simulator("inference", self._scheduler, self.decide, self.seed)
+        """A fleet of its own for every evaluation: nothing of the training run moves.
+
+        It has draws of its own, and it knows what the link is usually like from the training.
+        """
+        self._evaluation = self._deployed.simulator("inference", self._scheduler, self.decide, self.seed + 1)
+        self._evaluation.dormancy = self._tested_dormancy or self.simulator.dormancy
 
     @override
     def on_validation_start(self) -> None:
@@ -384,7 +390,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             )
 
     def _restore(self, resume: bool) -> None:
-        state, self._restored = self._restored, None
+        state, self._restored, self._tested_dormancy = self._restored, None, None
         if state is None:
             return
         self._deployed.check_identity(state)
@@ -393,6 +399,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         if resume:
             self.simulator.load_state_dict(state["simulator"])
             self._resuming = state
+        else:
+            self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
 
     def _validation_is_set_up(self) -> bool:
         return self._fit_loop.epoch_loop.val_loop._combined_loader is not None
