@@ -28,8 +28,13 @@ def ghost_of(backbone: nn.Module) -> nn.Module:
     real until :func:`drop_plain_tensors`, since a forward pass may compute with them while it is followed.
 
     Raises:
-        UntraceableBackboneError: if it cannot be copied, or some of its parameters have no shape yet.
+        UntraceableBackboneError: if it is compiled, cannot be copied, or has parameters without a shape.
     """
+    if isinstance(backbone, torch.jit.ScriptModule) or hasattr(backbone, "_orig_mod"):
+        raise UntraceableBackboneError(
+            f"{type(backbone).__name__} is compiled; cut the module that it was made from (torch.compile keeps it as "
+            "._orig_mod)."
+        )
     memo: dict[int, Any] = {}
     for module in backbone.modules():
         for name, tensor in itertools.chain(module._parameters.items(), module._buffers.items()):

@@ -187,6 +187,19 @@ class TransposedAndGrouped(nn.Module):
         return self.head(self.transposed(self.depthwise(x)).flatten(1))
 
 
+class Reparametrised(nn.Module):
+    """Weights that other parameters make whenever they are read."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+        self.second = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x).relu()).mean((2, 3)))
+
+
 NETS = [
     Residual,
     ShapeInts,
@@ -199,6 +212,7 @@ NETS = [
     Constants,
     SequenceFirst,
     TransposedAndGrouped,
+    Reparametrised,
 ]
 # The one draws random numbers in training mode, the other writes over what its own gradient needs.
 NOT_REPEATABLE = {FunctionalDropout, WrittenInPlace}

@@ -222,6 +222,28 @@ def test_a_traced_backbone_can_still_be_copied(copied):
     assert torch.equal(copied(net)(SAMPLE), net(SAMPLE))
 
 
+class Words(nn.Module):
+    """Embedded words through a recurrent layer and a transformer layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(50, 8)
+        self.recurrent = nn.LSTM(8, 6, batch_first=True)
+        self.transformer = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, words):
+        return self.head(self.transformer(self.recurrent(self.embedding(words))[0])[:, -1])
+
+
+def test_backbones_of_words_are_cut_too():
+    net, words = Words().eval(), torch.randint(0, 50, (2, 7))
+    chain = trace(net, words[:1])
+    assert chain.names == ("input", "embedding", "recurrent", "transformer", "head")
+    assert chain.live_bytes(0) == 7 * 8
+    assert_cuts_change_nothing(net, chain, words, net(words))
+
+
 def test_functional_dropout_follows_the_backbones_mode():
     net = net_of(FunctionalDropout)
     chain = trace(net, SAMPLE)

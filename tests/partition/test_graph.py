@@ -139,6 +139,13 @@ def test_reason_and_fix_are_named(kind, reason, fix):
     assert raised.match(fix)
 
 
+@pytest.mark.parametrize("compiled", [torch.compile, torch.jit.script])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+def test_a_compiled_backbone_is_refused(compiled):
+    with pytest.raises(UntraceableBackboneError, match="is compiled; cut the module that it was made from"):
+        trace(compiled(nn.Sequential(nn.Flatten(), nn.Linear(192, 5))), SAMPLE)
+
+
 def test_auxiliary_heads_of_torchvision_are_named():
     import torchvision
 
