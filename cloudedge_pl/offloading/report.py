@@ -21,6 +21,7 @@ def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
     content = {
         "model": plan.profile.model,
         "input_shape": list(plan.profile.input_shape),
+        "measured": plan.profile.is_measured,
         "num_nodes": plan.fleet.num_nodes,
         "objective": plan.objective,
         "split_point": plan.split_point,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cloudedge_pl.costs.profile import CostProfile
-from cloudedge_pl.costs.roofline import FORWARD_PASSES, roofline
+from cloudedge_pl.costs.roofline import FORWARD_PASSES, roofline_of
 from cloudedge_pl.errors import InfeasiblePlanError, lookup
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading.constraints import Relaxation, broken, relaxations
@@ -49,7 +49,7 @@ def bottlenecks(plan: OffloadPlan) -> tuple[str, ...]:
     memory_bound = np.zeros((plan.fleet.num_nodes, plan.costs.num_points))
     if plan.options.roofline:
         for index, node in enumerate(plan.fleet.nodes):
-            roof = roofline(plan.profile, node)
+            roof = roofline_of(plan.profile, node)
             memory_bound[index, 1:] = np.cumsum(np.where(roof.memory_bound, roof.seconds, 0.0))
     points = np.arange(plan.costs.num_points)
     moving = FORWARD_PASSES[plan.workload.phase] * memory_bound[plan.costs.slowest_node, points]
