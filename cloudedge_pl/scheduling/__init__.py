@@ -1,6 +1,7 @@
 """Which node runs which task: one protocol, one registry, from first come first served to an ant colony.
 
-``schedule(times)`` answers one question; ``create_scheduler(name)`` makes a scheduler that learns from window to window.
+``schedule(times)`` answers one question; ``create_scheduler(name)`` makes a scheduler that learns from window to
+window.
 """
 
 from __future__ import annotations

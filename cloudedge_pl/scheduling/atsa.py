@@ -1,14 +1,15 @@
-"""ATSA, the adaptive task scheduling algorithm: an ant colony that knows when it need not search."""
+"""ATSA, the adaptive task scheduling algorithm: an ant colony that is guided by prices and knows when to stop."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.errors import require_positive, require_range
-from cloudedge_pl.scheduling.bounds import lower_bound, tasks_that_fit
-from cloudedge_pl.scheduling.identical import counts_of_identical_tasks, order_of_arrival
+from cloudedge_pl.scheduling.bounds import longest_task_bound, mean_seconds
+from cloudedge_pl.scheduling.identical import assign_identical
 from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
@@ -16,23 +17,41 @@ from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 class AdaptiveTaskScheduler:
     """ATSA, improved.
 
-    Identical tasks (a training batch under one split) are scheduled exactly, without a colony. Otherwise ants
-    choose nodes with probability in proportion to tau^alpha * eta^beta, tau the pheromone and eta one over the
-    completion time, times the share of memory left; the best schedules are improved by moving tasks off the
-    critical node; and the search ends at the lower bound.
+    Identical tasks (a training batch under one split) are scheduled exactly, without a colony. For others:
 
-    Source: Xu 2020, Sec. 3.4 (parameters of its Fig. 7); deviates: an ant deposits Q / makespan where the paper
-    takes the total work, whose minimum is every task on the fastest node; eta counts completion time and releases
-    memory; local search, bound and exact case are added.
+    1. Prices. A subgradient method solves the dual of the LP relaxation: a lower bound, and what a second of each
+       node is worth. A task's reduced cost on a node is what it costs there beyond its cheapest node.
+    2. First schedules, by list (longest task first, each where it is done first) and by price, improved by local
+       search: moves, swaps and chains that take load off the critical node at the least reduced cost.
+    3. Ants. Each takes some tasks of the best schedule off their nodes, draws new nodes with probability in
+       proportion to tau^alpha * eta^beta, and improves the outcome by the same local search; tau is the
+       pheromone, eta the product of one over the completion time, the memory left free, and the price. After
+       each round pheromone evaporates and every ant's pairs receive Q * bound / makespan.
+    4. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
+       stay warm for the next window; nodes may join and leave.
+
+    An evaluation, in :attr:`Assignment.history_seconds`, is one schedule built, one pass of pricing over the
+    matrix, or as many pairs looked at by the local search as there are tasks.
+
+    Source: Xu 2020, Sec. 2.2 and the parameters of its Fig. 7; deviates: the deposit takes the makespan where
+    the paper takes the total work, whose minimum is every task on its fastest node; eta counts completion
+    time and price and releases memory; ants vary the best schedule instead of starting anew; prices, local search,
+    bound and the exact case are added. The printed form is ``atsa_paper``.
 
     Args:
         seed: of the ants; the same seed makes the same schedules.
         alpha: weight of the pheromone, in [1, 10].
-        beta: weight of the heuristic, in [1, 10].
+        beta: weight of the heuristic eta, in [1, 10].
         rho: share of the pheromone that evaporates in a round, in (0, 1).
-        deposit: Q, above 0: the pheromone that a schedule of the lower bound's makespan would lay.
-        ants: schedules built in a round, at least 1.
-        rounds: at most; at least 1.
+        deposit: the paper's Q, above 0: pheromone that a round lays on a pair if all its ants use it in
+            schedules at the lower bound.
+        ants: of a round, at least 1.
+        released: tasks that an ant takes off their nodes, at least 1.
+        candidates: nodes that are tried for a task, the cheapest first, at least 1.
+        evaluations: after so many no further ant starts, at least 1; time is in proportion to it and to the number
+            of tasks.
+        price_updates: of the subgradient method at most, at least 1.
+        tolerance: the search ends when the makespan is above the lower bound by this share at most, >= 0.
     """
 
     def __init__(
@@ -44,73 +63,99 @@ class AdaptiveTaskScheduler:
         rho: float = 0.5,
         deposit: float = 5.0,
         ants: int = 10,
-        rounds: int = 10,
+        released: int = 3,
+        candidates: int = 8,
+        evaluations: int = 10_000,
+        price_updates: int = 150,
+        tolerance: float = 1e-4,
     ) -> None:
         require_range("atsa", 1, 10, alpha=alpha, beta=beta)
         require_range("atsa", 0, 1, open_low=True, open_high=True, rho=rho)
         require_positive("atsa", deposit=deposit)
-        require_range("atsa", 1, np.inf, ants=ants, rounds=rounds)
-        self.seed = int(seed)
-        self.alpha, self.beta, self.rho, self.deposit = float(alpha), float(beta), float(rho), float(deposit)
-        self.ants, self.rounds = int(ants), int(rounds)
+        require_range(
+            "atsa",
+            1,
+            math.inf,
+            open_high=True,
+            ants=ants,
+            released=released,
+            candidates=candidates,
+            evaluations=evaluations,
+            price_updates=price_updates,
+        )
+        require_range("atsa", 0, math.inf, open_high=True, tolerance=tolerance)
+        self.seed, self.price_updates = int(seed), int(price_updates)
+        self._settings = (
+            float(alpha),
+            float(beta),
+            float(rho),
+            float(deposit),
+            int(ants),
+            int(released),
+            int(candidates),
+            int(evaluations),
+            float(tolerance),
+        )
         self.windows = 0
         self._trail: dict[str, float] = {}
+        self._log_price: dict[str, float] = {}
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
         """Returns a node for every task; raises ValueError where a task fits nowhere."""
         instance = Instance.of(window, state)
-        if instance.num_tasks == 0:
-            assignment = instance.assignment(np.zeros(0, dtype=np.int64), float(instance.ready_seconds.max()))
-        elif instance.identical:
-            assignment = _exact(instance)
+        if instance.identical:
+            node = assign_identical(instance)
+            assignment = instance.assignment(node, float(instance.loads(node).max()))
         else:
             assignment = self._search(instance, state.names)
         self.windows += 1
         return assignment
 
     def _search(self, instance: Instance, names: tuple[str, ...]) -> Assignment:
-        from cloudedge_pl.scheduling import kernels
+        from cloudedge_pl.scheduling.colony import Settings, search
+        from cloudedge_pl.scheduling.compiled import stream
+        from cloudedge_pl.scheduling.pricing import prices
 
-        bound = lower_bound(instance)
-        known = np.array([self._trail.get(name, np.nan) for name in names])
-        tau = np.where(np.isnan(known), np.nanmean(known) if not np.isnan(known).all() else 1.0, known)
-        seed = np.random.SeedSequence([self.seed, self.windows]).generate_state(1, np.uint64)[0]
-        node, history, tau, stuck = kernels.colony(
-            np.ascontiguousarray(instance.times_seconds),
+        times = np.ascontiguousarray(instance.times_seconds)
+        dual, log_price, passes = prices(
+            times, instance.ready_seconds, self._first_prices(times, names), self.price_updates
+        )
+        bound = max(dual, longest_task_bound(instance))
+        price = np.exp(log_price - log_price.max())
+        node, history, trail, stuck = search(
+            times,
             instance.ready_seconds,
             instance.memory_bytes,
             instance.capacity_bytes,
-            tau,
+            price / price.sum(),
             bound,
-            self.alpha,
-            self.beta,
-            self.rho,
-            self.deposit,
-            self.ants,
-            self.rounds,
-            seed,
+            np.array([self._trail.get(name, 1.0) for name in names]),
+            Settings(*self._settings),
+            stream(self.seed, self.windows),
         )
         if stuck >= 0:
             raise no_memory_left(instance, stuck, instance.capacity_bytes)
-        self._trail.update(zip(names, tau.tolist(), strict=True))
+        self._trail.update(zip(names, trail.tolist(), strict=True))
+        self._log_price.update(zip(names, log_price.tolist(), strict=True))
+        # No schedule was seen while pricing, but the first one needs no prices.
+        history = np.concatenate([np.full(passes, history[0]), history])
         return instance.assignment(node, bound, history)
 
+    def _first_prices(self, times: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        """Logarithms: those of the last window for nodes that were there, in proportion to speed for others."""
+        speed = -np.log(mean_seconds(times))
+        known = np.array([self._log_price.get(name, np.nan) for name in names])
+        warm = ~np.isnan(known)
+        if not warm.any():
+            return speed
+        return np.where(warm, known, speed + float(np.mean(known[warm] - speed[warm])))
+
     def state_dict(self) -> dict[str, Any]:
-        """Windows so far, and the pheromone of each node by its name."""
-        return {"windows": self.windows, "trail": dict(self._trail)}
+        """Windows so far; pheromone and price of each node by its name."""
+        return {"windows": self.windows, "trail": dict(self._trail), "log_price": dict(self._log_price)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what :meth:`state_dict` gave."""
         self.windows = int(state["windows"])
         self._trail = {str(name): float(value) for name, value in state["trail"].items()}
-
-
-def _exact(instance: Instance) -> Assignment:
-    row, ready = instance.times_seconds[0], instance.ready_seconds
-    most = tasks_that_fit(instance.capacity_bytes, float(instance.memory_bytes[0]))
-    counts = counts_of_identical_tasks(instance.num_tasks, row, ready, most)
-    placed = int(counts.sum())
-    if placed < instance.num_tasks:
-        raise no_memory_left(instance, placed, instance.capacity_bytes - counts * instance.memory_bytes[0])
-    node = order_of_arrival(counts, row, ready)
-    return instance.assignment(node, float(instance.loads(node).max()))
+        self._log_price = {str(name): float(value) for name, value in state["log_price"].items()}

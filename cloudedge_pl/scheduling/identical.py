@@ -6,8 +6,39 @@ import heapq
 
 import numpy as np
 
+from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
-def counts_of_identical_tasks(
+
+def assign_identical(instance: Instance) -> np.ndarray:
+    """Returns the node of each of identical tasks, int64 [num_tasks], in an optimal schedule.
+
+    The first task gets the earliest completion, the next one the next: the greedy rule "each task to the node that
+    finishes it first", and a sensible order for a queue.
+
+    Raises:
+        ValueError: if the nodes' memory does not hold all tasks.
+    """
+    if instance.num_tasks == 0:
+        return np.zeros(0, dtype=np.int64)
+    seconds, ready = instance.times_seconds[0], instance.ready_seconds
+    counts = identical_counts(instance)
+    placed = int(counts.sum())
+    if placed < instance.num_tasks:
+        raise no_memory_left(instance, placed, instance.capacity_bytes - counts * instance.memory_bytes[0])
+    node = np.repeat(np.arange(len(counts)), counts)
+    nth = np.arange(1, len(node) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    return node[np.argsort(ready[node] + nth * seconds[node], kind="stable")]
+
+
+def identical_counts(instance: Instance) -> np.ndarray:
+    """Returns how many of the identical tasks each node gets, int64 [num_nodes]; fewer than all if memory runs out."""
+    task_bytes, most = instance.memory_bytes[0], np.full(instance.num_nodes, np.inf)
+    if task_bytes > 0:
+        most = np.floor(instance.capacity_bytes / task_bytes)
+    return smallest_completions(instance.num_tasks, instance.times_seconds[0], instance.ready_seconds, most)
+
+
+def smallest_completions(
     num_tasks: int, task_seconds: np.ndarray, ready_seconds: np.ndarray, most: np.ndarray
 ) -> np.ndarray:
     """Returns how many of ``num_tasks`` identical tasks each node gets, int64 [num_nodes], for the least makespan.
@@ -42,7 +73,7 @@ def counts_of_identical_tasks(
     heapq.heapify(queue)
     more = taken.astype(np.int64).tolist()
     for _ in range(left):
-        done, j = queue[0]
+        j = queue[0][1]
         more[j] += 1
         if more[j] < limit[j]:
             heapq.heapreplace(queue, (float(ready[j] + (more[j] + 1) * seconds[j]), j))
@@ -50,17 +81,6 @@ def counts_of_identical_tasks(
             heapq.heappop(queue)
     counts[usable] = more
     return counts
-
-
-def order_of_arrival(counts: np.ndarray, task_seconds: np.ndarray, ready_seconds: np.ndarray) -> np.ndarray:
-    """Returns the node of each task, int64 [num_tasks]: the first task gets the earliest completion, and so on.
-
-    That is the greedy rule, "each task to the node that finishes it first", and a sensible order for a queue.
-    """
-    node = np.repeat(np.arange(len(counts)), counts)
-    nth = np.arange(1, len(node) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-    done = ready_seconds[node] + nth * task_seconds[node]
-    return node[np.argsort(done, kind="stable")]
 
 
 def _fluid_makespan(num_tasks: int, seconds: np.ndarray, ready: np.ndarray) -> float:

@@ -62,11 +62,8 @@ class Instance:
         closed = ~state.available | (needs[:, None] > state.free_memory_bytes)
         if closed.any():
             rows = np.where(closed, np.inf, rows)
-        if identical:
-            # TaskWindow([]) is identical, too: it has no first row to repeat.
-            times = np.broadcast_to(rows, times.shape) if len(times) else times
-        else:
-            times = rows
+        repeat = identical and len(times) > 0
+        times = np.broadcast_to(rows, times.shape) if repeat else rows
         fits = (rows < np.inf).any(axis=1)
         if not fits.all():
             raise _fits_nowhere(int(np.argmin(fits)), window, state)

@@ -10,12 +10,36 @@ import numpy as np
 
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.scheduling.atsa import AdaptiveTaskScheduler
-from cloudedge_pl.scheduling.lists import FirstComeFirstServed
+from cloudedge_pl.scheduling.exact import ExactScheduler
+from cloudedge_pl.scheduling.lists import (
+    FirstComeFirstServed,
+    LongestProcessingTime,
+    MaxMin,
+    MinCompletion,
+    MinMin,
+    RandomScheduler,
+    RoundRobin,
+    Sufferage,
+)
+from cloudedge_pl.scheduling.swarms import AntSystem, ParticleSwarm, PrintedAdaptiveTaskScheduler
 from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, TaskWindow
+from cloudedge_pl.scheduling.work_stealing import WorkStealing
 
 SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
+    "aco": AntSystem,
     "atsa": AdaptiveTaskScheduler,
+    "atsa_paper": PrintedAdaptiveTaskScheduler,
+    "exact": ExactScheduler,
     "fcfs": FirstComeFirstServed,
+    "lpt": LongestProcessingTime,
+    "max_min": MaxMin,
+    "min_completion": MinCompletion,
+    "min_min": MinMin,
+    "pso": ParticleSwarm,
+    "random": RandomScheduler,
+    "round_robin": RoundRobin,
+    "sufferage": Sufferage,
+    "work_stealing": WorkStealing,
 }
 
 

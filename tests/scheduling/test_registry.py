@@ -22,7 +22,15 @@ def test_every_scheduler_answers_and_keeps_a_plain_state(name):
 
 @pytest.mark.parametrize(
     "options",
-    [{"rho": 0.0}, {"rho": 1.0}, {"alpha": 0.5}, {"beta": 11.0}, {"deposit": 0.0}, {"ants": 0}, {"rounds": 0}],
+    [
+        {"rho": 0.0},
+        {"rho": 1.0},
+        {"alpha": 0.5},
+        {"beta": 11.0},
+        {"deposit": 0.0},
+        {"ants": 0},
+        {"evaluations": 0},
+    ],
 )
 def test_an_option_out_of_range_is_named_with_its_range(options):
     with pytest.raises(ValueError, match=f"atsa: {next(iter(options))} is .* must"):
@@ -30,9 +38,9 @@ def test_an_option_out_of_range_is_named_with_its_range(options):
 
 
 def test_unknown_names_and_options_are_answered_with_those_there_are():
-    with pytest.raises(ValueError, match="unknown scheduler 'asta'. Did you mean 'atsa'"):
+    with pytest.raises(ValueError, match=r"unknown scheduler 'asta'\. Did you mean 'atsa'"):
         create_scheduler("asta")
-    with pytest.raises(ValueError, match="option of scheduler 'atsa', 'ant'. Did you mean 'ants'"):
+    with pytest.raises(ValueError, match=r"option of scheduler 'atsa', 'ant'\. Did you mean 'ants'"):
         create_scheduler("atsa", ant=3)
     with pytest.raises(ValueError, match="seed is -1"):
         create_scheduler("atsa", seed=-1)

@@ -1,0 +1,246 @@
+"""The ants of ATSA: compiled, and imported only by a window that needs them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cloudedge_pl.scheduling.compiled import choose, compiled, uniform
+from cloudedge_pl.scheduling.local_search import (
+    Pairs,
+    Partial,
+    adopt,
+    cheapest_pairs,
+    empty,
+    improve,
+    place,
+    remove,
+)
+
+LEAST_TRAIL = 0.02
+"""Pheromone never falls below this share of Q, so that no pair is ruled out (Stuetzle and Hoos 2000)."""
+
+
+class Settings(NamedTuple):
+    """See :class:`cloudedge_pl.scheduling.atsa.AdaptiveTaskScheduler`."""
+
+    alpha: float
+    beta: float
+    rho: float
+    deposit: float
+    ants: int
+    released: int
+    candidates: int
+    evaluations: int
+    tolerance: float
+
+
+@compiled
+def search(
+    times: np.ndarray,
+    ready: np.ndarray,
+    memory: np.ndarray,
+    capacity: np.ndarray,
+    price: np.ndarray,
+    bound: float,
+    trail: np.ndarray,
+    settings: Settings,
+    random: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Builds first schedules by list and by price, then lets ants vary the best one.
+
+    Args:
+        times: [num_tasks, num_nodes].
+        ready: [num_nodes].
+        memory: [num_tasks].
+        capacity: [num_nodes].
+        price: [num_nodes], of sum 1.
+        bound: lower bound on the makespan.
+        trail: [num_nodes] pheromone to start with.
+        settings: of the colony.
+        random: state of the generator, moved on.
+
+    Returns:
+        node of each task; best makespan by evaluation; pheromone of each node, of mean 1; -1, or a task for which
+        no memory was left, in which case the rest is void.
+    """
+    num_tasks, num_nodes = times.shape
+    k = min(settings.candidates, num_nodes)
+    pairs = cheapest_pairs(times, memory, price, k, 1e-12 * bound)
+    enough = bound * (1.0 + settings.tolerance)
+    limit = settings.evaluations * num_tasks
+    history = np.empty(settings.evaluations + 3)
+    schedule, schedules, done, stuck = _start(pairs, ready, capacity, bound, enough, limit, history)
+    if stuck >= 0:
+        return schedule.node, history[:0], trail, stuck
+
+    best = schedule.load.max()
+    best_node, best_load = schedule.node.copy(), schedule.load.copy()
+    tau = np.empty((num_tasks, k))
+    for i in range(num_tasks):
+        for a in range(k):
+            tau[i, a] = trail[pairs.nodes[i, a]]
+    laid = np.zeros((num_tasks, k))
+    ants = 0
+    while done < settings.evaluations and best > enough:
+        for _ in range(settings.released):
+            _walk(pairs, schedule, tau, int(uniform(random) * num_tasks), bound, capacity, settings, random)
+        improve(pairs, schedule, enough, limit)
+        makespan = schedule.load.max()
+        ants += 1
+        _lay(pairs, schedule, laid, settings.deposit * bound / makespan / settings.ants)
+        if ants % settings.ants == 0:
+            tau = np.maximum((1.0 - settings.rho) * tau + laid, LEAST_TRAIL * settings.deposit)
+            laid[:] = 0.0
+        if makespan <= best:
+            best = makespan
+            best_node[:], best_load[:] = schedule.node, schedule.load
+        else:
+            adopt(pairs, schedule, best_node, best_load)
+        done = _record(history, done, schedules + ants + schedule.work[0] // num_tasks, best)
+    return best_node, history[:done], _by_node(pairs, tau, num_nodes), -1
+
+
+@compiled
+def _start(
+    pairs: Pairs,
+    ready: np.ndarray,
+    capacity: np.ndarray,
+    bound: float,
+    enough: float,
+    limit: int,
+    history: np.ndarray,
+) -> tuple[Partial, int, int, int]:
+    """Returns the better of a schedule by list and one by price, both improved where that can pay.
+
+    The whole of the answer: schedule, schedules built, entries of the history filled, stuck task or -1.
+    """
+    num_tasks = len(pairs.memory)
+    shortest = np.empty(num_tasks)
+    for i in range(num_tasks):
+        shortest[i] = pairs.times[i].min()
+    longest_first = np.argsort(-shortest, kind="mergesort")
+    listed = empty(num_tasks, ready, capacity)
+    stuck = _build(pairs, listed, longest_first, 0.0)
+    if stuck >= 0:  # large memories are packed easier while there is room
+        listed = empty(num_tasks, ready, capacity)
+        stuck = _build(pairs, listed, np.argsort(-pairs.memory, kind="mergesort"), 0.0)
+        if stuck >= 0:
+            return listed, 0, 0, stuck
+    best, schedules = listed.load.max(), 1
+    done = _record(history, 0, 1, best)
+    schedule = listed
+    # However well it is balanced, a schedule ends above the bound by the priced time that it wastes.
+    wasted = listed.cost.sum()
+    if wasted > enough - bound and best > enough:
+        priced = empty(num_tasks, ready, capacity)
+        if _build(pairs, priced, longest_first, bound) < 0:
+            schedules += 1
+            improve(pairs, priced, enough, limit)
+            listed.work[0] = priced.work[0]
+            if priced.load.max() < best:
+                best, schedule = priced.load.max(), priced
+            done = _record(history, done, schedules + priced.work[0] // num_tasks, best)
+    if bound + wasted < best and best > enough:
+        improve(pairs, listed, enough, limit)
+        if listed.load.max() < best:
+            best, schedule = listed.load.max(), listed
+        schedule.work[0] = listed.work[0]
+        done = _record(history, done, schedules + listed.work[0] // num_tasks, best)
+    return schedule, schedules, done, -1
+
+
+@compiled
+def _build(pairs: Pairs, schedule: Partial, order: np.ndarray, full: float) -> int:
+    """Places the tasks in order; returns a task for which no memory was left, or -1.
+
+    A task goes to its cheapest node that is not loaded beyond ``full`` by it, else to where it is done first.
+    """
+    for i in order:
+        at = -1
+        if full > 0.0:
+            for a in range(pairs.nodes.shape[1]):
+                j = pairs.nodes[i, a]
+                fits = j >= 0 and pairs.memory[i] <= schedule.free[j]
+                if fits and schedule.load[j] + pairs.seconds[i, a] <= full:
+                    at = j
+                    break
+        if at < 0:
+            first = np.inf
+            for j in range(len(schedule.load)):
+                done = schedule.load[j] + pairs.times[i, j]
+                if done < first and pairs.memory[i] <= schedule.free[j]:
+                    first, at = done, j
+        if at < 0:
+            return i
+        place(pairs, schedule, i, at)
+    return -1
+
+
+@compiled
+def _walk(
+    pairs: Pairs,
+    schedule: Partial,
+    tau: np.ndarray,
+    i: int,
+    bound: float,
+    capacity: np.ndarray,
+    settings: Settings,
+    random: np.ndarray,
+) -> None:
+    """Takes task i off its node and draws another one by tau^alpha * eta^beta.
+
+    eta is the product of: bound over completion time; average over average-plus-reduced cost; the share of memory
+    that the task leaves free.
+    """
+    k = pairs.nodes.shape[1]
+    was = schedule.node[i]
+    average = bound / len(schedule.node)
+    weights = np.zeros(k)
+    for a in range(k):
+        j = pairs.nodes[i, a]
+        if j < 0 or j == was or pairs.memory[i] > schedule.free[j]:
+            continue
+        eta = bound / (schedule.load[j] + pairs.times[i, j]) * average / (average + pairs.reduced[i, a])
+        if capacity[j] < np.inf:
+            eta *= (schedule.free[j] - pairs.memory[i] + 1e-9 * capacity[j]) / capacity[j]
+        weights[a] = tau[i, a] ** settings.alpha * eta**settings.beta
+    if weights.sum() > 0.0:
+        remove(pairs, schedule, i)
+        place(pairs, schedule, i, pairs.nodes[i, choose(weights, random)])
+
+
+@compiled
+def _lay(pairs: Pairs, schedule: Partial, laid: np.ndarray, amount: float) -> None:
+    for i in range(len(schedule.node)):
+        for a in range(pairs.nodes.shape[1]):
+            if pairs.nodes[i, a] == schedule.node[i]:
+                laid[i, a] += amount
+                break
+
+
+@compiled
+def _by_node(pairs: Pairs, tau: np.ndarray, num_nodes: int) -> np.ndarray:
+    """The mean pheromone on the pairs of each node, scaled to mean 1; 1 for a node that is no task's candidate."""
+    total, count = np.zeros(num_nodes), np.zeros(num_nodes)
+    for i in range(tau.shape[0]):
+        for a in range(tau.shape[1]):
+            if pairs.nodes[i, a] >= 0:
+                total[pairs.nodes[i, a]] += tau[i, a]
+                count[pairs.nodes[i, a]] += 1.0
+    trail = np.ones(num_nodes)
+    for j in range(num_nodes):
+        if count[j] > 0.0:
+            trail[j] = total[j] / count[j] * count.sum() / total.sum()
+    return trail
+
+
+@compiled
+def _record(history: np.ndarray, done: int, evaluations: int, best: float) -> int:
+    """Fills the history up to ``evaluations``: the former best until then, the present one at the end."""
+    evaluations = min(max(evaluations, done + 1), len(history))
+    if done > 0:
+        history[done:evaluations] = history[done - 1]
+    history[evaluations - 1] = best
+    return evaluations

@@ -1,0 +1,50 @@
+"""How kernels are compiled, and the random numbers that they draw; imports numba, so import it late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """Compiles on the first call and keeps the machine code on disk, where there is a place for it."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(kernel)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(**options)(kernel)
+
+
+def stream(seed: int, window: int) -> np.ndarray:
+    """The state of a generator, uint64 [1], that depends on nothing but the seed and the window's number."""
+    return np.random.SeedSequence([seed, window]).generate_state(1, np.uint64) | np.uint64(1)
+
+
+@compiled
+def uniform(state: np.ndarray) -> float:
+    """Draws from [0, 1) and moves the generator on (xorshift64*, Vigna 2016)."""
+    x = state[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
+
+
+@compiled
+def choose(weights: np.ndarray, state: np.ndarray) -> int:
+    """Draws an index with probability in proportion to ``weights``, of which one at least is positive."""
+    draw = uniform(state) * weights.sum()
+    last = 0
+    for index in range(len(weights)):
+        if weights[index] > 0.0:
+            last = index
+            draw -= weights[index]
+            if draw < 0.0:
+                break
+    return last

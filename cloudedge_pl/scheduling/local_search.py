@@ -1,0 +1,213 @@
+"""Moves, swaps and chains that take load off the critical node, cheapest first.
+
+Compiled: the state of a schedule is a tuple of arrays that the kernels change in place.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cloudedge_pl.scheduling.compiled import compiled
+
+BALANCE = 1e-3
+"""What a second of the higher load among the touched nodes counts beside reduced costs: little more than a
+tie-break, since a schedule that wastes no priced time leaves room to balance later."""
+
+
+class Pairs(NamedTuple):
+    """The problem, and for each task the nodes that are worth trying.
+
+    times [num_tasks, num_nodes]; memory [num_tasks]; price [num_nodes]; cheapest [num_tasks], a task's priced time
+    on its cheapest node; nodes, reduced and seconds [num_tasks, k]: the k cheapest nodes, -1 where there are
+    fewer, their reduced costs in ascending order, and their times, side by side for the cache's sake.
+    """
+
+    times: np.ndarray
+    memory: np.ndarray
+    price: np.ndarray
+    cheapest: np.ndarray
+    nodes: np.ndarray
+    reduced: np.ndarray
+    seconds: np.ndarray
+
+
+class Partial(NamedTuple):
+    """A schedule under change.
+
+    node [num_tasks], -1 where not placed; load and free (memory) [num_nodes]; here and cost [num_tasks], time and
+    reduced cost where the task is; first [num_nodes], after and before [num_tasks]: each node's tasks as a doubly
+    linked list; work [1], pairs looked at so far.
+    """
+
+    node: np.ndarray
+    load: np.ndarray
+    free: np.ndarray
+    here: np.ndarray
+    cost: np.ndarray
+    first: np.ndarray
+    after: np.ndarray
+    before: np.ndarray
+    work: np.ndarray
+
+
+@compiled
+def cheapest_pairs(times: np.ndarray, memory: np.ndarray, price: np.ndarray, k: int, epsilon: float) -> Pairs:
+    """Finds each task's k cheapest nodes; ties, up to ``epsilon``, are dealt out evenly over the nodes."""
+    num_tasks, num_nodes = times.shape
+    nodes = np.full((num_tasks, k), -1)
+    reduced = np.full((num_tasks, k), np.inf)
+    seconds = np.empty((num_tasks, k))
+    cheapest = np.empty(num_tasks)
+    for i in range(num_tasks):
+        j = (i * 7919) % num_nodes
+        for _ in range(num_nodes):
+            cost = times[i, j] * price[j]
+            if cost < reduced[i, k - 1] - epsilon:
+                a = k - 1
+                while a > 0 and cost < reduced[i, a - 1] - epsilon:
+                    reduced[i, a], nodes[i, a] = reduced[i, a - 1], nodes[i, a - 1]
+                    a -= 1
+                reduced[i, a], nodes[i, a] = cost, j
+            j = j + 1 if j + 1 < num_nodes else 0
+        cheapest[i] = reduced[i, 0]
+        for a in range(k):
+            excess = reduced[i, a] - cheapest[i]
+            reduced[i, a] = excess if excess > epsilon else 0.0
+            seconds[i, a] = times[i, nodes[i, a]] if nodes[i, a] >= 0 else np.inf
+    return Pairs(times, memory, price, cheapest, nodes, reduced, seconds)
+
+
+@compiled
+def empty(num_tasks: int, ready: np.ndarray, capacity: np.ndarray) -> Partial:
+    """A schedule with no task placed."""
+    return Partial(
+        np.full(num_tasks, -1),
+        ready.copy(),
+        capacity.copy(),
+        np.zeros(num_tasks),
+        np.zeros(num_tasks),
+        np.full(len(ready), -1),
+        np.full(num_tasks, -1),
+        np.full(num_tasks, -1),
+        np.zeros(1, dtype=np.int64),
+    )
+
+
+@compiled
+def place(pairs: Pairs, schedule: Partial, i: int, j: int) -> None:
+    """Puts task i, which is nowhere, on node j."""
+    schedule.node[i] = j
+    seconds = pairs.times[i, j]
+    schedule.here[i] = seconds
+    schedule.cost[i] = max(seconds * pairs.price[j] - pairs.cheapest[i], 0.0)
+    schedule.load[j] += seconds
+    schedule.free[j] -= pairs.memory[i]
+    following = schedule.first[j]
+    schedule.after[i], schedule.before[i], schedule.first[j] = following, -1, i
+    if following >= 0:
+        schedule.before[following] = i
+
+
+@compiled
+def remove(pairs: Pairs, schedule: Partial, i: int) -> None:
+    """Takes task i off its node."""
+    j = schedule.node[i]
+    schedule.node[i] = -1
+    schedule.load[j] -= schedule.here[i]
+    schedule.free[j] += pairs.memory[i]
+    before, after = schedule.before[i], schedule.after[i]
+    if before >= 0:
+        schedule.after[before] = after
+    else:
+        schedule.first[j] = after
+    if after >= 0:
+        schedule.before[after] = before
+
+
+@compiled
+def adopt(pairs: Pairs, schedule: Partial, node: np.ndarray, load: np.ndarray) -> None:
+    """Makes ``schedule`` equal to a complete one; ``load`` is taken over, so that rounding does not pile up."""
+    moved = np.flatnonzero(schedule.node != node)
+    for i in moved:
+        if schedule.node[i] >= 0:
+            remove(pairs, schedule, int(i))
+    for i in moved:
+        place(pairs, schedule, int(i), node[i])
+    schedule.load[:] = load
+
+
+@compiled
+def improve(pairs: Pairs, schedule: Partial, enough: float, work_limit: int) -> None:
+    """Changes the schedule until no change makes its critical node less loaded, or the makespan is ``enough``.
+
+    Ends early once ``schedule.work`` exceeds ``work_limit``.
+
+    A change moves a task from the critical node c to a node j among its candidates; it may take a task of j along
+    to another place: to c (a swap) or to a node h among that task's candidates (a chain). All touched nodes must
+    end below the critical load; of the changes that do, the one that adds least reduced cost is made. The
+    candidates are sorted, so a scan ends where it cannot add less.
+    """
+    times, seconds, reduced, memory = pairs.times, pairs.seconds, pairs.reduced, pairs.memory
+    free, load, here, cost = schedule.free, schedule.load, schedule.here, schedule.cost
+    k = pairs.nodes.shape[1]
+    while schedule.work[0] <= work_limit:
+        c = int(np.argmax(load))
+        critical = load[c]
+        if critical <= enough:
+            return
+        limit = critical * (1.0 - 1e-12)
+        least, best_i, best_j, best_p, best_h = np.inf, -1, -1, -1, -1
+        work = 0
+        i = schedule.first[c]
+        while i >= 0:
+            left = critical - here[i]
+            for a in range(k):
+                j = pairs.nodes[i, a]
+                if j < 0:
+                    break
+                if j == c:
+                    continue
+                added = reduced[i, a] - cost[i]
+                loaded = load[j] + seconds[i, a]
+                work += 1
+                if loaded < limit and memory[i] <= free[j]:
+                    score = added + BALANCE * pairs.price[j] * max(left, loaded)
+                    if score < least:
+                        least, best_i, best_j, best_p = score, i, j, -1
+                p = schedule.first[j]
+                while p >= 0:
+                    work += 1
+                    loaded_less = loaded - here[p]
+                    freed = added - cost[p]
+                    if freed < least and loaded_less < limit and memory[i] <= free[j] + memory[p]:
+                        back = left + times[p, c]
+                        if back < limit and memory[p] <= free[c] + memory[i]:
+                            swapped = freed + times[p, c] * pairs.price[c] - pairs.cheapest[p]
+                            score = swapped + BALANCE * pairs.price[c] * max(back, loaded_less)
+                            if score < least:
+                                least, best_i, best_j, best_p, best_h = score, i, j, p, c
+                        for b in range(k):
+                            h = pairs.nodes[p, b]
+                            chained = freed + reduced[p, b]
+                            if h < 0 or chained >= least:
+                                break
+                            if h in (j, c):
+                                continue
+                            work += 1
+                            onward = load[h] + seconds[p, b]
+                            if onward < limit and memory[p] <= free[h]:
+                                score = chained + BALANCE * pairs.price[h] * max(left, loaded_less, onward)
+                                if score < least:
+                                    least, best_i, best_j, best_p, best_h = score, i, j, p, h
+                    p = schedule.after[p]
+            i = schedule.after[i]
+        schedule.work[0] += work
+        if best_i < 0:
+            return
+        remove(pairs, schedule, best_i)
+        if best_p >= 0:
+            remove(pairs, schedule, best_p)
+            place(pairs, schedule, best_p, best_h)
+        place(pairs, schedule, best_i, best_j)

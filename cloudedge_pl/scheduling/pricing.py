@@ -1,0 +1,89 @@
+"""What a second of each node is worth: the dual prices of the LP relaxation, by a subgradient method.
+
+min T subject to sum_i x_ij et_ij + ready_j <= T and sum_j x_ij = 1 has the dual max D(u) over prices u >= 0 of sum 1,
+D(u) = sum_i min_j u_j et_ij + sum_j u_j ready_j. A task costs ``u_j et_ij`` on node j, and what it costs beyond the
+cheapest node is its reduced cost there: the makespan of any schedule is at least D(u) plus its reduced costs,
+so a good schedule uses cheap pairs only. That is the guidance of the colony.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloudedge_pl.scheduling.compiled import compiled
+
+FIRST_STEP, LAST_STEP, PATIENCE = 0.1, 4e-4, 6
+"""Steps of the logarithms of prices: halved after PATIENCE updates without progress, ended at LAST_STEP."""
+
+SAMPLE = 1 << 20
+"""Of larger matrices, so many entries are looked at while prices are far off."""
+
+
+def prices(
+    times: np.ndarray, ready: np.ndarray, start: np.ndarray, updates: int
+) -> tuple[float, np.ndarray, int]:
+    """Improves prices until they settle.
+
+    Args:
+        times: [num_tasks, num_nodes] seconds, ``inf`` where a task cannot run.
+        ready: [num_nodes] seconds.
+        start: [num_nodes] logarithms of the first prices.
+        updates: at most.
+
+    Returns:
+        The best dual bound, the logarithms of its prices [num_nodes], and how often the whole matrix was priced,
+        rounded up.
+    """
+    passes = 0.0
+    stride = -(-times.size // SAMPLE)
+    if stride > 1:
+        part = np.ascontiguousarray(times[::stride])
+        share = len(part) / len(times)
+        _, start, used = _ascend(part, ready * share, start, updates, FIRST_STEP)
+        passes = used * share
+        updates = max(updates // stride, 4)
+    bound, log_prices, used = _ascend(
+        times, ready, start, updates, FIRST_STEP if stride == 1 else FIRST_STEP / 8
+    )
+    return bound, log_prices, int(np.ceil(passes + used))
+
+
+@compiled
+def _ascend(
+    times: np.ndarray, ready: np.ndarray, start: np.ndarray, updates: int, step: float
+) -> tuple[float, np.ndarray, int]:
+    """Multiplies the price of nodes that the cheapest pairs load above the bound, and divides the others'."""
+    num_tasks, num_nodes = times.shape
+    log_prices, best_prices = start.copy(), start.copy()
+    best, failures, used = -1.0, 0, 0
+    price, load = np.empty(num_nodes), np.empty(num_nodes)
+    while used < updates and step > LAST_STEP:
+        price[:] = np.exp(log_prices - log_prices.max())
+        price /= price.sum()
+        load[:] = ready
+        bound = 0.0
+        for i in range(num_tasks):
+            least, at = np.inf, 0
+            for j in range(num_nodes):
+                cost = times[i, j] * price[j]
+                if cost < least:
+                    least, at = cost, j
+            load[at] += times[i, at]
+            bound += least
+        for j in range(num_nodes):
+            bound += price[j] * ready[j]
+        used += 1
+        if bound > best * (1.0 + 1e-5):
+            best, failures = bound, 0
+            best_prices[:] = log_prices
+        else:
+            failures += 1
+            if failures == PATIENCE:
+                failures, step = 0, step / 2.0
+                log_prices[:] = best_prices
+                continue
+        if bound <= 0.0:
+            break
+        for j in range(num_nodes):
+            log_prices[j] += step * (load[j] / bound - 1.0)
+    return best, best_prices, used
