@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import matplotlib.image
@@ -21,7 +22,6 @@ from cloudedge_pl.reports.paper_figures import (
     WORKLOAD,
     offloading_positions,
     paper_fleet,
-    save_paper_figures,
     stages,
 )
 
@@ -74,9 +74,11 @@ def test_data_volume_a_cut_before_layer4_sends_more_than_the_picture(resnet34):
     assert (coded.upload_bytes[15:] < coded.upload_bytes[0]).all()
 
 
-def test_figures_are_drawn(resnet34, tmp_path: Path):
-    for path in save_paper_figures(resnet34, tmp_path):
-        assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5
+def test_the_example_draws_the_figures_and_prints_the_table(tmp_path: Path):
+    main = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "paper_figures.py"))["main"]
+    assert main(tmp_path) == [11, 19, 25]
+    for name in ("figure5_memory.png", "figure6_delay.png"):
+        assert np.ptp(matplotlib.image.imread(tmp_path / name)[..., :3]) > 0.5
 
 
 def test_stages_are_the_first_parts_of_names():

@@ -1,0 +1,105 @@
+"""How long tracing and planning take, per backbone: python benchmarks/plan.py [--json] [MODEL ...]
+
+Planning is the median of 50 calls of ``plan_offloading`` on ten like nodes. Tracing and profiling run once, at 3x224x224
+unless ``--size`` says otherwise. The machine and the versions are printed along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.partition import build_backbone, profile, trace
+
+MODELS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "vgg16",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "vit_b_16",
+    "densenet121",
+    "regnet_y_400mf",
+    "shufflenet_v2_x1_0",
+    "swin_t",
+)
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call returns, and how many seconds it took."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def benchmark(name: str, size: int, granularity: str, repeats: int = 50) -> dict[str, Any]:
+    """Traces, profiles and plans one backbone."""
+    backbone = build_backbone(name, num_classes=1000)
+    example = torch.zeros(1, 3, size, size)
+    chain, trace_seconds = timed(lambda: trace(backbone, example, granularity=granularity))
+    costs, profile_seconds = timed(lambda: profile(chain, example, name=name))
+    fleet = Fleet.preset("raspberry-pi-4", num_nodes=10)
+    workload = Workload(arrival_rate=0.1, max_delay_seconds=60.0)
+    plans = [timed(lambda: plan_offloading(costs, fleet, workload)) for _ in range(repeats)]
+    return {
+        "model": name,
+        "split_points": costs.num_segments + 1,
+        "gflops": float(costs.flops[-1] / 1e9),
+        "trace_seconds": trace_seconds,
+        "profile_seconds": profile_seconds,
+        "plan_seconds": statistics.median(seconds for _, seconds in plans),
+        "plan_seconds_worst": max(seconds for _, seconds in plans),
+        "chosen": plans[0][0].split_point,
+    }
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL", help="torchvision backbones")
+    parser.add_argument("--size", type=int, default=224, help="height and width of a picture")
+    parser.add_argument("--granularity", choices=["layer", "block"], default="layer")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    options = parser.parse_args(arguments)
+    report: dict[str, Any] = {
+        "benchmark": "plan",
+        "size": options.size,
+        "granularity": options.granularity,
+        "machine": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "results": [],
+    }
+    for name in options.models:
+        result = benchmark(name, options.size, options.granularity)
+        report["results"].append(result)
+        if not options.json:
+            print(
+                f"{name:<22} {result['split_points']:4d} split points   trace {result['trace_seconds']:6.2f} s   "
+                f"profile {result['profile_seconds']:5.2f} s   plan {1e3 * result['plan_seconds']:6.2f} ms"
+            )
+    if options.json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+    return report
+
+
+if __name__ == "__main__":
+    main()
