@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.errors import CheckpointError, StrategyError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading, split_costs
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
@@ -96,10 +96,18 @@ def deploy(
         offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
         exit_head: of the simplified cloud model.
         seed: of the exit head's first weights; global random states do not move.
+
+    Raises:
+        StrategyError: where the plan compresses the cut tensors, which training does not.
     """
     chain = trace(backbone, example_input, granularity=granularity)
     costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
     plan = plan_offloading(costs, fleet, workload, **offloading)
+    if plan.options.codec != "none":
+        raise StrategyError(
+            f"offloading.codec is {plan.options.codec!r}: a codec can be planned with, but training sends the cut "
+            "tensors as they are; set offloading.codec=none."
+        )
     head = None
     if 0 < plan.split_point < chain.num_segments:
         num_classes = chain.live_shapes(chain.num_segments)[0][-1]

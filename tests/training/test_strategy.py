@@ -353,6 +353,12 @@ def test_split_point_outside_the_chain_is_refused(tmp_path: Path, split_point: i
         make_trainer(tmp_path, make_strategy(split_point)).fit(OtherModule(seeded_net()), loader())
 
 
+def test_a_codec_that_training_does_not_apply_is_refused(tmp_path: Path) -> None:
+    strategy = ce.CloudEdgeStrategy(partition="net", offloading={"codec": "int8"})
+    with pytest.raises(StrategyError, match="codec"):
+        make_trainer(tmp_path, strategy).fit(OtherModule(seeded_net()), loader())
+
+
 def test_infeasible_plan_stops_before_training(tmp_path: Path) -> None:
     strategy = ce.CloudEdgeStrategy(
         partition="net", workload=ce.Workload(phase="training", max_delay_seconds=1e-6)
