@@ -7,6 +7,7 @@ window.
 from __future__ import annotations
 
 from cloudedge_pl.scheduling.registry import SCHEDULERS, create_scheduler, schedule
+from cloudedge_pl.scheduling.sliding_window import StreamSchedule, schedule_stream
 from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, TaskWindow
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Assignment",
     "NodeState",
     "Scheduler",
+    "StreamSchedule",
     "TaskWindow",
     "create_scheduler",
     "schedule",
+    "schedule_stream",
 ]

@@ -76,5 +76,5 @@ def _blocks(matrix: np.ndarray) -> Iterator[np.ndarray]:
 
 def _identical_bound(instance: Instance) -> float:
     counts = identical_counts(instance)
-    used = counts > 0
-    return float((instance.ready_seconds + counts * instance.times_seconds[0])[used].max())
+    used = np.flatnonzero(counts)
+    return float((instance.ready_seconds[used] + counts[used] * instance.times_seconds[0, used]).max())

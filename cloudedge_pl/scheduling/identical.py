@@ -73,6 +73,8 @@ def smallest_completions(
     heapq.heapify(queue)
     more = taken.astype(np.int64).tolist()
     for _ in range(left):
+        if not queue:  # memory is used up
+            break
         j = queue[0][1]
         more[j] += 1
         if more[j] < limit[j]:
