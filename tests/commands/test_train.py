@@ -14,6 +14,7 @@ from torchvision.models import resnet18
 
 QUICK = [
     "model=resnet18",
+    "fleet.memory_bytes=96e6",
     "data=synthetic",
     "data.num_train=80",
     "data.num_test=32",
