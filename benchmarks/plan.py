@@ -1,7 +1,7 @@
 """How long tracing and planning take, per backbone: python benchmarks/plan.py [--json] [MODEL ...]
 
-Planning is the median of 50 calls of ``plan_offloading`` on ten like nodes. Tracing and profiling run once, at 3x224x224
-unless ``--size`` says otherwise. The machine and the versions are printed along.
+Planning is the median of 50 calls of ``plan_offloading`` on ten like nodes; tracing and profiling run once, on pictures
+of 224 pixels unless ``--size`` says otherwise. The machine and the versions are printed along.
 """
 
 from __future__ import annotations

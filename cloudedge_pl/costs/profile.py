@@ -33,8 +33,6 @@ class CostProfile:
         exit_flops: [N + 1] FLOP of the exit head at the split point; 0 at 0 and N, where there is none.
         exit_parameter_bytes: [N + 1] of the exit head.
         exit_activation_bytes: [N + 1] of the exit head's feature maps.
-        measured_seconds: [N] that each segment took on some machine; empty where nothing was measured. Where there are
-            some, execution times follow them instead of FLOP and moved bytes.
     """
 
     model: str
@@ -53,7 +51,6 @@ class CostProfile:
     exit_flops: np.ndarray = field(default_factory=lambda: np.zeros(0))
     exit_parameter_bytes: np.ndarray = field(default_factory=lambda: np.zeros(0))
     exit_activation_bytes: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    measured_seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         points = len(self.names)
@@ -62,13 +59,11 @@ class CostProfile:
                 f"profile of {self.model!r}: it has no segment; a network needs a weighted layer."
             )
         for column in fields(self):
-            if column.name.startswith(("segment_", "cut_bytes", "exit_", "measured_")):
+            if column.name.startswith(("segment_", "cut_bytes", "exit_")):
                 values = np.array(getattr(self, column.name), dtype=np.float64)
                 if column.name.startswith("exit_") and values.size == 0:
                     values = np.zeros(points)
-                expected = points - 1 if column.name.startswith(("segment_", "measured_")) else points
-                if column.name == "measured_seconds" and values.size == 0:
-                    expected = 0
+                expected = points - 1 if column.name.startswith("segment_") else points
                 if values.shape != (expected,):
                     raise ValueError(
                         f"profile of {self.model!r}: {column.name} has shape {values.shape}; expected ({expected},)."
@@ -79,10 +74,6 @@ class CostProfile:
                     )
                 values.setflags(write=False)
                 object.__setattr__(self, column.name, values)
-        if self.is_measured and not self.measured_seconds.sum() > 0:
-            raise ValueError(
-                f"profile of {self.model!r}: measured_seconds are all 0; measure with more repeats."
-            )
         if len(self.cut_shapes) != points:
             raise ValueError(
                 f"profile of {self.model!r}: {len(self.cut_shapes)} cut shapes for {points} split points."
@@ -92,11 +83,6 @@ class CostProfile:
     def num_segments(self) -> int:
         """N: split points run from 0 to N."""
         return len(self.names) - 1
-
-    @property
-    def is_measured(self) -> bool:
-        """Whether execution times come from a measurement."""
-        return bool(self.measured_seconds.size)
 
     @property
     def input_elements(self) -> int:

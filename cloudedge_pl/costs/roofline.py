@@ -45,43 +45,12 @@ def segment_seconds(
         phase: "training" counts forward and backward pass, three times the forward one, in FLOP and in bytes.
         roofline: False counts FLOP alone, as the paper does.
     """
-    speed = np.array(processor.effective_flops_per_second)
-    bandwidth = np.array(processor.memory_bandwidth_bytes_per_second)
-    return FORWARD_PASSES[phase] * _forward_seconds(profile, speed, bandwidth, roofline)
-
-
-def _forward_seconds(
-    profile: CostProfile, flops_per_second: np.ndarray, bytes_per_second: np.ndarray, roofline: bool
-) -> np.ndarray:
-    """Seconds of each segment [..., N], the rates broadcasting.
-
-    A measurement tells how the time is shared among the segments; the FLOP of all of them over the processor's speed
-    say how much time that is.
-    """
-    if profile.is_measured:
-        shares = profile.measured_seconds / profile.measured_seconds.sum()
-        return shares * profile.segment_flops.sum() / flops_per_second
-    flops, moved = profile.segment_flops, profile.segment_moved_bytes
-    return (
-        roofline_seconds(flops, moved, flops_per_second, bytes_per_second)
-        if roofline
-        else flops / flops_per_second
-    )
-
-
-def measured_to_counted(profile: CostProfile) -> np.ndarray:
-    """For every split point, the edge part's share of the measured time over its share of the FLOP [N + 1].
-
-    1 where both agree, above it where FLOP counts make the edge part look too quick; nan where it has no FLOP.
-
-    Raises:
-        ValueError: where nothing was measured.
-    """
-    if not profile.is_measured:
-        raise ValueError(f"profile of {profile.model!r}: nothing was measured; set its measured_seconds.")
-    measured, counted = profile.cumulative("measured_seconds"), profile.flops
-    ratio = np.full_like(counted, np.nan)
-    return np.divide(measured * counted[-1], measured[-1] * counted, out=ratio, where=counted > 0)
+    seconds = profile.segment_flops / processor.effective_flops_per_second
+    if roofline:
+        seconds = np.maximum(
+            seconds, profile.segment_moved_bytes / processor.memory_bandwidth_bytes_per_second
+        )
+    return FORWARD_PASSES[phase] * seconds
 
 
 def execution_seconds(
@@ -93,8 +62,10 @@ def execution_seconds(
     peak that is reached, and the roofline bounds it.
     """
     speed = fleet.array("effective_flops_per_second")[:, None]
-    bandwidth = fleet.array("memory_bandwidth_bytes_per_second")[:, None]
-    seconds = _forward_seconds(profile, speed, bandwidth, roofline)
+    seconds = profile.segment_flops / speed
+    if roofline:
+        bandwidth = fleet.array("memory_bandwidth_bytes_per_second")[:, None]
+        seconds = roofline_seconds(profile.segment_flops, profile.segment_moved_bytes, speed, bandwidth)
     start = np.zeros((fleet.num_nodes, 1))
     return FORWARD_PASSES[phase] * np.concatenate((start, np.cumsum(seconds, axis=1)), axis=1)
 

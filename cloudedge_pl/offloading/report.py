@@ -21,7 +21,6 @@ def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
     content = {
         "model": plan.profile.model,
         "input_shape": list(plan.profile.input_shape),
-        "measured": plan.profile.is_measured,
         "num_nodes": plan.fleet.num_nodes,
         "objective": plan.objective,
         "split_point": plan.split_point,
@@ -67,6 +66,7 @@ def _point(plan: OffloadPlan, index: int) -> dict[str, Any]:
         "upload_bytes": costs.upload_bytes[index],
         "download_bytes": costs.download_bytes[index],
         "link_utilisation": costs.link_utilisation[index],
+        "master_utilisation": costs.master_utilisation[index],
         "limit": {limit.name: limit.limit[index] for limit in plan.constraints},
         "slack": {limit.name: limit.slack[index] for limit in plan.constraints},
         "tightest_node": {limit.name: limit.where[index] for limit in plan.constraints},

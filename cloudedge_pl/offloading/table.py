@@ -11,7 +11,7 @@ import numpy as np
 from cloudedge_pl.costs import energy, queueing, transmission
 from cloudedge_pl.costs.memory import edge_memory_bytes, master_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
-from cloudedge_pl.costs.roofline import FORWARD_PASSES, cloud_seconds, execution_seconds
+from cloudedge_pl.costs.roofline import FORWARD_PASSES, cloud_seconds, execution_seconds, exit_seconds
 from cloudedge_pl.fleet import Fleet, Workload
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class CostTable:
         tasks_per_window: over all nodes, on average.
         link_utilisation: share of the time that the link would be busy if all nodes shared it; it limits nothing, as
             every node is taken to have the link's bandwidth for itself.
+        master_utilisation: share of the time that the master would be busy if the exit head answered every task; it
+            limits nothing either, as the cloud answers while it is awake.
     """
 
     memory_bytes: np.ndarray
@@ -53,6 +55,7 @@ class CostTable:
     node_energy_parts: dict[str, np.ndarray]
     tasks_per_window: float
     link_utilisation: np.ndarray
+    master_utilisation: np.ndarray
 
     @property
     def num_points(self) -> int:
@@ -177,6 +180,8 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
         delay_parts={name: part[slowest, points] for name, part in parts.items()},
         node_energy_parts={name: tasks * joules for name, joules in per_task.items()},
         tasks_per_window=workload.arrival_rate * workload.window_seconds,
+        master_utilisation=workload.arrival_rate
+        * exit_seconds(profile, fleet.coordinator, workload.phase, roofline=options.roofline),
         link_utilisation=workload.arrival_rate * 8 * upload / fleet.link.bandwidth_bits_per_second,
     )
 

@@ -9,8 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cloudedge_pl.costs.roofline import measured_to_counted
-from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules, format_seconds
+from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.offloading import (
     Constraint,
@@ -42,10 +41,7 @@ def plan_table(plan: OffloadPlan) -> Table:
     table.add_column("", no_wrap=True)
     table.add_column("split", justify="right", no_wrap=True)
     table.add_column("after", no_wrap=True, overflow="ellipsis", max_width=24)
-    columns = ["memory", "delay", "energy", "bytes up"]
-    if plan.profile.is_measured:
-        columns.append("measured")
-    for name in columns:
+    for name in ("memory", "delay", "energy", "bytes up"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("feasible", overflow="fold")
     for point in range(plan.costs.num_points):
@@ -76,19 +72,15 @@ def plan_notes(plan: OffloadPlan) -> list[str]:
     front = pareto_front(plan.costs, plan.feasible)
     if len(front):
         notes.append(f"Pareto front over delay, energy and bytes: {', '.join(map(str, front))}")
-    if plan.profile.is_measured:
-        measured = plan.profile.measured_seconds / plan.profile.measured_seconds.sum()
-        counted = plan.profile.segment_flops / max(plan.profile.segment_flops.sum(), 1.0)
-        elsewhere = 50 * np.abs(measured - counted).sum()
-        notes.append(
-            f"measured: {elsewhere:.0f}% of the time that was measured is in other segments than FLOP "
-            "counts say; the column has the edge part's share of the time over its share of the FLOP"
-        )
-    if plan.costs.link_utilisation[at] > 1:
-        share = f"{100 * plan.costs.link_utilisation[at]:.3g}%"
-        notes.append(
-            f"caution: all uploads together would take {share} of the link; the plan gives each task all of it"
-        )
+    for busy, what in (
+        (
+            plan.costs.link_utilisation[at],
+            "all uploads together would take {} of the link; the plan gives each all of it",
+        ),
+        (plan.costs.master_utilisation[at], "exit heads for all tasks would take {} of the master's time"),
+    ):
+        if busy > 1:
+            notes.append("caution: " + what.format(f"{100 * busy:.3g}%"))
     return notes
 
 
@@ -110,15 +102,8 @@ def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:
         format_seconds(delay if np.isfinite(delay) else np.nan),
         format_joules(energy if np.isfinite(energy) else np.nan),
         format_bytes(float(costs.upload_bytes[point])),
-        *([_measured(plan, point)] if plan.profile.is_measured else []),
         _verdict(plan, point),
     )
-
-
-def _measured(plan: OffloadPlan, point: int) -> str:
-    """How much longer the edge part takes than its FLOP say, relative to the whole network."""
-    ratio = float(measured_to_counted(plan.profile)[point])
-    return f"{ratio:.2f} x" if np.isfinite(ratio) else ABSENT
 
 
 def _verdict(plan: OffloadPlan, point: int) -> Text:

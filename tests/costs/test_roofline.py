@@ -12,7 +12,6 @@ from cloudedge_pl.costs.roofline import (
     cloud_seconds,
     execution_seconds,
     exit_seconds,
-    measured_to_counted,
     roofline_of,
     roofline_seconds,
     segment_seconds,
@@ -80,43 +79,6 @@ def test_a_faster_node_takes_less():
         / execution_seconds(profile, fast, roofline=False)[:, 1:]
     )
     assert ratio[np.isfinite(ratio)] == pytest.approx(4)
-
-
-def test_a_measurement_shares_the_time_and_the_speed_scales_it():
-    profile, fleet = make_profile(3, 4), make_fleet(2)
-    shares = np.array([4.0, 3.0, 2.0, 1.0])
-    measured = replace(profile, measured_seconds=1e-3 * shares)
-    total = profile.segment_flops.sum() / 10e9
-    edge = execution_seconds(measured, fleet)
-    np.testing.assert_allclose(edge[1], total * np.array([0, 0.4, 0.7, 0.9, 1.0]))
-    cloud = cloud_seconds(measured, fleet)
-    np.testing.assert_allclose(cloud / cloud[0], [1.0, 0.6, 0.3, 0.1, 0.0], atol=1e-12)
-    # The measuring machine's own speed drops out.
-    slower = replace(profile, measured_seconds=7e-3 * shares)
-    np.testing.assert_allclose(execution_seconds(slower, fleet), edge)
-
-
-def test_measured_and_counted_are_compared_per_split_point():
-    profile = replace(make_profile(3, 3), segment_flops=np.array([1e6, 2e6, 1e6]))
-    agreeing = replace(profile, measured_seconds=np.array([2.0, 4.0, 2.0]))
-    np.testing.assert_allclose(measured_to_counted(agreeing)[1:], 1)
-    early = replace(profile, measured_seconds=np.array([2.0, 1.0, 1.0]))
-    np.testing.assert_allclose(measured_to_counted(early), [np.nan, 2.0, 1.0, 1.0])
-    with pytest.raises(ValueError, match="nothing was measured"):
-        measured_to_counted(profile)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "message"),
-    [
-        ([1.0], r"measured_seconds has shape \(1,\); expected \(3,\)"),
-        ([1.0, -1.0, 1.0], "negative"),
-        ([0.0] * 3, "all 0"),
-    ],
-)
-def test_a_bad_measurement_is_refused(seconds, message):
-    with pytest.raises(ValueError, match=message):
-        replace(make_profile(3, 3), measured_seconds=np.array(seconds))
 
 
 def test_the_roof_says_what_binds():
