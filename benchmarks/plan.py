@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,14 +67,14 @@ def benchmark(name: str, size: int, granularity: str, repeats: int = 50) -> dict
     }
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL", help="torchvision backbones")
     parser.add_argument("--size", type=int, default=224, help="height and width of a picture")
     parser.add_argument("--granularity", choices=["layer", "block"], default="layer")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a model, one a line")
     options = parser.parse_args(arguments)
-    report: dict[str, Any] = {
+    setting: dict[str, Any] = {
         "benchmark": "plan",
         "size": options.size,
         "granularity": options.granularity,
@@ -85,20 +84,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": np.__version__,
-        "results": [],
     }
     for name in options.models:
         result = benchmark(name, options.size, options.granularity)
-        report["results"].append(result)
-        if not options.json:
+        if options.json:
+            print(json.dumps({**setting, **result}), flush=True)
+        else:
             print(
                 f"{name:<22} {result['split_points']:4d} split points   trace {result['trace_seconds']:6.2f} s   "
                 f"profile {result['profile_seconds']:5.2f} s   plan {1e3 * result['plan_seconds']:6.2f} ms"
             )
-    if options.json:
-        json.dump(report, sys.stdout, indent=2)
-        print()
-    return report
 
 
 if __name__ == "__main__":
