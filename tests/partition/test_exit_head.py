@@ -54,6 +54,12 @@ def test_its_size_follows_the_config():
     assert parameters(hidden_channels=32) < parameters(hidden_channels=64) < parameters(num_layers=2)
 
 
+def test_convolutions_halve_the_maps_down_to_the_grid_and_no_further():
+    head = ExitHead([(16, 32, 32)], 10, ExitHeadConfig(num_layers=5, pool=4))
+    strides = [layer.stride for layer in head.modules() if isinstance(layer, nn.Conv2d)]
+    assert strides == [(2, 2), (2, 2), (2, 2), (1, 1), (1, 1)]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
