@@ -45,7 +45,7 @@ class Deployment:
     def simulator(self, phase: Phase, scheduler: Scheduler, decide: Decide | None, seed: int) -> Simulator:
         """A fresh simulator of this deployment; it gets a copy of the scheduler of its own."""
         workload = replace(self.workload, phase=phase)
-        costs = split_costs(self.plan.profile, self.fleet, workload, self.split_point)
+        costs = split_costs(self.plan.profile, self.fleet, workload, self.split_point, self.plan.options)
         return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide, seed)
 
     def edge_parameter_bytes(self) -> float:
