@@ -7,17 +7,11 @@ of 224 pixels unless ``--size`` says otherwise. The machine and the versions are
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-import torchvision
+from setting import print_json, setting, timed
 
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import plan_offloading
@@ -37,13 +31,6 @@ MODELS = (
     "shufflenet_v2_x1_0",
     "swin_t",
 )
-
-
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call returns, and how many seconds it took."""
-    start = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - start
 
 
 def benchmark(name: str, size: int, granularity: str, repeats: int = 50) -> dict[str, Any]:
@@ -74,21 +61,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--granularity", choices=["layer", "block"], default="layer")
     parser.add_argument("--json", action="store_true", help="print one JSON object a model, one a line")
     options = parser.parse_args(arguments)
-    setting: dict[str, Any] = {
-        "benchmark": "plan",
+    shared = {
+        **setting("plan", "torch", "torchvision", "numpy"),
         "size": options.size,
         "granularity": options.granularity,
-        "machine": platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
     }
     for name in options.models:
         result = benchmark(name, options.size, options.granularity)
         if options.json:
-            print(json.dumps({**setting, **result}), flush=True)
+            print_json({**shared, **result})
         else:
             print(
                 f"{name:<22} {result['split_points']:4d} split points   trace {result['trace_seconds']:6.2f} s   "

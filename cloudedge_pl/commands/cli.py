@@ -10,6 +10,10 @@ from cloudedge_pl.errors import lookup
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("cloudedge_pl.commands.train", "plan, cut, train, test and account for a network"),
     "plan": ("cloudedge_pl.commands.plan", "show where a network would be cut, and why; no training"),
+    "schedule": (
+        "cloudedge_pl.commands.schedule",
+        "compare schedulers on one window of tasks: table and figures",
+    ),
     "evaluate": ("cloudedge_pl.commands.evaluate", "test a checkpoint of an earlier run: ckpt=PATH"),
 }
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from cloudedge_pl.errors import require_positive, require_range
 from cloudedge_pl.scheduling.atsa import AdaptiveTaskScheduler
-from cloudedge_pl.scheduling.base import OnePassScheduler
+from cloudedge_pl.scheduling.base import SeededScheduler
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.identical import assign_identical
 from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 
-class ExactScheduler(OnePassScheduler):
+class ExactScheduler(SeededScheduler):
     """Minimises the makespan as a mixed-integer program, by HiGHS through ``scipy.optimize.milp``.
 
     Variables are which pair of task and node is used, and the makespan. What HiGHS has when time is up is kept; the

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 
 from cloudedge_pl.errors import require_positive, require_range
-from cloudedge_pl.scheduling.base import OnePassScheduler
+from cloudedge_pl.scheduling.base import SeededScheduler
 from cloudedge_pl.scheduling.bounds import lower_bound, mean_seconds
 from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
+Found = tuple[np.ndarray, np.ndarray, int]
+"""A node for every task, the best makespan after each evaluation, and a task that fits nowhere, or -1."""
 
-class AntSystem(OnePassScheduler):
+
+class SwarmScheduler(SeededScheduler):
+    """Samples schedules, better ones as it goes; a subclass defines :meth:`search`."""
+
+    @abstractmethod
+    def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
+        """Returns the best schedule sampled.
+
+        Args:
+            instance: the problem, with at least one task.
+            times: its execution times, contiguous [num_tasks, num_nodes].
+            used_memory: share of each node's free memory that each task takes, [num_tasks, num_nodes].
+        """
+
+    def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
+        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        instance = Instance.of(window, state)
+        if instance.num_tasks == 0:
+            return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
+        # Of the window, not of the instance: mu grows with every task, even where tasks hold memory one at a time only.
+        used_memory = window.memory_bytes[:, None] / np.maximum(state.free_memory_bytes, 1.0)
+        node, history, stuck = self.search(
+            instance, np.ascontiguousarray(instance.times_seconds), used_memory
+        )
+        if stuck >= 0:
+            raise no_memory_left(instance, stuck, instance.capacity_bytes)
+        self.windows += 1
+        return instance.assignment(node, lower_bound(instance), history)
+
+
+class AntSystem(SwarmScheduler):
     """The basic ant system: ants build schedules task by task, on pheromone and speed alone.
 
     p_ij ~ tau_ij^alpha * (1 / et_ij)^beta; after a round tau evaporates and every ant lays Q / makespan on its pairs.
@@ -53,22 +86,17 @@ class AntSystem(OnePassScheduler):
         self.alpha, self.beta, self.rho, self.deposit = float(alpha), float(beta), float(rho), float(deposit)
         self.ants, self.evaluations = int(ants), int(evaluations)
 
-    def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+    def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
+        """Returns the best schedule that an ant built."""
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.swarm_kernels import ant_system
 
-        instance = Instance.of(window, state)
-        if instance.num_tasks == 0:
-            return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
-        times = np.ascontiguousarray(instance.times_seconds)
-        node, history, stuck = ant_system(
+        return ant_system(
             times,
             instance.ready_seconds,
             instance.memory_bytes,
             instance.capacity_bytes,
-            # mu grows with every task of the window, even where tasks hold memory one at a time only
-            window.memory_bytes[:, None] / np.maximum(state.free_memory_bytes, 1.0),
+            used_memory,
             self._first_pheromone(times),
             self.alpha,
             self.beta,
@@ -79,10 +107,6 @@ class AntSystem(OnePassScheduler):
             self.printed,
             stream(self.seed, self.windows),
         )
-        if stuck >= 0:
-            raise no_memory_left(instance, stuck, instance.capacity_bytes)
-        self.windows += 1
-        return instance.assignment(node, lower_bound(instance), history)
 
     def _first_pheromone(self, times: np.ndarray) -> np.ndarray:
         return np.ones_like(times)
@@ -137,7 +161,7 @@ class PrintedAdaptiveTaskScheduler(AntSystem):
         return np.tile(1.0 / mean_seconds(times), (len(times), 1))
 
 
-class ParticleSwarm(OnePassScheduler):
+class ParticleSwarm(SwarmScheduler):
     """Particle swarm optimisation with random keys.
 
     A particle's coordinate in [0, 1) picks one of the nodes that can run the task, sorted from fastest to slowest.
@@ -171,15 +195,11 @@ class ParticleSwarm(OnePassScheduler):
         self.inertia, self.cognitive, self.social = float(inertia), float(cognitive), float(social)
         self.particles, self.evaluations = int(particles), int(evaluations)
 
-    def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+    def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
+        """Returns the best schedule that a particle stood for."""
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.swarm_kernels import particle_swarm
 
-        instance = Instance.of(window, state)
-        if instance.num_tasks == 0:
-            return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
-        times = np.ascontiguousarray(instance.times_seconds)
         node, history = particle_swarm(
             times,
             instance.ready_seconds,
@@ -194,7 +214,5 @@ class ParticleSwarm(OnePassScheduler):
             self.evaluations,
             stream(self.seed, self.windows),
         )
-        if np.isinf(history[-1]):
-            raise no_memory_left(instance, int(np.argmax(instance.memory_bytes)), instance.capacity_bytes)
-        self.windows += 1
-        return instance.assignment(node, lower_bound(instance), history)
+        stuck = int(np.argmax(instance.memory_bytes)) if np.isinf(history[-1]) else -1
+        return node, history, stuck

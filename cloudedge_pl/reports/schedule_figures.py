@@ -1,0 +1,214 @@
+"""The figures of schedules: who runs what when, and how fast a search converges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from cloudedge_pl.reports.style import (
+    ANSWERED,
+    CLOUD,
+    EDGE,
+    EXIT,
+    GRID,
+    INK,
+    LIMIT,
+    MUTED,
+    SERIES,
+    figure_style,
+    new_figure,
+    save_figure,
+)
+from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow
+from cloudedge_pl.scheduling.instance import Instance
+
+DETOUR = LinearSegmentedColormap.from_list("detour", ["#F8DFCB", "#F0AE7A", EDGE, "#8A3A00", "#471C00"])
+"""How much longer a task takes than on its fastest node."""
+
+LONGEST_DETOUR = 3.0
+"""Times as long as on the fastest node, from which on the colour no longer changes."""
+
+NAMED_NODES, NUMBERED_TASKS = 40, 120
+"""Up to so many nodes are named, and so many tasks numbered where the bar is wide enough."""
+
+COLOURS = {"atsa": ANSWERED, "aco": EDGE, "pso": CLOUD, "atsa_paper": EXIT}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One panel of a Gantt chart: a schedule and what it is for."""
+
+    name: str
+    window: TaskWindow
+    state: NodeState
+    assignment: Assignment
+
+
+def save_gantt(charts: Sequence[Chart], path: Path) -> Path:
+    """Draws schedules of the same tasks below each other, on one scale of time.
+
+    A row is a node, a bar a task; its colour says how much longer the task takes there than on its fastest node.
+    Earlier backlog is grey. Lines mark the makespan and the lower bound.
+
+    Args:
+        charts: at least one; the bound that is drawn is the highest known.
+        path: of the PNG.
+    """
+    with figure_style():
+        nodes = charts[0].window.num_nodes
+        height = float(np.clip(0.22 * nodes, 1.6, 6.0)) + 0.9
+        figure = new_figure(10.5, height * len(charts) + 0.5)
+        panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
+        bound = max(chart.assignment.lower_bound_seconds for chart in charts)
+        end = max(chart.assignment.makespan_seconds for chart in charts)
+        for axes, chart in zip(panels, charts, strict=True):
+            _draw_gantt(axes, chart, bound, end)
+        panels[-1].set_xlabel("seconds after the window opened")
+        colours = ScalarMappable(Normalize(1.0, LONGEST_DETOUR), DETOUR)
+        bar = figure.colorbar(colours, ax=list(panels), pad=0.015, aspect=16 * len(charts), extend="max")
+        bar.set_label("time over the fastest node's")
+        bar.outline.set_visible(False)
+        return save_figure(figure, path)
+
+
+def _draw_gantt(axes: Axes, chart: Chart, bound: float, end: float) -> None:
+    window, state, assignment = chart.window, chart.state, chart.assignment
+    node = assignment.node
+    instance = Instance.of(window, state)
+    finish = instance.finish_seconds(node)
+    took = window.times_seconds[np.arange(window.num_tasks), node]
+    fastest = instance.times_seconds.min(axis=1)
+    detour = np.divide(took, fastest, out=np.ones_like(took), where=fastest > 0)
+    shown = DETOUR(Normalize(1.0, LONGEST_DETOUR, clip=True)(detour))
+
+    for at, ready in enumerate(state.ready_seconds):
+        if ready > 0:
+            axes.add_patch(Rectangle((0, at - 0.38), ready, 0.76, facecolor=GRID, linewidth=0))
+        if not state.available[at]:
+            axes.text(0.008 * end, at, "unavailable", color=MUTED, fontsize=8.5, va="center", style="italic")
+    bars = [
+        Rectangle((start, at - 0.38), width, 0.76)
+        for start, at, width in zip(finish - took, node, took, strict=True)
+    ]
+    axes.add_collection(PatchCollection(bars, facecolors=shown, edgecolors="white", linewidths=0.5))
+    if window.num_tasks <= NUMBERED_TASKS:
+        for task in np.flatnonzero(took > 0.022 * end):
+            ink = "white" if detour[task] > 1.8 else INK
+            middle = finish[task] - took[task] / 2
+            axes.text(middle, node[task], str(task), color=ink, fontsize=7, ha="center", va="center")
+    _mark_ends(axes, assignment.makespan_seconds, bound, window.num_nodes)
+
+    axes.set_xlim(0, end * 1.005)
+    axes.set_ylim(window.num_nodes - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    if window.num_nodes <= NAMED_NODES:
+        axes.set_yticks(range(window.num_nodes), labels=list(state.names), fontsize=8)
+    axes.set_ylabel("node")
+    above = 100 * (assignment.makespan_seconds / bound - 1) if bound > 0 else 0.0
+    axes.set_title(
+        f"{chart.name}: done after {assignment.makespan_seconds:.4g} s, {_percent(above)} above the bound"
+    )
+
+
+def _mark_ends(axes: Axes, makespan: float, bound: float, nodes: int) -> None:
+    axes.axvline(bound, color=INK, linewidth=1.2, linestyle=(0, (2, 2)))
+    axes.axvline(makespan, color=LIMIT, linewidth=1.6)
+    close = makespan < 1.06 * bound
+    place: dict[str, Any] = {
+        "xycoords": ("data", "axes fraction"),
+        "textcoords": "offset points",
+        "fontsize": 8.5,
+        "va": "bottom",
+    }
+    axes.annotate(
+        "lower bound", (bound, 1.0), (-3 if close else 0, 2), ha="right" if close else "center", **place
+    )
+    axes.annotate(
+        "makespan", (makespan, 1.0), (0, 2), color=LIMIT, ha="right" if not close else "left", **place
+    )
+
+
+def save_convergence(
+    histories: Mapping[str, Sequence[np.ndarray]],
+    lower_bound_seconds: Sequence[float],
+    path: Path,
+    references: Mapping[str, Sequence[float]] | None = None,
+) -> Path:
+    """Draws how far the best makespan so far is above the lower bound, by evaluations; both scales are logarithmic.
+
+    A line is the median over the windows, its band reaches from the best to the worst.
+
+    Args:
+        histories: of each scheduler, for each window, its ``history_seconds``.
+        lower_bound_seconds: of each window, the highest known.
+        path: of the PNG.
+        references: makespans, for each window, of schedulers that build one schedule; drawn as level lines.
+    """
+    bounds = np.asarray(lower_bound_seconds, dtype=np.float64)
+    with figure_style():
+        figure = new_figure(8.6, 5.0)
+        axes = figure.subplots()
+        longest = max(len(history) for runs in histories.values() for history in runs)
+        ends: list[tuple[float, str, str]] = []
+        for index, (name, runs) in enumerate(histories.items()):
+            colour = COLOURS.get(name, SERIES[index % len(SERIES)])
+            at, above = _excess(runs, bounds, longest)
+            axes.fill_between(
+                at, above.min(axis=0), above.max(axis=0), color=colour, alpha=0.14, linewidth=0, step="post"
+            )
+            axes.step(at, np.median(above, axis=0), where="post", color=colour)
+            ends.append((float(np.median(above[:, -1])), name, colour))
+        for name, makespans in (references or {}).items():
+            level = float(np.median(_percent_above(np.asarray(makespans), bounds)))
+            axes.axhline(level, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+            ends.append((level, name, MUTED))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(1, longest)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlabel("evaluations")
+        axes.set_ylabel("makespan above the lower bound")
+        axes.set_title(f"Convergence: median of {len(bounds)} windows, band from best to worst")
+        figure.canvas.draw_idle()
+        _label_ends(axes, ends)
+        return save_figure(figure, path)
+
+
+def _excess(runs: Sequence[np.ndarray], bounds: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluations that are drawn, and the percent above the bound there, [num_windows, num_drawn]."""
+    at = np.unique(np.geomspace(1, longest, 400).astype(np.int64))
+    best = np.stack([history[np.minimum(at, len(history)) - 1] for history in runs])
+    return at, _percent_above(best, bounds[:, None])
+
+
+def _percent_above(makespans: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    return np.maximum(100 * (makespans / bounds - 1), 1e-2)
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names each line at its right end, kept apart where lines end together."""
+    low, high = np.log(axes.get_ylim())
+    gap = 0.052 * (high - low)
+    place = -np.inf
+    for level, name, colour in sorted(ends):
+        place = max(float(np.log(level)), place + gap)
+        share = (place - low) / (high - low)
+        text = f"{name}  {_percent(level)}"
+        axes.text(1.012, share, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2g}%" if value < 10 else f"{value:.0f}%"
