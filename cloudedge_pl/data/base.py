@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
 
-from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader
+from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, batches_processed
 from cloudedge_pl.data.pictures import Pictures, Splits
 from cloudedge_pl.errors import DataError, require_positive, require_range
 
@@ -124,7 +125,7 @@ class PictureDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> PictureLoader:
         dataset = self._dataset(self.splits.train, augment=self.augment)
         sampler = EpochBatches(len(dataset), self.batch_size, self.seed, drop_last=True)
-        batches_done = self._batches_done if self.trainer else None
+        batches_done = partial(batches_processed, self.trainer) if self.trainer else None
         return PictureLoader(dataset, sampler=sampler, batches_done=batches_done, **self._options())
 
     def val_dataloader(self) -> PictureLoader | list[PictureLoader]:
@@ -160,8 +161,3 @@ class PictureDataModule(LightningDataModule, ABC):
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
         }
-
-    def _batches_done(self) -> int:
-        # Lightning's own count: a batch that an interrupt cut short is handed out, but not done.
-        assert self.trainer is not None
-        return self.trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]["processed"]

@@ -7,7 +7,7 @@ from, so neither the number of workers nor what else a program draws changes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cloudedge_pl.data.pictures import Pictures, crop_and_flip, normalise, resize
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
 
 
 class Batch(NamedTuple):
@@ -49,12 +52,16 @@ class EpochBatches(Sampler[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         first, self.first = self.first, 0
-        order = np.arange(self.num_pictures)
-        if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        epoch = self.epoch
+        order = self.order(epoch)
         for index in range(first, len(self)):
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-            yield Batch(torch.from_numpy(rows), self.epoch, index)
+            yield Batch(torch.from_numpy(rows), epoch, index)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Returns all pictures in the order of ``epoch``: int64 [num_pictures]."""
+        order = np.arange(self.num_pictures)
+        return order if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(order)
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch that the next iteration runs through; Lightning calls this before each."""
@@ -114,17 +121,58 @@ def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
 
 
-class PictureLoader(DataLoader[tuple[Tensor, Tensor]]):
-    """A DataLoader of whole batches that a checkpoint can stop at any batch.
+class ResumableLoader(DataLoader[Any]):
+    """A DataLoader that a checkpoint can stop at any batch.
 
     Its state is where it stands. Lightning keeps that in the checkpoint and puts it back before the first
     batch of a resumed run.
 
     Args:
-        dataset: turns a :class:`Batch` into tensors.
-        sampler: says which batches there are.
+        dataset: turns what the sampler yields into tensors.
+        batches: says which batches there are; the sampler is this, or draws from it.
         batches_done: says how many batches of the running epoch are done with; None counts those handed
             out. The two differ where a run is interrupted in the middle of a step.
+        **options: of the DataLoader, its ``sampler`` among them.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        *,
+        batches: EpochBatches,
+        batches_done: Callable[[], int] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(dataset, **options)
+        self.batches = batches
+        self.batches_done = batches_done
+        self._handed_out = 0
+
+    # A generator, not DataLoader's own iterator class: it starts at the first batch, so that workers fetch
+    # nothing before Lightning has set the epoch.
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # see above
+        self._handed_out = self.batches.first
+        for batch in super().__iter__():
+            self._handed_out += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Returns the epoch and how many of its batches are done."""
+        done = self._handed_out if self.batches_done is None else self.batches_done()
+        return {"epoch": self.batches.epoch, "batches": done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on where :meth:`state_dict` was taken."""
+        self.batches.resume(state["epoch"], state["batches"])
+
+
+class PictureLoader(ResumableLoader):
+    """A resumable loader of whole batches of pictures.
+
+    Args:
+        dataset: turns a :class:`Batch` into tensors.
+        sampler: says which batches there are.
+        batches_done: as of :class:`ResumableLoader`.
         **options: of the DataLoader.
     """
 
@@ -140,24 +188,12 @@ class PictureLoader(DataLoader[tuple[Tensor, Tensor]]):
         # global generator that would shift every dropout mask of a resumed run.
         own = torch.Generator()
         options = {"collate_fn": _as_it_is, "batch_size": None, "generator": own} | options
-        super().__init__(dataset, sampler=sampler, **options)
-        self.batches = sampler
-        self.batches_done = batches_done
-        self._handed_out = 0
+        super().__init__(dataset, batches=sampler, batches_done=batches_done, sampler=sampler, **options)
 
-    # A generator, not DataLoader's own iterator class: it starts at the first batch, so that workers fetch
-    # nothing before Lightning has set the epoch.
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:  # type: ignore[override] # see above
-        self._handed_out = self.batches.first
-        for batch in super().__iter__():
-            self._handed_out += 1
-            yield batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Returns the epoch and how many of its batches are done."""
-        done = self._handed_out if self.batches_done is None else self.batches_done()
-        return {"epoch": self.batches.epoch, "batches": done}
+def batches_processed(trainer: Trainer) -> int:
+    """Returns how many batches of the running epoch the trainer is done with.
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where :meth:`state_dict` was taken."""
-        self.batches.resume(state["epoch"], state["batches"])
+    Its own count: a batch that an interrupt cut short is handed out, but not done.
+    """
+    return trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]["processed"]
