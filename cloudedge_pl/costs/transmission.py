@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cloudedge_pl.costs.profile import CostProfile
-from cloudedge_pl.errors import lookup, require_positive
+from cloudedge_pl.errors import lookup, require_positive, require_range
 from cloudedge_pl.fleet import Fleet, Workload
 
 
@@ -17,7 +17,9 @@ def input_bytes(profile: CostProfile, workload: Workload) -> float:
     return float(profile.input_elements if workload.input_bytes is None else workload.input_bytes)
 
 
-def upload_bytes(profile: CostProfile, workload: Workload, codec: str = "none") -> np.ndarray:
+def upload_bytes(
+    profile: CostProfile, workload: Workload, codec: str = "none", codec_ratio: float = 0.25
+) -> np.ndarray:
     """Bytes that one task sends to the cloud, for every split point [N + 1].
 
     All live tensors across the cut; the raw input at 0; nothing at N, where the answer is at the edge already.
@@ -26,44 +28,117 @@ def upload_bytes(profile: CostProfile, workload: Workload, codec: str = "none") 
         profile: of the network.
         workload: with the size of the raw input.
         codec: what the cut tensors are sent as, a key of :data:`CODECS`.
+        codec_ratio: share that "bottleneck" and "top_k" keep, in (0, 1]; the others do not look at it.
+
+    Raises:
+        ValueError: on an unknown codec, or a ratio outside (0, 1].
 
     Source: Xu 2020, Sec. 3.2 (the feature map Map_j); deviates: inside a residual block two tensors cross.
     """
-    sizes = lookup(CODECS, codec, "codec")(profile)
+    sizes = lookup(CODECS, codec, "codec")(profile, codec_ratio)
     sizes[0], sizes[-1] = input_bytes(profile, workload), 0.0
     return sizes
 
 
-def download_bytes(profile: CostProfile, workload: Workload, codec: str = "none") -> np.ndarray:
+def download_bytes(
+    profile: CostProfile, workload: Workload, codec: str = "none", codec_ratio: float = 0.25
+) -> np.ndarray:
     """Bytes that come back from the cloud for one task [N + 1]: in training the gradient of what was sent.
 
-    Nothing at 0, as inputs need no gradient, and nothing in inference, where a class label is negligible.
+    The gradient comes back in the codec's own form and size. Of "top_k" only the values come back: the node knows
+    which it has sent. Nothing at 0, as inputs need no gradient, and nothing in inference, where a class label is
+    negligible. Arguments and errors are those of :func:`upload_bytes`.
     """
     if workload.phase == "inference":
         return np.zeros(profile.num_segments + 1)
-    sizes = upload_bytes(profile, workload, codec)
-    sizes[0] = 0.0
+    sizes = lookup(_GRADIENTS, codec, "codec")(profile, codec_ratio)
+    sizes[0] = sizes[-1] = 0.0
     return sizes
 
 
-def _with_element_bytes(profile: CostProfile, element_bytes: float, tensor_bytes: float = 0.0) -> np.ndarray:
-    sizes = [
-        sum(element_bytes * math.prod(shape) + tensor_bytes for shape in shapes)
-        for shapes in profile.cut_shapes
-    ]
-    return np.array(sizes, dtype=np.float64)
+def kept_count(ratio: float, count: int) -> int:
+    """How many of ``count`` channels or elements a codec keeps: max(1, round(ratio count)).
+
+    Raises:
+        ValueError: on a ratio outside (0, 1].
+    """
+    require_range("codec", 0, 1, open_low=True, codec_ratio=ratio)
+    return max(1, round(ratio * count))
 
 
-CODECS: dict[str, Callable[[CostProfile], np.ndarray]] = {
-    "none": lambda profile: profile.cut_bytes.copy(),
-    "float32": lambda profile: _with_element_bytes(profile, 4),
-    "float16": lambda profile: _with_element_bytes(profile, 2),
-    "bfloat16": lambda profile: _with_element_bytes(profile, 2),
-    "int8": lambda profile: _with_element_bytes(
-        profile, 1, tensor_bytes=8
-    ),  # and scale and zero of each tensor
+def channel_axis(shape: Sequence[int]) -> int:
+    """Which dimension of a cut tensor's shape, without the batch dimension, holds the channels.
+
+    The last one of tokens [L, C] and of maps [H, W, C] with H = W other than C; else the first.
+    """
+    if len(shape) == 2 or (len(shape) == 3 and shape[0] == shape[1] != shape[2]):
+        return len(shape) - 1
+    return 0
+
+
+def _sum_tensors(profile: CostProfile, tensor_bytes: Callable[[tuple[int, ...], float], float]) -> np.ndarray:
+    """Sums, at every split point [N + 1], bytes of each tensor by its shape and the network's bytes an element."""
+    sums = np.zeros(len(profile.cut_shapes))
+    for at, shapes in enumerate(profile.cut_shapes):
+        elements = sum(math.prod(shape) for shape in shapes)
+        element_bytes = float(profile.cut_bytes[at]) / max(elements, 1)
+        sums[at] = sum(tensor_bytes(shape, element_bytes) for shape in shapes)
+    return sums
+
+
+def _cast(element_bytes: int, tensor_bytes: int = 0) -> Callable[[CostProfile, float], np.ndarray]:
+    return lambda profile, _: _sum_tensors(
+        profile, lambda shape, _: element_bytes * math.prod(shape) + tensor_bytes
+    )
+
+
+def _bottleneck(profile: CostProfile, ratio: float) -> np.ndarray:
+    def tensor_bytes(shape: tuple[int, ...], element_bytes: float) -> float:
+        channels = shape[channel_axis(shape)] if shape else 1
+        return element_bytes * (math.prod(shape) // channels) * kept_count(ratio, channels)
+
+    return _sum_tensors(profile, tensor_bytes)
+
+
+def _top_k_values(profile: CostProfile, ratio: float) -> np.ndarray:
+    return _sum_tensors(
+        profile, lambda shape, element_bytes: element_bytes * kept_count(ratio, math.prod(shape))
+    )
+
+
+def _top_k_places(profile: CostProfile, ratio: float) -> np.ndarray:
+    """Both ends know the shape and k, and with them which of the two forms is the smaller."""
+
+    def tensor_bytes(shape: tuple[int, ...], _: float) -> float:
+        elements = math.prod(shape)
+        return min(4 * kept_count(ratio, elements), math.ceil(elements / 8))
+
+    return _sum_tensors(profile, tensor_bytes)
+
+
+CODECS: dict[str, Callable[[CostProfile, float], np.ndarray]] = {
+    "none": lambda profile, _: profile.cut_bytes.copy(),
+    "float32": _cast(4),
+    "float16": _cast(2),
+    "bfloat16": _cast(2),
+    "int8": _cast(1, tensor_bytes=8),
+    "bottleneck": _bottleneck,
+    "top_k": lambda profile, ratio: _top_k_values(profile, ratio) + _top_k_places(profile, ratio),
 }
-"""Bytes of the tensors across every split point [N + 1] by what they are sent as; "none" keeps the network's dtype."""
+"""Bytes of the tensors across every split point [N + 1], by what they are sent as, from a profile and the ratio.
+
+- "none": as they are, in the network's dtype.
+- "float32", "float16", "bfloat16": cast.
+- "int8": one byte an element, and 8 bytes for scale and zero of each tensor.
+- "bottleneck": :func:`kept_count` of each tensor's channels, in the network's dtype.
+- "top_k": :func:`kept_count` of each tensor's elements, in the network's dtype, and their places: 4 bytes each, or one
+  bit for every element of the tensor where that is smaller.
+
+Every tensor counts as floating, with the mean bytes of an element at its split point. The codecs themselves are
+:func:`cloudedge_pl.partition.codecs.build_codec`'s.
+"""
+
+_GRADIENTS = {**CODECS, "top_k": _top_k_values}
 
 
 def cloud_rate_bits_per_second(fleet: Fleet) -> np.ndarray:

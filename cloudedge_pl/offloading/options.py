@@ -36,8 +36,12 @@ class OffloadOptions:
             balances load does; "equal" gives every node as many.
         roofline: bound the speed of each segment by memory bandwidth, too; False counts FLOP alone, as the paper.
         uplink: how E[1/v] from terminal to edge is estimated: "log_kernel", or the "paper"'s form.
-        codec: what the cut tensors are sent as: "none" (as they are), "float32", "float16", "bfloat16" or "int8". Bytes
-            are counted; whether the accuracy bears it is not looked at.
+        codec: what the cut tensors are sent as, a key of :data:`~cloudedge_pl.costs.transmission.CODECS`: "none" (as
+            they are), "float32", "float16", "bfloat16", "int8", a learned "bottleneck" of their channels, or the
+            "top_k" largest of their elements. Bytes are counted; the codec's own FLOP and weights are not, at neither
+            end, and whether the accuracy bears it is not looked at.
+        codec_ratio: share of the channels that "bottleneck" keeps, or of the elements that "top_k" keeps, in (0, 1];
+            the other codecs do not look at it.
         delay: "task": all that a task waits for; or the "paper"'s printed C2, which leaves out the cloud and sends the
             last feature map's elements as if they were bits.
         energy: of computing: "linear", (busy - idle power) times busy time, or "omega", omega Z F.
@@ -57,6 +61,7 @@ class OffloadOptions:
     roofline: bool = True
     uplink: str = "log_kernel"
     codec: str = "none"
+    codec_ratio: float = 0.25
     delay: str = "task"
     energy: str = "linear"
     omega: float | None = None
@@ -72,7 +77,9 @@ class OffloadOptions:
         _one_of(SHARES, self.shares, "way to share arrivals")
         _one_of(ENERGY, self.energy, "energy model")
         _one_of(STATIC_ENERGY, self.static_energy, "static energy model")
-        require_range("offloading", 0, 1, open_low=True, memory_share=self.memory_share)
+        require_range(
+            "offloading", 0, 1, open_low=True, memory_share=self.memory_share, codec_ratio=self.codec_ratio
+        )
         if self.omega is not None:
             require_positive("offloading", omega=self.omega)
         object.__setattr__(self, "weights", dict(self.weights))

@@ -101,14 +101,15 @@ def split_costs(
     options = options or OffloadOptions()
     phase, by_roofline = workload.phase, options.roofline
     num_bytes = transmission.input_bytes(profile, workload)
+    codec = (options.codec, options.codec_ratio)
     return SplitCosts(
         execution_seconds=roofline.execution_seconds(profile, fleet, phase, roofline=by_roofline)[:, at],
         exit_seconds=float(
             roofline.exit_seconds(profile, fleet.coordinator, phase, roofline=by_roofline)[at]
         ),
         cloud_seconds=float(roofline.cloud_seconds(profile, fleet, phase, roofline=by_roofline)[at]),
-        upload_bytes=float(transmission.upload_bytes(profile, workload, options.codec)[at]),
-        download_bytes=float(transmission.download_bytes(profile, workload, options.codec)[at]),
+        upload_bytes=float(transmission.upload_bytes(profile, workload, *codec)[at]),
+        download_bytes=float(transmission.download_bytes(profile, workload, *codec)[at]),
         terminal_seconds=transmission.terminal_seconds(
             num_bytes, fleet.link.uplink_bits_per_second, options.uplink
         ),

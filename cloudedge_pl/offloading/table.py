@@ -141,8 +141,8 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
     """
     execution = execution_seconds(profile, fleet, workload.phase, roofline=options.roofline)
     flops = FORWARD_PASSES[workload.phase] * profile.flops
-    upload = transmission.upload_bytes(profile, workload, options.codec)
-    download = transmission.download_bytes(profile, workload, options.codec)
+    upload = transmission.upload_bytes(profile, workload, options.codec, options.codec_ratio)
+    download = transmission.download_bytes(profile, workload, options.codec, options.codec_ratio)
     shares = arrival_shares(execution, fleet, options.shares)
     rates = shares * workload.arrival_rate
 

@@ -84,19 +84,28 @@ def evaluate(profile: CostProfile, fleet: Fleet, workload: Workload, j: int, cho
         share = [rate / sum(rates) for rate in rates]
 
     # Bytes.
-    def coded(shapes: Any) -> float:
+    def coded(shapes: Any, back: bool = False) -> float:
         elements = sum(math.prod(shape) for shape in shapes)
+        kept = [max(1, round(choice["codec_ratio"] * math.prod(shape))) for shape in shapes]
+        channels = [max(1, round(choice["codec_ratio"] * shape[0])) for shape in shapes]
+        places = [
+            min(4 * k, (math.prod(shape) + 7) // 8) * (not back)
+            for k, shape in zip(kept, shapes, strict=True)
+        ]
         return {
             "none": 4.0 * elements,
             "float32": 4.0 * elements,
             "float16": 2.0 * elements,
             "bfloat16": 2.0 * elements,
             "int8": elements + 8.0 * len(shapes),
+            "bottleneck": 4.0
+            * sum(kept * math.prod(shape[1:]) for kept, shape in zip(channels, shapes, strict=True)),
+            "top_k": 4.0 * sum(kept) + sum(places),
         }[choice["codec"]]
 
     raw = workload.input_bytes if workload.input_bytes is not None else math.prod(profile.input_shape)
     upload = raw if j == 0 else 0.0 if j == last else coded(profile.cut_shapes[j])
-    download = upload if training and 0 < j < last else 0.0
+    download = coded(profile.cut_shapes[j], back=True) if training and 0 < j < last else 0.0
 
     # Delay of a task at each node.
     observed = fleet.link.uplink_bits_per_second

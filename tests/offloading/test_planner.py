@@ -141,6 +141,7 @@ def test_two_broken_limits_are_named_together():
         ({"uplink": "mean"}, "unknown uplink estimate"),
         ({"delay": "none"}, "unknown delay model"),
         ({"codec": "jpeg"}, "unknown codec"),
+        ({"codec_ratio": 0.0}, r"codec_ratio is 0.0; it must lie in \(0, 1\]"),
         ({"memory_share": 1.5}, r"memory_share is 1.5; it must lie in \(0, 1\]"),
         ({"omega": -1.0}, "omega is -1.0"),
         ({"weights": {"dely": 1.0}}, "unknown criterion in weights 'dely'"),
@@ -184,9 +185,9 @@ def test_plan_as_json_has_every_split_point():
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(profiles(), fleets(), workloads(), st.sampled_from(["none", "int8"]))
+@given(profiles(), fleets(), workloads(), st.sampled_from(["none", "int8", "bottleneck", "top_k"]))
 def test_simulator_and_planner_use_the_same_numbers(profile, fleet, workload, codec):
-    options = OffloadOptions(codec=codec)
+    options = OffloadOptions(codec=codec, codec_ratio=0.1)
     table = cost_table(profile, fleet, workload, options)
     for split_point in range(table.num_points):
         costs = split_costs(profile, fleet, workload, split_point, options)
