@@ -24,7 +24,8 @@ FLOORS: dict[str, int] = {
             ["errors", "_registration", "fleet", "presets", "fleet_files", "costs"],
             ["dormancy", "scheduling", "offloading"],
             ["simulation", "partition"],
-            ["data", "training"],
+            ["data"],
+            ["training"],
             ["reports"],
             ["commands"],  # the roof: they put everything together
         ]

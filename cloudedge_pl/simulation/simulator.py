@@ -18,6 +18,8 @@ from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import SplitCosts
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
+from cloudedge_pl.scheduling.bounds import lower_bound
+from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.simulation.accounts import Accounts
 
 Decide = Callable[[DormancyState, float], DormancyState]
@@ -92,11 +94,12 @@ class Simulator:
         self._busy_watts = np.array([m.busy_watts for m in machines])
         self._transmit_watts = np.array([m.transmit_watts for m in machines])
 
-    def step(self, num_tasks: int) -> WindowRecord:
+    def step(self, num_tasks: int, owners: np.ndarray | None = None) -> WindowRecord:
         """Runs one window.
 
         Args:
             num_tasks: how many tasks arrive in it, at least 1.
+            owners: the node of each task, int64 [num_tasks], where that is settled; None asks the scheduler.
         """
         if num_tasks < 1:
             raise ValueError(f"a window of {num_tasks} tasks; it needs at least 1.")
@@ -105,7 +108,7 @@ class Simulator:
         arrivals = opens + np.cumsum(random.exponential(1 / self.workload.arrival_rate, num_tasks))
         factor = self._link_factor(random)
 
-        assignment = self._schedule(num_tasks)
+        assignment = self._schedule(num_tasks, owners)
         node = assignment.node
         at_node = arrivals + self.costs.terminal_seconds
         done = self._run_at_nodes(at_node, node)
@@ -147,13 +150,17 @@ class Simulator:
             self._link_noise = link.correlation * self._link_noise + spread * innovation
         return float(np.exp(link.variation * self._link_noise))
 
-    def _schedule(self, num_tasks: int) -> Assignment:
+    def _schedule(self, num_tasks: int, owners: np.ndarray | None) -> Assignment:
         nodes = self.fleet.num_nodes
         times = np.broadcast_to(self.costs.execution_seconds, (num_tasks, nodes))
         memory = np.full(num_tasks, self.costs.task_memory_bytes)
         ready = np.maximum(self._ready_seconds - self.clock_seconds, 0.0)
         state = NodeState(ready, self.fleet.array("memory_bytes"), np.ones(nodes, dtype=bool))
-        return self.scheduler.assign(TaskWindow(times, memory), state)
+        window = TaskWindow(times, memory)
+        if owners is None:
+            return self.scheduler.assign(window, state)
+        instance = Instance.of(window, state)
+        return instance.assignment(owners, lower_bound(instance))
 
     def _run_at_nodes(self, arrivals: np.ndarray, node: np.ndarray) -> np.ndarray:
         """First come, first served at each node: returns when each task is done, and moves the nodes on."""

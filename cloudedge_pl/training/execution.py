@@ -8,7 +8,7 @@ head's; the edge part runs once, its output is kept for the second evaluation.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
+from cloudedge_pl.training.replicas import Replicas
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -55,6 +56,11 @@ class CutForward:
         open_window: called with the number of samples when a step first reaches the backbone; returns its record.
         channels_last: bring pictures [B, C, H, W] into this memory format.
         batch_norm: by which statistics the edge part normalises in training.
+
+    Attributes:
+        live: what crossed the cut in this step, an entry for each call of the backbone.
+        replicas: the nodes' own weights; None runs the edge part on the backbone's.
+        passes: with replicas, what is to be differentiated for the nodes: an entry for each call of the backbone.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class CutForward:
             chain.backbone, list(chain.edge_parameters(split_point)), list(chain.edge_buffers(split_point))
         )
         self.live: list[LiveTensors] = []
+        self.replicas: Replicas | None = None
+        self.passes: list[NodePasses] = []
         self._open_window = open_window
         self._replay: Iterator[LiveTensors] | None = None
         self._opened = False
@@ -100,20 +108,48 @@ class CutForward:
         return self.cloud(live)
 
     def _edge(self, x: Tensor) -> LiveTensors:
-        if self.batch_norm == "shared" or not self.batch_norms or not self.backbone.training:
+        training = self.backbone.training
+        if training and self.replicas is not None:
+            return self._edge_by_node(x, self.replicas)
+        if self.batch_norm == "shared" or not self.batch_norms or not training:
             return self.edge(x)
+        order, tasks = self._by_node(len(x), x.device)
+        with normalising(self.batch_norms, self.batch_norm, tasks):
+            live = self.edge(x[order])
+        back = _inverse(order)
+        return tuple(value[back] if isinstance(value, Tensor) else value for value in live)
+
+    def _by_node(self, samples: int, device: torch.device) -> tuple[Tensor, list[int]]:
+        """The order that brings the samples of each node together, and how many each has."""
         assert self._record is not None, "a window is open"
         node = self._record.assignment.node
-        if len(node) != len(x):
+        if len(node) != samples:
             raise StrategyError(
-                f'batch_norm="{self.batch_norm}": a step sends {len(node)} and then {len(x)} samples through the '
-                'backbone, and only the first have been routed; use batch_norm="shared".'
+                f"a step sends {len(node)} and then {samples} samples through the backbone, and only the first have "
+                f'been routed to nodes; use batch_norm="shared" (it is "{self.batch_norm}") and aggregate after every '
+                "step."
             )
-        order = torch.from_numpy(np.argsort(node, kind="stable")).to(x.device, non_blocking=True)
-        with normalising(self.batch_norms, self.batch_norm, np.bincount(node).tolist()):
-            live = self.edge(x[order])
-        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(x), device=x.device))
-        return tuple(value[back] if isinstance(value, Tensor) else value for value in live)
+        order = torch.from_numpy(np.argsort(node, kind="stable")).to(device, non_blocking=True)
+        return order, np.bincount(node).tolist()
+
+    def _edge_by_node(self, x: Tensor, replicas: Replicas) -> LiveTensors:
+        """Every node's samples on its own weights; what crosses is cut off from them, see :class:`NodePasses`."""
+        order, tasks = self._by_node(len(x), x.device)
+        parts, nodes, counts = [], [], []
+        for node, samples in enumerate(x[order].split(tasks)):
+            if len(samples):
+                # Of a single sample there may be one value a channel, which has no variance.
+                mode: BatchNormMode = "local" if len(samples) == 1 else "shared"
+                mode = "frozen" if self.batch_norm == "frozen" else mode
+                with replicas.active(node), normalising(self.batch_norms, mode, [len(samples)]):
+                    parts.append(self.edge(samples))
+                nodes.append(node)
+                counts.append(len(samples))
+        back = _inverse(order)
+        live = tuple(_joined(values, counts, back) for values in zip(*parts, strict=True))
+        if torch.is_grad_enabled():
+            self.passes.append(NodePasses(nodes, counts, order, parts, live))
+        return live
 
     def _exit(self, live: LiveTensors) -> Tensor:
         assert self.exit_head is not None
@@ -129,7 +165,7 @@ class CutForward:
     @contextmanager
     def step(self, answer: Answer) -> Iterator[None]:
         """One step of the module; the backbone answers by ``answer``'s path."""
-        self.answer, self._opened, self.live = answer, False, []
+        self.answer, self._opened, self.live, self.passes = answer, False, [], []
         yield
 
     @contextmanager
@@ -146,6 +182,65 @@ class CutForward:
         exit_logits = None if self.exit_head is None else self._exit(self.live[-1])
         answered = cloud_logits if self.awake or exit_logits is None else exit_logits
         return PathLogits(cloud_logits, exit_logits, answered)
+
+
+def _inverse(order: Tensor) -> Tensor:
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+
+
+def _joined(values: Sequence[Any], counts: Sequence[int], back: Tensor) -> Any:
+    """The nodes' parts of one live value in the order of the batch: a leaf, where it can have a gradient."""
+    first = values[0]
+    if not isinstance(first, Tensor):
+        return _joined_size(values, counts)
+    joined = torch.cat([value.detach() for value in values])[back]
+    if first.ndim == 4:
+        joined = joined.contiguous(memory_format=torch.channels_last)
+    return joined.requires_grad_(first.requires_grad)
+
+
+def _joined_size(values: Sequence[Any], counts: Sequence[int]) -> Any:
+    """A number that crosses: the batch's, where it counts samples, else the same for every node."""
+    if len(values) > 1 and list(values) == list(counts):
+        return sum(counts)
+    if any(value != values[0] for value in values):
+        raise StrategyError(
+            f"a value that crosses the cut differs between nodes ({sorted(set(values))}) and does not count their "
+            "samples; cut elsewhere (offloading.split_point), or aggregate after every step."
+        )
+    return values[0]
+
+
+@dataclass(frozen=True)
+class NodePasses:
+    """The nodes' forward passes of one call of the backbone, cut off from what the cloud makes of them.
+
+    Args:
+        nodes: those that had samples.
+        counts: how many each had.
+        order: the batch's samples, node by node.
+        parts: what each node sent, with its graph.
+        live: all of it in the order of the batch; leaves, which take up the gradient.
+    """
+
+    nodes: list[int]
+    counts: list[int]
+    order: Tensor
+    parts: list[LiveTensors]
+    live: LiveTensors
+
+    def backward(self, position: int, scale: float) -> None:
+        """Differentiates the pass of the node at ``position``, its gradient at the cut times ``scale``."""
+        start = sum(self.counts[:position])
+        rows = self.order[start : start + self.counts[position]]
+        outputs, gradients = [], []
+        for part, live in zip(self.parts[position], self.live, strict=True):
+            if isinstance(live, Tensor) and live.grad is not None and part.requires_grad:
+                outputs.append(part)
+                gradients.append(live.grad[rows] * scale)
+        if outputs:
+            torch.autograd.backward(outputs, gradients)
+        self.parts[position] = ()  # its graph and activations are done with
 
 
 @dataclass(frozen=True)

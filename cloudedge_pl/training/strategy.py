@@ -8,14 +8,16 @@
 
 Aggregation every step makes all replicas equal, so the edge part runs once over the whole batch with shared weights:
 sum_i (n_i / B) grad F_i is the gradient of the batch mean. Source: Xu 2020, Sec. 2.4; deviates: batch normalisation
-uses the statistics of the whole batch, unless ``batch_norm="local"`` asks for those of each node's samples.
+then uses the statistics of the whole batch, unless ``batch_norm="local"`` asks for those of each node's samples; and an
+optimizer that is not linear in the gradient steps on the mean gradient, where nodes would average their steps. With
+longer intervals every node trains its own weights (:class:`~cloudedge_pl.training.nodes.NodeTraining`).
 """
 
 from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -28,6 +30,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from typing_extensions import override
 
 from cloudedge_pl.dormancy import DormancyState
@@ -38,6 +41,7 @@ from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler, create_scheduler
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
+from cloudedge_pl.training.aggregation import AggregationRule
 from cloudedge_pl.training.batch_norm import BATCH_NORM_MODES, BatchNormMode
 from cloudedge_pl.training.deployment import Deployment, deploy
 from cloudedge_pl.training.example_input import example_input_of
@@ -51,6 +55,9 @@ from cloudedge_pl.training.execution import (
     unobserved,
     with_loss,
 )
+from cloudedge_pl.training.local_data import LocalData
+from cloudedge_pl.training.nodes import NodeTraining
+from cloudedge_pl.training.replicas import Replicas
 
 CHECKPOINT_KEY = "cloudedge"
 
@@ -78,7 +85,11 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             datamodule's ``input_shape`` or the first sample.
         channels_last: keep convolutional backbones in this memory format, which is quicker.
         batch_norm: statistics by which the edge part normalises in training: of the "shared" step's whole batch, of
-            each node's samples ("local", what real nodes would do), or the running ones ("frozen").
+            each node's samples ("local", what real nodes would do), or the running ones ("frozen"); "auto" is
+            "shared" where every step ends with an aggregation, else "local".
+        shards: None sends every sample where the scheduler says; a mapping of ``by`` ("iid", "dirichlet", "class")
+            and options of :func:`~cloudedge_pl.data.shards.make_shards` lets every node own a part of the training
+            data, and run that.
         seed: of arrivals, link, scheduler and the exit head's first weights.
         device: None takes the trainer's.
 
@@ -103,7 +114,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         cloud_loss_weight: float | None = None,
         example_input: Tensor | None = None,
         channels_last: bool = True,
-        batch_norm: BatchNormMode = "shared",
+        batch_norm: str = "auto",
+        shards: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: str | torch.device | None = None,
         accelerator: pl.accelerators.Accelerator | None = None,
@@ -119,10 +131,14 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self.exit_head_config = exit_head or ExitHeadConfig()
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.example_input, self.channels_last, self.seed = example_input, channels_last, seed
-        self.batch_norm: BatchNormMode = lookup(BATCH_NORM_MODES, batch_norm, "batch_norm mode")
+        lookup({"auto": "auto", **BATCH_NORM_MODES}, batch_norm, "batch_norm mode")
+        self.batch_norm = batch_norm
+        self.local_data = None if shards is None else LocalData(self.fleet.num_nodes, seed, **shards)
         self._scheduler = _as_scheduler(scheduler, seed)
 
         self.decide: Decide | None = None
+        self.aggregation: AggregationRule | None = None
+        self.nodes: NodeTraining | None = None
         self.deployment: Deployment | None = None
         self.record: WindowRecord | None = None
         self._simulator: Simulator | None = None
@@ -132,6 +148,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._restored: dict[str, Any] | None = None
         self._tested_dormancy: DormancyState | None = None
         self._resuming: dict[str, Any] | None = None
+        self._loss: Tensor | None = None
 
     # --- what a run shows ---
 
@@ -172,7 +189,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def connect(self, model: pl.LightningModule) -> None:
         super().connect(model)
-        self.decide = None  # the callbacks of this run say it anew in their setup
+        self.decide = self.aggregation = None  # the callbacks of this run say them anew in their setup
         connector = model.trainer._accelerator_connector
         devices = connector._parallel_devices
         if len(devices) > 1:
@@ -212,6 +229,23 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._restore(resume=trainer.state.fn == TrainerFn.FITTING)
         super().setup(trainer)
 
+    @property
+    def _replicated(self) -> bool:
+        """Whether the nodes' weights differ between two steps."""
+        rule = self.aggregation
+        return rule is not None and not rule.is_one_pass(self.local_data is not None)
+
+    def _batch_norm_mode(self) -> BatchNormMode:
+        if self.batch_norm == "auto":
+            return "local" if self._replicated else "shared"
+        if self.batch_norm == "shared" and self._replicated:
+            raise StrategyError(
+                'batch_norm="shared" takes the statistics of a whole step, and nodes that train weights of their own '
+                'between two aggregations see their own samples alone; use "local", "frozen" or "auto", or '
+                "WeightedAggregation(every_n_steps=1)."
+            )
+        return BATCH_NORM_MODES[self.batch_norm]
+
     def _cut(self, backbone: nn.Module) -> None:
         deployment = self._deployed
         self._forward = CutForward(
@@ -220,7 +254,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             deployment.exit_head,
             self._open_window,
             self.channels_last,
-            self.batch_norm,
+            self._batch_norm_mode(),
         )
         backbone.forward = self._forward  # undone in teardown
 
@@ -245,7 +279,16 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             largest["params"].extend(p for p in head.parameters() if id(p) not in known)
 
     @override
+    def process_dataloader(self, dataloader: object) -> object:
+        assert self.lightning_module is not None
+        trainer = self.lightning_module.trainer
+        if self.local_data is not None and trainer.training:
+            return self.local_data.shard(dataloader, trainer)
+        return dataloader
+
+    @override
     def teardown(self) -> None:
+        self.nodes = None
         if self._backbone is not None:
             self._backbone.__dict__.pop("forward", None)
         if self.deployment is not None and self.deployment.exit_head is not None:
@@ -255,8 +298,15 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     # --- steps ---
 
     def _open_window(self, num_tasks: int) -> WindowRecord:
-        training = self.lightning_module is not None and self.lightning_module.trainer.training
-        self.record = (self.simulator if training else self.evaluation).step(num_tasks)
+        assert self.lightning_module is not None
+        trainer = self.lightning_module.trainer
+        if not trainer.training:
+            self.record = self.evaluation.step(num_tasks)
+            return self.record
+        owners = None if self.local_data is None else self.local_data.owners(trainer, num_tasks)
+        self.record = self.simulator.step(num_tasks, owners)
+        if self.nodes is not None:
+            self.nodes.count(self.record.assignment.tasks_per_node)
         return self.record
 
     def _loss_weights(self) -> tuple[float, float]:
@@ -277,6 +327,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         edge_weight, cloud_weight = self._loss_weights()
         joint = forward.exit_head is not None and edge_weight > 0
         before = RandomState.capture(self.root_device) if joint else None
+        if self.nodes is not None:
+            self.nodes.accumulate()
         with forward.step("system"):
             output = super().training_step(*args, **kwargs)
         if not forward.reached:
@@ -284,7 +336,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
                 f"{type(module).__name__}.training_step did not call its backbone {self.partition!r}; nothing was cut. "
                 "Name the submodule that it calls with CloudEdgeStrategy(partition=...)."
             )
-        cloud_loss = loss_of(output)
+        cloud_loss = self._loss = loss_of(output)
         if cloud_loss is None or not forward.awake:
             return output
         loss = cloud_weight * cloud_loss
@@ -296,7 +348,28 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             after.restore(self.root_device)
             if exit_loss is not None:
                 loss = loss + edge_weight * exit_loss
+        self._loss = loss.detach()
         return with_loss(output, loss)
+
+    @override
+    def optimizer_step(
+        self,
+        optimizer: Optimizer,
+        closure: Callable[[], Any],
+        model: pl.LightningModule | nn.Module | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        output = super().optimizer_step(optimizer, closure, model, **kwargs)
+        module = self.lightning_module
+        if self.nodes is not None and module is not None:
+            trainer = module.trainer
+            self.nodes.step(
+                self._loss,
+                lambda: module.configure_gradient_clipping(
+                    optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+                ),
+            )
+        return output
 
     def _evaluate(self, answer: Answer) -> Any:
         assert self._forward is not None
@@ -350,6 +423,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self.root_device).state_dict(),
             "validated": self._validation_is_set_up(),
+            "nodes": None if self.nodes is None else self.nodes.state_dict(),
         }
         super().save_checkpoint(checkpoint, filepath, storage_options)
 
@@ -413,16 +487,54 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def on_train_start(self) -> None:
         state, self._resuming = self._resuming, None
-        if state is None:
+        self._start_nodes(None if state is None else state.get("nodes"))
+        if state is not None:
+            self._go_on(state)
+
+    def _start_nodes(self, state: dict[str, Any] | None) -> None:
+        if self.aggregation is None:
             return
-        # These lines mend what Lightning 2.6 leaves open, so that a resumed run equals one that was not stopped.
+        assert self._forward is not None
+        deployment = self._deployed
+        self.nodes = NodeTraining(
+            self.aggregation,
+            self._forward,
+            self.simulator,
+            deployment.edge_parameter_bytes(),
+            None if self.local_data is None else self.local_data.shards.sizes,
+            self._make_replicas() if self._replicated else None,
+        )
+        if state is not None:
+            self.nodes.load_state_dict(state)
+
+    def _make_replicas(self) -> Replicas:
+        optimizer = self.optimizers[0]
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise StrategyError(
+                "LBFGS evaluates its closure several times a step, which nodes with weights of their own cannot; take "
+                "another optimizer, or WeightedAggregation(every_n_steps=1)."
+            )
+        if getattr(self.precision_plugin, "scaler", None) is not None:
+            raise StrategyError(
+                'precision "16-mixed" scales the loss for one optimizer step, and every node takes its own; use '
+                '"bf16-mixed" or "32-true", or WeightedAggregation(every_n_steps=1).'
+            )
+        chain, split_point = self._deployed.chain, self._deployed.split_point
+        parameters, buffers = chain.edge_parameters(split_point), chain.edge_buffers(split_point)
+        return Replicas(chain.backbone, list(parameters), list(buffers), self.fleet.num_nodes, optimizer)
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """Mends what Lightning 2.6 leaves open, so that a resumed run equals one that was not stopped."""
         # A module that asked for trainer.estimated_stepping_batches has set the loaders up before their state was read.
         if self._fit_loop.restarting and self._fit_loop._combined_loader_states_to_load:
             self._fit_loop._load_combined_loader_states()
             iter(self._fit_loop._data_fetcher)
         # The first look at the validation data draws a random number: before the checkpoint then, after it now.
         if state["validated"] and not self._validation_is_set_up():
+            trainer = self._fit_loop.trainer
+            trainer.validating = True
             self._fit_loop.epoch_loop.val_loop.setup_data()
+            trainer.training = True
         RandomState.from_state_dict(state["random"]).restore(self.root_device)
         # A new epoch shuffles from the random state that the checkpoint holds, not from the one before it was read.
         if not self._fit_loop.restarting:

@@ -5,36 +5,70 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_info
 from typing_extensions import override
 
-from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.training.adaptive import AdaptiveInterval
+from cloudedge_pl.training.aggregation import AggregationRule, Weighting
 from cloudedge_pl.training.callbacks.base import strategy_of
+from cloudedge_pl.training.nodes import NodeTraining
+from cloudedge_pl.training.replicas import Momentum
 
 
 class WeightedAggregation(pl.Callback):
-    """w = sum_i U_i w_i / sum_i U_i on every node, U_i the tasks that node i did; after every step.
+    """w = sum_i U_i w_i / sum_i U_i on every node, after every step or at longer intervals.
 
-    With one step between two aggregations the average is the step on the mean loss of the whole batch, which is what
-    :class:`~cloudedge_pl.CloudEdgeStrategy` computes; what remains to be done is to account for the exchange of
-    weights between nodes and master, in bytes and joules. Source: Xu 2020, Sec. 2.4.
+    With one step between two aggregations the average is the step on the mean loss of the whole batch, which
+    :class:`~cloudedge_pl.CloudEdgeStrategy` computes in one pass. With longer intervals every node trains weights and
+    optimizer state of its own in between; the module's weights are those of the last aggregation, and what is left
+    over at the end of training is averaged then. Weights, gradients and momentum are the node's: gradients are clipped
+    node by node. The exchange is accounted for in bytes and joules. Source: Xu 2020, Sec. 2.4.
+
+    Logged after every step of an interval longer than one: ``aggregation/interval_steps`` at each aggregation, and
+    ``aggregation/failures``, so many since the start, where nodes may fail.
 
     Args:
-        every_n_steps: optimizer steps between two aggregations. Replicas that drift apart between two aggregations
-            are not simulated, so it must be 1.
+        every_n_steps: optimizer steps between two aggregations; 1 where no other interval is given.
+        every_n_seconds: of the simulated clock.
+        every_n_epochs: at the end of every so many epochs.
+        adaptive: chooses the interval under a budget of seconds, joules or bytes, and ends training when it is
+            spent; an :class:`~cloudedge_pl.training.AdaptiveInterval` or its keywords.
+        weighting: U_i: the "tasks" that node i did, the "samples" that it owns, or "uniform".
+        momentum: of the nodes' optimizer states at an aggregation: "average", "keep" or "reset".
+        failure_rate: probability that a node fails in a step and loses its share, in [0, 1]; fault injection.
+        seed: of the failures.
     """
 
-    def __init__(self, every_n_steps: int = 1) -> None:
-        if every_n_steps != 1:
-            raise StrategyError(
-                f"WeightedAggregation: every_n_steps is {every_n_steps}; this version aggregates after every step "
-                "alone (every_n_steps=1)."
-            )
-        self.every_n_steps = every_n_steps
+    def __init__(
+        self,
+        every_n_steps: int | None = None,
+        every_n_seconds: float | None = None,
+        every_n_epochs: int | None = None,
+        adaptive: AdaptiveInterval | dict[str, Any] | None = None,
+        weighting: Weighting = "tasks",
+        momentum: Momentum = "average",
+        failure_rate: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if (every_n_steps, every_n_seconds, every_n_epochs, adaptive) == (None, None, None, None):
+            every_n_steps = 1
+        if adaptive is not None and not isinstance(adaptive, AdaptiveInterval):
+            adaptive = AdaptiveInterval(**adaptive)
+        self.rule = AggregationRule(
+            every_n_steps,
+            every_n_seconds,
+            every_n_epochs,
+            adaptive,
+            weighting,
+            momentum,
+            failure_rate,
+            seed,
+        )
         self._last_step = 0
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        strategy_of(trainer, self)
+        strategy_of(trainer, self).aggregation = self.rule
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -47,6 +81,27 @@ class WeightedAggregation(pl.Callback):
         if trainer.global_step == self._last_step:
             return  # gradients are being accumulated; the weights have not moved
         self._last_step = trainer.global_step
-        strategy = strategy_of(trainer, self)
-        assert strategy.deployment is not None
-        strategy.simulator.synchronise(strategy.deployment.edge_parameter_bytes())
+        nodes = self._nodes(trainer)
+        steps = nodes.progress.steps + 1
+        if nodes.aggregate_if_due(_learning_rate(trainer), trainer.is_last_batch) and steps > 1:
+            pl_module.log("aggregation/interval_steps", float(steps))
+        if self.rule.failure_rate:
+            pl_module.log("aggregation/failures", float(nodes.progress.failures))
+        if resource := nodes.exhausted:
+            rank_zero_info(f"WeightedAggregation: the budget of {resource} is spent; training ends.")
+            trainer.should_stop = True
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        nodes = self._nodes(trainer)
+        if nodes.progress.steps:
+            nodes.aggregate(_learning_rate(trainer))
+
+    def _nodes(self, trainer: pl.Trainer) -> NodeTraining:
+        nodes = strategy_of(trainer, self).nodes
+        assert nodes is not None, "made before the first step"
+        return nodes
+
+
+def _learning_rate(trainer: pl.Trainer) -> float:
+    return float(trainer.optimizers[0].param_groups[0]["lr"])

@@ -1,0 +1,309 @@
+"""The nodes' own weights of the edge part between two aggregations.
+
+Node i trains a replica w_i on its own tasks; an aggregation makes every replica sum_i U_i w_i / sum_i U_i. Source:
+Xu 2020, Sec. 2.4.
+
+A replica is a set of ``Parameter`` objects that stand in for the backbone's own while its node's tasks run. The user's
+own optimizer steps a replica: for that moment its parameter groups name the replica's parameters, and its state is the
+node's. Nothing else of the user's project notices. All replicas of a parameter lie in one tensor.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cloudedge_pl.errors import StrategyError
+
+Momentum = Literal["average", "keep", "reset"]
+"""What an aggregation does to the nodes' optimizer states."""
+
+MOMENTUM: dict[str, Momentum] = {"average": "average", "keep": "keep", "reset": "reset"}
+
+_FUSED = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}
+"""Have a fused step on the CPU, which reads and writes every weight once; by themselves they loop there."""
+
+
+class Replicas:
+    """One replica of the edge part for each node, made from the backbone's weights as they are.
+
+    Args:
+        backbone: whose parameters and buffers are replicated.
+        parameters: names, within the backbone, of the edge part's parameters.
+        buffers: likewise of its buffers.
+        num_nodes: how many replicas.
+        optimizer: the user's; what it keeps for the backbone's parameters is what every node starts with.
+
+    Raises:
+        StrategyError: where the edge part shares a parameter with the cloud part.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        parameters: Sequence[str],
+        buffers: Sequence[str],
+        num_nodes: int,
+        optimizer: Optimizer,
+    ) -> None:
+        self.num_nodes, self.optimizer = num_nodes, optimizer
+        self.names, self.buffer_names = list(parameters), list(buffers)
+        self._slots = _slots(backbone, self.names, nn.Module.named_parameters)
+        self._buffer_slots = _slots(backbone, self.buffer_names, nn.Module.named_buffers)
+        _require_apart(backbone, self.names, self._slots)
+        self.own = [backbone.get_parameter(name) for name in self.names]
+        self.own_buffers = [backbone.get_buffer(name) for name in self.buffer_names]
+        self._stacks = [_stacked(own, num_nodes) for own in self.own]
+        self._buffer_stacks = [_stacked(own, num_nodes) for own in self.own_buffers]
+        self.parameters = [
+            [
+                nn.Parameter(stack[node], own.requires_grad)
+                for stack, own in zip(self._stacks, self.own, strict=True)
+            ]
+            for node in range(num_nodes)
+        ]
+        self.buffers = [[stack[node] for stack in self._buffer_stacks] for node in range(num_nodes)]
+        self.states: list[defaultdict[Tensor, Any]] = [self._first_state(node) for node in range(num_nodes)]
+
+    def _first_state(self, node: int) -> defaultdict[Tensor, Any]:
+        state: defaultdict[Tensor, Any] = defaultdict(dict)
+        for own, mine in zip(self.own, self.parameters[node], strict=True):
+            if own in self.optimizer.state:
+                state[mine] = {key: _copied(value) for key, value in self.optimizer.state[own].items()}
+        return state
+
+    @contextmanager
+    def active(self, node: int) -> Iterator[None]:
+        """Inside, the backbone's edge part has the weights and buffers of ``node``."""
+        _install(self._slots, self.parameters[node], "_parameters")
+        _install(self._buffer_slots, self.buffers[node], "_buffers")
+        try:
+            yield
+        finally:
+            # A layer may have put a new tensor in a buffer's place.
+            for mine, slots in zip(self.buffers[node], self._buffer_slots, strict=True):
+                owner, key = slots[0]
+                now = owner._buffers[key]
+                if now is not None and now is not mine:
+                    mine.copy_(now)
+            _install(self._slots, self.own, "_parameters")
+            _install(self._buffer_slots, self.own_buffers, "_buffers")
+
+    def step(self, node: int, before: Callable[[], None]) -> None:
+        """One optimizer step of one replica, on the gradients that it holds; they are freed.
+
+        Args:
+            node: whose.
+            before: called when the optimizer's groups are the node's, to clip its gradients.
+        """
+        with self._stepping(node):
+            before()
+            self.optimizer.step()
+        for parameter in self.parameters[node]:
+            parameter.grad = None
+
+    @contextmanager
+    def _stepping(self, node: int) -> Iterator[None]:
+        """Inside, the optimizer's groups and state are those of the replica, and nothing else."""
+        optimizer = self.optimizer
+        mine = {id(own): mine for own, mine in zip(self.own, self.parameters[node], strict=True)}
+        groups, state = optimizer.param_groups, optimizer.state
+        optimizer.param_groups = [
+            {**group, "params": parameters}
+            for group in groups
+            if (parameters := [mine[id(own)] for own in group["params"] if id(own) in mine])
+        ]
+        optimizer.state = self.states[node]
+        for group in optimizer.param_groups:
+            if _may_fuse(optimizer, group):
+                group["fused"] = True
+        try:
+            yield
+        finally:
+            optimizer.param_groups, optimizer.state = groups, state
+
+    @torch.no_grad()
+    def aggregate(self, weights: Sequence[float], momentum: Momentum) -> bool:
+        """Averages the replicas into the backbone, and gives every node the average.
+
+        Args:
+            weights: [num_nodes] >= 0, the paper's U_i; where all are 0, nothing changes.
+            momentum: "average" averages the optimizer's state with the same weights, "keep" leaves every node its own,
+                "reset" drops it.
+
+        Returns:
+            Whether there was anything to average.
+        """
+        total = float(sum(weights))
+        if total == 0:
+            return False
+        shares = [float(weight) / total for weight in weights]
+        for own, stack in zip(
+            (*self.own, *self.own_buffers), (*self._stacks, *self._buffer_stacks), strict=True
+        ):
+            own.copy_(_mean(list(stack), shares))
+            stack.copy_(own)
+        if momentum == "reset":
+            self.states = [defaultdict(dict) for _ in range(self.num_nodes)]
+        elif momentum == "average":
+            for column in zip(*self.parameters, strict=True):
+                self._average_state(column, shares)
+        return True
+
+    def _average_state(self, column: Sequence[nn.Parameter], shares: Sequence[float]) -> None:
+        held = [
+            (self.states[node][parameter], shares[node])
+            for node, parameter in enumerate(column)
+            if shares[node] and parameter in self.states[node]
+        ]
+        if not held:
+            return
+        total = sum(share for _, share in held)
+        mean = {
+            key: _mean_of([state[key] for state, _ in held], [share / total for _, share in held])
+            for key in held[0][0]
+        }
+        for node, parameter in enumerate(column):
+            state = self.states[node][parameter]
+            for key, value in mean.items():
+                if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
+                    state[key].copy_(value)
+                else:
+                    state[key] = _copied(value)
+
+    @torch.no_grad()
+    def restart(self, node: int) -> None:
+        """A node that failed comes back with the weights of the last aggregation, and without optimizer state."""
+        for mine, own in zip(
+            (*self.parameters[node], *self.buffers[node]), (*self.own, *self.own_buffers), strict=True
+        ):
+            mine.copy_(own)
+        self.states[node] = defaultdict(dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, buffers and optimizer states of every node, by the backbone's own names."""
+        return {
+            "parameters": dict(zip(self.names, self._stacks, strict=True)),
+            "buffers": dict(zip(self.buffer_names, self._buffer_stacks, strict=True)),
+            "optimizer": [
+                {
+                    name: dict(state[mine])
+                    for name, mine in zip(self.names, parameters, strict=True)
+                    if mine in state
+                }
+                for state, parameters in zip(self.states, self.parameters, strict=True)
+            ],
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what :meth:`state_dict` gave."""
+        if len(state["optimizer"]) != self.num_nodes:
+            raise StrategyError(
+                f"the checkpoint holds the weights of {len(state['optimizer'])} nodes, the fleet has "
+                f"{self.num_nodes}; resume with the fleet that it was trained with."
+            )
+        for name, stack in zip(self.names, self._stacks, strict=True):
+            stack.copy_(state["parameters"][name])
+        for name, stack in zip(self.buffer_names, self._buffer_stacks, strict=True):
+            stack.copy_(state["buffers"][name])
+        for node, saved in enumerate(state["optimizer"]):
+            self.states[node] = defaultdict(dict)
+            for name, mine in zip(self.names, self.parameters[node], strict=True):
+                if name in saved:
+                    self.states[node][mine] = {
+                        key: _placed(value, mine) for key, value in saved[name].items()
+                    }
+
+
+Slots = list[tuple[nn.Module, str]]
+
+
+def _slots(backbone: nn.Module, names: Sequence[str], named: Callable[..., Any]) -> list[Slots]:
+    """For each name every (module, key) that holds the same tensor: tied weights have several."""
+    places: dict[int, Slots] = defaultdict(list)
+    tensors = {}
+    for name, tensor in named(backbone, remove_duplicate=False):
+        path, _, key = name.rpartition(".")
+        places[id(tensor)].append((backbone.get_submodule(path), key))
+        tensors[name] = tensor
+    return [places[id(tensors[name])] for name in names]
+
+
+def _require_apart(backbone: nn.Module, names: Sequence[str], slots: Sequence[Slots]) -> None:
+    tied = {id(backbone.get_parameter(name)): name for name in names}
+    every = [(name, p) for name, p in backbone.named_parameters(remove_duplicate=False) if id(p) in tied]
+    for name, parameter in every:
+        if name not in names and len(slots[list(names).index(tied[id(parameter)])]) > 1:
+            raise StrategyError(
+                f"{tied[id(parameter)]} at the edge and {name} are one parameter; nodes cannot train it by themselves. "
+                "Aggregate after every step (every_n_steps=1), or cut elsewhere."
+            )
+
+
+def _install(slots: Sequence[Slots], tensors: Sequence[Tensor], registry: str) -> None:
+    for places, tensor in zip(slots, tensors, strict=True):
+        for owner, key in places:
+            getattr(owner, registry)[key] = tensor
+
+
+def _stacked(own: Tensor, count: int) -> Tensor:
+    """[count, *shape] copies, each laid out in memory as ``own`` is."""
+    own = own.detach()
+    layout = torch.empty_like(own, memory_format=torch.preserve_format)
+    stack = torch.empty_strided(
+        (count, *own.shape), (own.numel(), *layout.stride()), dtype=own.dtype, device=own.device
+    )
+    return stack.copy_(own)
+
+
+def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """sum_i shares_i values_i, summed in float32 at least; counters, which have no mean, become the largest."""
+    first = values[0]
+    if not first.is_floating_point():
+        return torch.stack(list(values)).amax(dim=0)
+    mean = torch.zeros_like(first, dtype=torch.promote_types(first.dtype, torch.float32))
+    for value, share in zip(values, shares, strict=True):
+        if share:
+            mean.add_(value, alpha=share)
+    return mean
+
+
+def _mean_of(values: Sequence[Any], shares: Sequence[float]) -> Any:
+    """The mean of what an optimizer keeps; counts of steps become the largest, what is neither is the first node's."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        if first.ndim == 0:
+            return torch.stack(list(values)).amax()
+        return _mean(values, shares).to(first.dtype)
+    return max(values) if isinstance(first, (int, float)) else first
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _placed(value: Any, parameter: Tensor) -> Any:
+    """A checkpoint's value on the parameter's device, in its layout; counts of steps stay where they are kept."""
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return _copied(value)
+    if value.shape != parameter.shape:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _may_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    """Whether the user has left open how the step is computed, and the fused one is there and quicker."""
+    return (
+        type(optimizer) in _FUSED
+        and group.get("fused") is None
+        and group.get("foreach") is None
+        and not group.get("differentiable")
+        and all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"])
+    )
