@@ -1,5 +1,6 @@
 """Lightning: module, strategy and callbacks."""
 
+from cloudedge_pl.training.adaptive import AdaptiveInterval
 from cloudedge_pl.training.callbacks import (
     CloudDormancy,
     CostLogger,
@@ -10,6 +11,7 @@ from cloudedge_pl.training.module import CloudEdgeModule
 from cloudedge_pl.training.strategy import CloudEdgeStrategy
 
 __all__ = [
+    "AdaptiveInterval",
     "CloudDormancy",
     "CloudEdgeModule",
     "CloudEdgeStrategy",

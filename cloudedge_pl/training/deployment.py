@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloudedge_pl.errors import CheckpointError, StrategyError
+from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading, split_costs
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
+from cloudedge_pl.partition.codecs import Codec, build_codec
 from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.simulation import Simulator
 from cloudedge_pl.simulation.simulator import Decide
@@ -27,6 +28,7 @@ class Deployment:
         chain: the backbone's split points.
         plan: the planner's choice and its reasons.
         exit_head: the simplified cloud model on the master; None at split points 0 and N, which need none.
+        codec: what the cut tensors are sent as; None sends them as they are, as split points 0 and N do.
         fleet: what it runs on.
         workload: what is asked of it.
     """
@@ -34,8 +36,15 @@ class Deployment:
     chain: SplitChain
     plan: OffloadPlan
     exit_head: ExitHead | None
+    codec: Codec | None
     fleet: Fleet
     workload: Workload
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained beside the backbone, by name."""
+        named = {"exit_head": self.exit_head, "codec": self.codec}
+        return {name: module for name, module in named.items() if module is not None}
 
     @property
     def split_point(self) -> int:
@@ -54,7 +63,12 @@ class Deployment:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to belong to this deployment."""
-        return {"backbone": list(self.chain.names), "split_point": self.split_point}
+        options = self.plan.options
+        return {
+            "backbone": list(self.chain.names),
+            "split_point": self.split_point,
+            "codec": [options.codec, options.codec_ratio],
+        }
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
         """Raises CheckpointError where a checkpoint is of another backbone or split point."""
@@ -71,6 +85,13 @@ class Deployment:
                 f"({theirs[identity['split_point']]}), this plan chose {self.split_point} ({ours[self.split_point]}). "
                 f"Fix it with offloading.split_point={identity['split_point']} "
                 f"(CloudEdgeStrategy(offloading={{'split_point': {identity['split_point']}}}))."
+            )
+        codec, ratio = identity.get("codec", ("none", 0.25))
+        options = self.plan.options
+        if codec != options.codec or (codec in ("bottleneck", "top_k") and ratio != options.codec_ratio):
+            raise CheckpointError(
+                f"the checkpoint sent its cut tensors as {codec!r} (ratio {ratio}), this plan as {options.codec!r} "
+                f"(ratio {options.codec_ratio}). Fix it with offloading.codec={codec} offloading.codec_ratio={ratio}."
             )
 
 
@@ -95,23 +116,17 @@ def deploy(
         granularity: "layer" or "block".
         offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
         exit_head: of the simplified cloud model.
-        seed: of the exit head's first weights; global random states do not move.
-
-    Raises:
-        StrategyError: where the plan compresses the cut tensors, which training does not.
+        seed: of the first weights of exit head and codec; global random states do not move.
     """
     chain = trace(backbone, example_input, granularity=granularity)
     costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
     plan = plan_offloading(costs, fleet, workload, **offloading)
-    if plan.options.codec != "none":
-        raise StrategyError(
-            f"offloading.codec is {plan.options.codec!r}: a codec can be planned with, but training sends the cut "
-            "tensors as they are; set offloading.codec=none."
-        )
-    head = None
+    head = codec = None
     if 0 < plan.split_point < chain.num_segments:
         num_classes = chain.live_shapes(chain.num_segments)[0][-1]
+        shapes = chain.live_shapes(plan.split_point)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = ExitHead(chain.live_shapes(plan.split_point), num_classes, exit_head)
-    return Deployment(chain, plan, head, fleet, workload)
+            head = ExitHead(shapes, num_classes, exit_head)
+            codec = build_codec(plan.options.codec, shapes, plan.options.codec_ratio)
+    return Deployment(chain, plan, head, codec, fleet, workload)

@@ -10,7 +10,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_debug
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from cloudedge_pl.errors import StrategyError
 
@@ -56,6 +56,7 @@ def _first_batch(trainer: pl.Trainer) -> Any:
                 isinstance(loader, DataLoader)
                 and loader.batch_size is not None
                 and loader.collate_fn is not None
+                and not isinstance(loader.dataset, IterableDataset)
             ):
                 return loader.collate_fn([loader.dataset[0]])
             if isinstance(loader, Iterable):

@@ -21,6 +21,7 @@ from torchmetrics import Metric
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
+from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 from cloudedge_pl.training.replicas import Replicas
@@ -52,7 +53,8 @@ class CutForward:
     Args:
         chain: the backbone's split points.
         split_point: where it is cut.
-        exit_head: None at split points 0 and N.
+        exit_head: None at split points 0 and N; it is on the edge's side of the link.
+        codec: what the cloud part receives the cut tensors as; None passes them as they are.
         open_window: called with the number of samples when a step first reaches the backbone; returns its record.
         channels_last: bring pictures [B, C, H, W] into this memory format.
         batch_norm: by which statistics the edge part normalises in training.
@@ -68,12 +70,13 @@ class CutForward:
         chain: SplitChain,
         split_point: int,
         exit_head: ExitHead | None,
+        codec: Codec | None,
         open_window: Callable[[int], WindowRecord],
         channels_last: bool,
         batch_norm: BatchNormMode,
     ) -> None:
         self.edge, self.cloud = chain.edge(split_point), chain.cloud(split_point)
-        self.backbone, self.exit_head = chain.backbone, exit_head
+        self.backbone, self.exit_head, self.codec = chain.backbone, exit_head, codec
         self.channels_last = channels_last
         self.answer: Answer = "cloud"
         self.awake = True
@@ -105,7 +108,7 @@ class CutForward:
         asleep = self.answer == "system" and not self.awake
         if self.exit_head is not None and (self.answer == "exit" or asleep):
             return self._exit(live)
-        return self.cloud(live)
+        return self.cloud(live if self.codec is None else self.codec(live))
 
     def _edge(self, x: Tensor) -> LiveTensors:
         training = self.backbone.training

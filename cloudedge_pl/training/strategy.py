@@ -66,8 +66,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     """Trains and runs a LightningModule whose backbone is cut between a simulated fleet and a cloud.
 
     The module is not changed: its class, its steps, its parameters' names and its ``configure_optimizers`` stay as
-    they are. The exit head belongs to the strategy; its parameters join the optimizer's largest parameter group, and
-    its weights travel in the checkpoint beside the module's.
+    they are. The exit head and a learned codec belong to the strategy; their parameters join the optimizer's largest
+    parameter group, and their weights travel in the checkpoint beside the module's.
 
     Args:
         fleet: what the network runs on; None takes ten unlike nodes (:meth:`Fleet.preset`).
@@ -252,6 +252,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             deployment.chain,
             deployment.split_point,
             deployment.exit_head,
+            deployment.codec,
             self._open_window,
             self.channels_last,
             self._batch_norm_mode(),
@@ -261,9 +262,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def model_to_device(self) -> None:
         super().model_to_device()
-        head = self._deployed.exit_head
-        if head is not None:
-            self.precision_plugin.convert_module(head).to(self.root_device)
+        for module in self._deployed.modules.values():
+            self.precision_plugin.convert_module(module).to(self.root_device)
         if self.channels_last:
             assert self.model is not None
             self.model.to(memory_format=torch.channels_last)
@@ -271,12 +271,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def setup_optimizers(self, trainer: pl.Trainer) -> None:
         super().setup_optimizers(trainer)
-        head = self._deployed.exit_head
-        if head is not None and self.optimizers:
+        own = [p for module in self._deployed.modules.values() for p in module.parameters()]
+        if own and self.optimizers:
             groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
             largest = max(groups, key=lambda group: sum(parameter.numel() for parameter in group["params"]))
             known = {id(parameter) for parameter in largest["params"]}
-            largest["params"].extend(p for p in head.parameters() if id(p) not in known)
+            largest["params"].extend(p for p in own if id(p) not in known)
 
     @override
     def process_dataloader(self, dataloader: object) -> object:
@@ -291,8 +291,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self.nodes = None
         if self._backbone is not None:
             self._backbone.__dict__.pop("forward", None)
-        if self.deployment is not None and self.deployment.exit_head is not None:
-            self.deployment.exit_head.cpu()
+        if self.deployment is not None:
+            for module in self.deployment.modules.values():
+                module.cpu()
         super().teardown()
 
     # --- steps ---
@@ -416,10 +417,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None
     ) -> None:
-        head = self._deployed.exit_head
         checkpoint[CHECKPOINT_KEY] = {
             **self._deployed.identity(),
-            "exit_head": None if head is None else head.state_dict(),
+            "modules": {name: module.state_dict() for name, module in self._deployed.modules.items()},
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self.root_device).state_dict(),
             "validated": self._validation_is_set_up(),
@@ -468,8 +468,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         if state is None:
             return
         self._deployed.check_identity(state)
-        if self._deployed.exit_head is not None:
-            self._deployed.exit_head.load_state_dict(state["exit_head"])
+        for name, module in self._deployed.modules.items():
+            module.load_state_dict(state["modules"][name])
         if resume:
             self.simulator.load_state_dict(state["simulator"])
             self._resuming = state

@@ -160,7 +160,9 @@ def test_test_after_fit_reads_the_checkpoint_and_leaves_the_books_alone(
         >= saved["cloudedge"]["simulator"]["dormancy"]["measurements"]
         > 0
     )
-    assert_same(parameters_of(strategy.deployment.exit_head), dict(saved["cloudedge"]["exit_head"]))
+    assert_same(
+        parameters_of(strategy.deployment.exit_head), dict(saved["cloudedge"]["modules"]["exit_head"])
+    )
 
 
 def test_plain_lightning_checkpoint_loads_with_a_warning(tmp_path: Path) -> None:

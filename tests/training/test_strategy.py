@@ -48,112 +48,6 @@ def test_everything_on_one_side_of_one_node_equals_single_device(tmp_path: Path,
         torch.testing.assert_close(parameters_of(cut)[name], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("split_point", [1, 2, 3, 4])
-def test_aggregation_every_step_equals_a_literal_loop_over_nodes(tmp_path: Path, split_point: int) -> None:
-    """Xu 2020, Sec. 2.4, by hand: own mean loss per node, momentum SGD on each, averages weighted by tasks."""
-    a, b, lr, momentum, decay, steps = 0.4, 1.0, 0.05, 0.9, 1e-3, 12
-    strategy = make_strategy(split_point, num_nodes=3, edge_loss_weight=a, cloud_loss_weight=b)
-    routes: list[Tensor] = []
-
-    class Spy(pl.Callback):
-        def on_train_batch_end(self, *_: Any) -> None:
-            assert strategy.record is not None
-            routes.append(torch.from_numpy(strategy.record.assignment.node))
-
-    class Constant(OtherModule):
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), lr=lr, momentum=momentum, weight_decay=decay)
-
-    module = Constant(seeded_net().double())
-    net = seeded_net().double()
-    heads: list[nn.Module] = []
-
-    class Head(pl.Callback):
-        def on_fit_start(self, *_: Any) -> None:
-            import copy
-
-            heads.append(copy.deepcopy(strategy.deployment.exit_head))
-
-    data = loader(dtype=torch.float64, num=16 * steps)
-    make_trainer(tmp_path, strategy, max_epochs=1, callbacks=[Spy(), Head()], precision="64-true").fit(
-        module, data
-    )
-
-    chain = ce.trace(net, torch.zeros(1, 3, 8, 8, dtype=torch.float64))
-    head = heads[0].train()
-    edge_names = list(chain.edge_parameters(split_point))
-    shared = {f"net.{n}": p for n, p in chain.cloud_parameters(split_point).items()}
-    shared |= {f"head.{n}": p for n, p in head.named_parameters()}
-    own = dict(net.named_parameters())
-    replicas = [{n: own[n].detach().clone() for n in edge_names} for _ in range(3)]
-    velocity: list[dict[str, Tensor]] = [{} for _ in range(3)]
-    shared_velocity: dict[str, Tensor] = {}
-
-    def sgd(value: Tensor, grad: Tensor, memory: dict[str, Tensor], name: str) -> None:
-        grad = grad + decay * value
-        memory[name] = grad.clone() if name not in memory else momentum * memory[name] + grad
-        value -= lr * memory[name]
-
-    for (x, y), route in zip(data, routes, strict=True):
-        live, counts = [], []
-        total = torch.zeros((), dtype=torch.float64)
-        for parameter in (*own.values(), *head.parameters()):
-            parameter.grad = None
-        grads: list[dict[str, Tensor]] = []
-        leaves: list[list[Tensor]] = []
-        for node in range(3):
-            mine = route == node
-            counts.append(int(mine.sum()))
-            with torch.no_grad():
-                for n in edge_names:
-                    own[n].copy_(replicas[node][n])
-                live.append(chain.edge(split_point)(x[mine]))
-        # cloud and exit head: one gradient, of the mean over all tasks (batch norm in the head sees the whole step)
-        order = torch.cat([torch.nonzero(route == node).flatten() for node in range(3)])
-        joined = [torch.cat(parts).requires_grad_() for parts in zip(*live, strict=True)]
-        cloud_loss = functional.cross_entropy(chain.cloud(split_point)(tuple(joined)), y[order])
-        exit_loss = functional.cross_entropy(head(tuple(joined)), y[order])
-        total = a * exit_loss + b * cloud_loss
-        total.backward()
-        at_cut = [tensor.grad for tensor in joined]
-        start = 0
-        for node in range(3):
-            mine, count = route == node, counts[node]
-            for n in edge_names:
-                own[n].data.copy_(replicas[node][n])
-                own[n].grad = None
-            if count:
-                out = chain.edge(split_point)(x[mine])
-                # the step's mean weighs a task 1 / B; the node's own mean weighs it 1 / n_i
-                scaled = [g[start : start + count] * (len(y) / count) for g in at_cut]
-                torch.autograd.backward(out, scaled)
-            start += count
-            grads.append({n: own[n].grad.clone() if own[n].grad is not None else None for n in edge_names})
-        with torch.no_grad():
-            for name, parameter in shared.items():
-                sgd(parameter, parameter.grad, shared_velocity, name)
-            for node in range(3):
-                if counts[node]:
-                    for n in edge_names:
-                        sgd(replicas[node][n], grads[node][n], velocity[node], n)
-            for n in edge_names:
-                weights = [count / sum(counts) for count in counts]
-                mean = sum(w * replica[n] for w, replica in zip(weights, replicas, strict=True))
-                speed = sum(w * v[n] for w, v in zip(weights, velocity, strict=True) if w)
-                for node in range(3):
-                    replicas[node][n] = mean.clone()
-                    velocity[node][n] = speed.clone()
-        leaves.clear()
-
-    trained = dict(module.net.named_parameters())
-    for n in edge_names:
-        torch.testing.assert_close(trained[n], replicas[0][n], rtol=1e-9, atol=1e-10)
-    for name, parameter in shared.items():
-        if name.startswith("net."):
-            torch.testing.assert_close(trained[name[4:]], parameter, rtol=1e-9, atol=1e-10)
-    assert len({tuple(route.tolist()) for route in routes}) > 1
-
-
 def test_names_are_the_backbones_own_whatever_the_cut(tmp_path: Path) -> None:
     plain = resnet18(num_classes=10)
     for split_point in (0, 7, 18):
@@ -351,12 +245,6 @@ def test_a_step_that_passes_the_backbone_by_is_refused(tmp_path: Path) -> None:
 def test_split_point_outside_the_chain_is_refused(tmp_path: Path, split_point: int) -> None:
     with pytest.raises(ValueError, match=r"0\.\.5"):
         make_trainer(tmp_path, make_strategy(split_point)).fit(OtherModule(seeded_net()), loader())
-
-
-def test_a_codec_that_training_does_not_apply_is_refused(tmp_path: Path) -> None:
-    strategy = ce.CloudEdgeStrategy(partition="net", offloading={"codec": "int8"})
-    with pytest.raises(StrategyError, match="codec"):
-        make_trainer(tmp_path, strategy).fit(OtherModule(seeded_net()), loader())
 
 
 def test_infeasible_plan_stops_before_training(tmp_path: Path) -> None:
