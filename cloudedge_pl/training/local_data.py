@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from cloudedge_pl.data.loading import batches_processed
-from cloudedge_pl.data.shards import Shards, shard_dataset, shard_loader
+from cloudedge_pl.data.shards import Shards, labels_of, shard_dataset, shard_loader
 from cloudedge_pl.errors import StrategyError
 
 
@@ -29,6 +29,11 @@ class LocalData:
         self._draw_shards = lambda dataset: shard_dataset(dataset, by, num_nodes, **{"seed": seed, **options})
         self._shards: Shards | None = None
         self._loader: Any = None
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the training data has been looked at."""
+        return self._shards is not None
 
     @property
     def shards(self) -> Shards:
@@ -55,6 +60,10 @@ class LocalData:
     def _draw(self, dataset: Any) -> Shards:
         self._shards = self._draw_shards(dataset)
         return self._shards
+
+    def labels(self) -> np.ndarray:
+        """The class of each training sample, int64 [num_samples]."""
+        return labels_of(self._loader.dataset)
 
     def owners(self, trainer: pl.Trainer, num_samples: int) -> np.ndarray:
         """The node that owns each sample of the batch that runs, int64 [num_samples]."""
