@@ -23,8 +23,9 @@ from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.simulation import WindowRecord
-from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
+from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising, owners_of
 from cloudedge_pl.training.replicas import Replicas
+from cloudedge_pl.training.small_convolutions import as_products, convolutions
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -84,6 +85,7 @@ class CutForward:
         self.batch_norms = batch_norms(
             chain.backbone, list(chain.edge_parameters(split_point)), list(chain.edge_buffers(split_point))
         )
+        self.convolutions = convolutions(owners_of(chain.backbone, list(chain.edge_parameters(split_point))))
         self.live: list[LiveTensors] = []
         self.replicas: Replicas | None = None
         self.passes: list[NodePasses] = []
@@ -139,15 +141,16 @@ class CutForward:
         """Every node's samples on its own weights; what crosses is cut off from them, see :class:`NodePasses`."""
         order, tasks = self._by_node(len(x), x.device)
         parts, nodes, counts = [], [], []
-        for node, samples in enumerate(x[order].split(tasks)):
-            if len(samples):
-                # Of a single sample there may be one value a channel, which has no variance.
-                mode: BatchNormMode = "local" if len(samples) == 1 else "shared"
-                mode = "frozen" if self.batch_norm == "frozen" else mode
-                with replicas.active(node), normalising(self.batch_norms, mode, [len(samples)]):
-                    parts.append(self.edge(samples))
-                nodes.append(node)
-                counts.append(len(samples))
+        with as_products(self.convolutions):
+            for node, samples in enumerate(x[order].split(tasks)):
+                if len(samples):
+                    # Of a single sample there may be one value a channel, which has no variance.
+                    mode: BatchNormMode = "local" if len(samples) == 1 else "shared"
+                    mode = "frozen" if self.batch_norm == "frozen" else mode
+                    with replicas.active(node), normalising(self.batch_norms, mode, [len(samples)]):
+                        parts.append(self.edge(samples))
+                    nodes.append(node)
+                    counts.append(len(samples))
         back = _inverse(order)
         live = tuple(_joined(values, counts, back) for values in zip(*parts, strict=True))
         if torch.is_grad_enabled():

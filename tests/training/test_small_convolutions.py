@@ -1,0 +1,91 @@
+"""Convolutions as matrix products give what convolutions give, backwards too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cloudedge_pl.training import small_convolutions
+from cloudedge_pl.training.small_convolutions import as_products, convolutions
+
+
+def outcome(conv: nn.Conv2d, x: torch.Tensor, seed: int) -> list[torch.Tensor]:
+    y = conv(x)
+    gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
+    return [y, *torch.autograd.grad(y, [x, *conv.parameters()], gradient)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.integers(1, 4),
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.integers(1, 3),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    dilation=st.integers(1, 2),
+    pixels=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    bias=st.booleans(),
+    channels_last=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_equals_the_convolution(
+    batch: int,
+    channels: Any,
+    kernel: Any,
+    stride: int,
+    padding: Any,
+    dilation: int,
+    pixels: Any,
+    bias: bool,
+    channels_last: bool,
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    conv = nn.Conv2d(*channels, kernel, stride, padding, dilation, bias=bias).double()
+    reach = [dilation * (k - 1) + 1 for k in kernel]
+    size = [max(p, r - 2 * pad) for p, r, pad in zip(pixels, reach, padding, strict=True)]
+    x = torch.randn(batch, channels[0], *size, dtype=torch.float64)
+    if channels_last:
+        conv, x = conv.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    expected = outcome(conv, x, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_convolutions, "MOST_PIXELS", 10**6)
+        with as_products([conv]):
+            got = outcome(conv, x, seed)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_gradient_comes_in_the_weights_own_layout() -> None:
+    for pixels in (1, 2):
+        conv = nn.Conv2d(4, 4, 3, padding=1).to(memory_format=torch.channels_last)
+        with as_products([conv]):
+            conv(torch.randn(1, 4, pixels, pixels)).sum().backward()
+        assert conv.weight.grad is not None
+        assert conv.weight.grad.stride() == conv.weight.stride()
+
+
+def test_only_heavy_ordinary_convolutions_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    heavy = nn.Conv2d(160, 160, 3, padding=1)
+    others = [
+        nn.Conv2d(8, 8, 3),
+        nn.Conv2d(512, 512, 3, groups=2),
+        nn.Conv2d(160, 160, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(160, 160, 3, padding="same"),
+        nn.Linear(512, 512),
+    ]
+    assert convolutions([heavy, *others]) == [heavy]
+    called: list[int] = []
+    product = small_convolutions._Product.apply
+    monkeypatch.setattr(small_convolutions._Product, "apply", lambda *a: called.append(1) or product(*a))
+    with as_products([heavy]):
+        heavy(torch.randn(1, 160, 4, 4))
+        heavy(torch.randn(1, 160, 32, 32))
+    assert len(called) == 1, "many pixels are left to the convolution"
+    assert "forward" not in heavy.__dict__
