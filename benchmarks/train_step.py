@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from torchvision.models import resnet34
 
 import cloudedge_pl as ce
+from cloudedge_pl.partition import ExitHead
 
 BATCH_OF_SIZE = {32: 128, 64: 32}
 SPLITS = {"layer1": "layer1.", "layer2": "layer2.", "layer3": "layer3.", "avgpool": "layer4."}
@@ -75,14 +76,20 @@ class Plain:
 
 
 class Naive:
-    """What one writes first: deep copies of the whole network, of which each node trains the edge part."""
+    """What one writes first: deep copies of the edge part, each with an optimizer of its own; the same joint loss."""
 
-    def __init__(self, batch: tuple[Tensor, Tensor], split_point: int, nodes: int, interval: int) -> None:
+    def __init__(self, batch: tuple[Tensor, Tensor], case: dict[str, Any]) -> None:
+        split_point, nodes, interval = split_point_of(case["split"]), case["nodes"], case["interval"]
         self.batch, self.interval, self.steps = batch, interval, 0
         net = make_net().train()
         self.chain = ce.trace(net, torch.zeros(1, 3, 64, 64))
         self.cloud, self.split_point = self.chain.cloud(split_point), split_point
-        self.optimizer = torch.optim.SGD(self.chain.cloud_parameters(split_point).values(), **SGD)
+        self.edge_loss_weight = case["edge_loss_weight"]
+        x = batch[0][:1]
+        shapes = ce.trace(net, torch.zeros_like(x)).live_shapes(split_point)
+        self.head = ExitHead(shapes, 10, ce.ExitHeadConfig()).to(memory_format=torch.channels_last)
+        shared = [*self.chain.cloud_parameters(split_point).values(), *self.head.parameters()]
+        self.optimizer = torch.optim.SGD(shared, **SGD)
         edge, trained = nn.Module(), self.chain.edge_parameters(split_point)
         for name, child in net.named_children():
             at_edge = any(key.startswith(f"{name}.") for key in trained)
@@ -112,7 +119,10 @@ class Naive:
         sent = [
             torch.cat([p.detach() for p in values]).requires_grad_() for values in zip(*parts, strict=True)
         ]
-        functional.cross_entropy(self.cloud(tuple(sent)), y).backward()
+        loss = functional.cross_entropy(self.cloud(tuple(sent)), y)
+        if self.edge_loss_weight:
+            loss = loss + self.edge_loss_weight * functional.cross_entropy(self.head(tuple(sent)), y)
+        loss.backward()
         self.optimizer.step()
         gradients = [tensor.grad.split([c for c in counts if c]) for tensor in sent]
         for index, count in enumerate(c for c in counts if c):
@@ -210,7 +220,7 @@ def measure(case: dict[str, Any], intervals: int, with_naive: bool) -> dict[str,
     plain = Plain(batch)
     others: dict[str, Callable[[list[int]], None]] = {"plain": lambda _: plain.step()}
     if with_naive:
-        naive = Naive(batch, split_point_of(case["split"]), case["nodes"], interval)
+        naive = Naive(batch, case)
         others["naive"] = naive.step
     clock = InTurn(others)
     warm = max(interval, 3)
@@ -246,7 +256,7 @@ def child(way: str, case: dict[str, Any]) -> None:
         for _ in range(steps):
             plain.step()
     else:
-        naive = Naive(batch, split_point_of(case["split"]), case["nodes"], case["interval"])
+        naive = Naive(batch, case)
         counts = [len(part) for part in torch.arange(len(batch[1])).tensor_split(case["nodes"])]
         for _ in range(steps):
             naive.step(counts)

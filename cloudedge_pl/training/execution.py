@@ -25,7 +25,7 @@ from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising, owners_of
 from cloudedge_pl.training.replicas import Replicas
-from cloudedge_pl.training.small_convolutions import as_products, convolutions
+from cloudedge_pl.training.small_convolutions import SmallConvolutions
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -85,7 +85,9 @@ class CutForward:
         self.batch_norms = batch_norms(
             chain.backbone, list(chain.edge_parameters(split_point)), list(chain.edge_buffers(split_point))
         )
-        self.convolutions = convolutions(owners_of(chain.backbone, list(chain.edge_parameters(split_point))))
+        self.convolutions = SmallConvolutions(
+            owners_of(chain.backbone, list(chain.edge_parameters(split_point)))
+        )
         self.live: list[LiveTensors] = []
         self.replicas: Replicas | None = None
         self.passes: list[NodePasses] = []
@@ -141,7 +143,7 @@ class CutForward:
         """Every node's samples on its own weights; what crosses is cut off from them, see :class:`NodePasses`."""
         order, tasks = self._by_node(len(x), x.device)
         parts, nodes, counts = [], [], []
-        with as_products(self.convolutions):
+        with self.convolutions.as_products():
             for node, samples in enumerate(x[order].split(tasks)):
                 if len(samples):
                     # Of a single sample there may be one value a channel, which has no variance.

@@ -62,6 +62,8 @@ class NodeTraining:
             for position, node in enumerate(passes.nodes):
                 passes.backward(position, scale=float(sum(passes.counts)))
                 self._accumulated[node] += passes.counts[position]
+                assert self.replicas is not None
+                self.replicas.keep_gradients(node)
         self._batches += bool(self.forward.passes)
         self.forward.passes = []
 

@@ -26,8 +26,9 @@ Momentum = Literal["average", "keep", "reset"]
 
 MOMENTUM: dict[str, Momentum] = {"average": "average", "keep": "keep", "reset": "reset"}
 
-_FUSED = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}
-"""Have a fused step on the CPU, which reads and writes every weight once; by themselves they loop there."""
+_ELEMENTWISE = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}
+"""Have a fused step on the CPU, which reads and writes every weight once; by themselves they loop there. It copies what
+is not contiguous, such as weights in channels_last, and as every element is stepped by itself, their order is free."""
 
 
 class Replicas:
@@ -69,13 +70,18 @@ class Replicas:
             for node in range(num_nodes)
         ]
         self.buffers = [[stack[node] for stack in self._buffer_stacks] for node in range(num_nodes)]
+        # What the optimizer steps: the same weights, for elementwise optimizers in the order of memory.
+        self._stepped = self.parameters
+        if type(optimizer) in _ELEMENTWISE:
+            self._stepped = [[_in_order(mine) for mine in replica] for replica in self.parameters]
         self.states: list[defaultdict[Tensor, Any]] = [self._first_state(node) for node in range(num_nodes)]
 
     def _first_state(self, node: int) -> defaultdict[Tensor, Any]:
         state: defaultdict[Tensor, Any] = defaultdict(dict)
-        for own, mine in zip(self.own, self.parameters[node], strict=True):
+        for own, stepped in zip(self.own, self._stepped[node], strict=True):
             if own in self.optimizer.state:
-                state[mine] = {key: _copied(value) for key, value in self.optimizer.state[own].items()}
+                kept = self.optimizer.state[own].items()
+                state[stepped] = {key: _copied(_arranged(value, own, stepped)) for key, value in kept}
         return state
 
     @contextmanager
@@ -102,17 +108,27 @@ class Replicas:
             node: whose.
             before: called when the optimizer's groups are the node's, to clip its gradients.
         """
+        pairs = list(zip(self.parameters[node], self._stepped[node], strict=True))
+        for parameter, stepped in pairs:
+            if parameter.grad is not None:
+                stepped.grad = _arranged(parameter.grad, parameter, stepped)
         with self._stepping(node):
             before()
             self.optimizer.step()
+        for parameter, stepped in pairs:
+            parameter.grad = stepped.grad = None
+
+    def keep_gradients(self, node: int) -> None:
+        """Copies the gradients that a replica holds, for the next one's backward pass may use the same memory."""
         for parameter in self.parameters[node]:
-            parameter.grad = None
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.clone()
 
     @contextmanager
     def _stepping(self, node: int) -> Iterator[None]:
         """Inside, the optimizer's groups and state are those of the replica, and nothing else."""
         optimizer = self.optimizer
-        mine = {id(own): mine for own, mine in zip(self.own, self.parameters[node], strict=True)}
+        mine = {id(own): stepped for own, stepped in zip(self.own, self._stepped[node], strict=True)}
         groups, state = optimizer.param_groups, optimizer.state
         optimizer.param_groups = [
             {**group, "params": parameters}
@@ -152,7 +168,7 @@ class Replicas:
         if momentum == "reset":
             self.states = [defaultdict(dict) for _ in range(self.num_nodes)]
         elif momentum == "average":
-            for column in zip(*self.parameters, strict=True):
+            for column in zip(*self._stepped, strict=True):
                 self._average_state(column, shares)
         return True
 
@@ -193,11 +209,11 @@ class Replicas:
             "buffers": dict(zip(self.buffer_names, self._buffer_stacks, strict=True)),
             "optimizer": [
                 {
-                    name: dict(state[mine])
-                    for name, mine in zip(self.names, parameters, strict=True)
-                    if mine in state
+                    name: dict(state[stepped])
+                    for name, stepped in zip(self.names, replica, strict=True)
+                    if stepped in state
                 }
-                for state, parameters in zip(self.states, self.parameters, strict=True)
+                for state, replica in zip(self.states, self._stepped, strict=True)
             ],
         }
 
@@ -215,10 +231,10 @@ class Replicas:
             stack.copy_(state["buffers"][name])
         for node, saved in enumerate(state["optimizer"]):
             self.states[node] = defaultdict(dict)
-            for name, mine in zip(self.names, self.parameters[node], strict=True):
+            for name, stepped in zip(self.names, self._stepped[node], strict=True):
                 if name in saved:
-                    self.states[node][mine] = {
-                        key: _placed(value, mine) for key, value in saved[name].items()
+                    self.states[node][stepped] = {
+                        key: _placed(value, stepped) for key, value in saved[name].items()
                     }
 
 
@@ -263,6 +279,24 @@ def _stacked(own: Tensor, count: int) -> Tensor:
     return stack.copy_(own)
 
 
+def _order_of(tensor: Tensor) -> list[int]:
+    """The order of the dimensions in memory, the slowest first."""
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda dim: (-strides[dim], dim))
+
+
+def _in_order(parameter: nn.Parameter) -> nn.Parameter:
+    """The same memory with its dimensions in the order in which they lie there."""
+    return nn.Parameter(parameter.detach().permute(_order_of(parameter)), parameter.requires_grad)
+
+
+def _arranged(value: Any, like: Tensor, stepped: Tensor) -> Any:
+    """What belongs to ``like``, gradient or state, with its dimensions as those of ``stepped``."""
+    if stepped is like or not isinstance(value, Tensor) or value.shape != like.shape:
+        return value
+    return value.permute(_order_of(like)).view_as(stepped)
+
+
 def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """sum_i shares_i values_i, summed in float32 at least; counters, which have no mean, become the largest."""
     first = values[0]
@@ -301,7 +335,7 @@ def _placed(value: Any, parameter: Tensor) -> Any:
 def _may_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:
     """Whether the user has left open how the step is computed, and the fused one is there and quicker."""
     return (
-        type(optimizer) in _FUSED
+        type(optimizer) in _ELEMENTWISE
         and group.get("fused") is None
         and group.get("foreach") is None
         and not group.get("differentiable")

@@ -4,13 +4,17 @@ A node's part of a batch is a handful of samples, and late feature maps are a fe
 next to nothing, and a convolution routine spends its time on bringing the weights into its own layout and their
 gradient back, each time a pass over all of them. On the CPU a product with the unfolded pixels is several times quicker
 there. Taps of the kernel that reach padding alone are left out: of a 3x3 kernel on a map of one pixel, eight of nine.
+
+The gradient of the weights goes straight into ``weight.grad``, into memory that the module keeps: where thirty nodes
+take turns, fresh memory for each costs more than what is written to it. A node's gradient is to be used up, or copied,
+before the next node's backward pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -23,42 +27,54 @@ FEWEST_WEIGHTS = 200_000
 """Smaller kernels stay in the cache, and their layout costs little."""
 
 
-def convolutions(modules: Sequence[nn.Module]) -> list[nn.Conv2d]:
-    """Those of ``modules`` that :func:`as_products` may speed up."""
-    return [
-        module
-        for module in modules
-        if type(module) is nn.Conv2d
+class SmallConvolutions:
+    """Those of some modules that may be computed as products, and memory for the gradients of their weights.
+
+    Args:
+        modules: others than ordinary, heavy convolutions on the CPU are left as they are.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._forwards = [_Forward(module) for module in modules if _is_taken(module)]
+
+    @contextmanager
+    def as_products(self) -> Iterator[None]:
+        """Inside, few output pixels are computed as a matrix product; the result is the same up to rounding."""
+        for forward in self._forwards:
+            forward.module.__dict__["forward"] = forward
+        try:
+            yield
+        finally:
+            for forward in self._forwards:
+                del forward.module.__dict__["forward"]
+
+
+def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    return (
+        type(module) is nn.Conv2d
         and module.groups == 1
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
         and module.weight.device.type == "cpu"
         and module.weight.numel() >= FEWEST_WEIGHTS
-    ]
-
-
-@contextmanager
-def as_products(modules: Sequence[nn.Conv2d]) -> Iterator[None]:
-    """Inside, ``modules`` compute few output pixels as a matrix product; the result is the same up to rounding."""
-    for module in modules:
-        module.__dict__["forward"] = _Forward(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.__dict__["forward"]
+    )
 
 
 class _Forward:
+    """Stands in for a convolution's ``forward``."""
+
     def __init__(self, module: nn.Conv2d) -> None:
         self.module = module
+        self._memory: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
         size = [_output_size(m, x.shape[2 + axis], axis) for axis in (0, 1)]
         if len(x) * size[0] * size[1] > MOST_PIXELS or torch.is_autocast_enabled("cpu"):
             return nn.Conv2d.forward(m, x)
-        out = _Product.apply(x, m.weight, m.stride, m.padding, m.dilation, size)
+        if self._memory is None or self._memory.dtype != m.weight.dtype:
+            self._memory = torch.empty_like(m.weight, requires_grad=False)
+        out = _Product.apply(x, m.weight, m.stride, m.padding, m.dilation, size, self._memory)
         return out if m.bias is None else out + m.bias[:, None, None]
 
 
@@ -80,6 +96,7 @@ class _Product(torch.autograd.Function):
         padding: tuple[int, int],
         dilation: tuple[int, int],
         size: list[int],
+        memory: Tensor,
     ) -> Tensor:
         taps = [
             _taps(weight.shape[2 + a], x.shape[2 + a], size[a], stride[a], padding[a], dilation[a])
@@ -88,21 +105,21 @@ class _Product(torch.autograd.Function):
         window = _Window(x.shape, size, taps, stride, padding, dilation)
         rows = window.unfold(x)
         matrix = _matrix(weight, taps)
-        ctx.save_for_backward(rows, weight)
-        ctx.window, ctx.taps = window, taps
+        ctx.save_for_backward(rows)
+        ctx.window, ctx.taps, ctx.weight, ctx.memory = window, taps, weight, memory
         out = rows @ matrix.T
         return out.view(len(x), size[0], size[1], len(weight)).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
+        (rows,), weight = ctx.saved_tensors, ctx.weight
         gradient = gradients[0].permute(0, 2, 3, 1).reshape(len(rows), len(weight))
-        of_x = of_weight = None
+        of_x = None
         if ctx.needs_input_grad[0]:
             of_x = ctx.window.fold(gradient @ _matrix(weight, ctx.taps))
         if ctx.needs_input_grad[1]:
-            of_weight = _as_weight(gradient.T @ rows, weight, ctx.taps)
-        return of_x, of_weight, None, None, None, None
+            _add_gradient(weight, gradient, rows, ctx.taps, ctx.memory)
+        return of_x, None, None, None, None, None, None
 
 
 def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation: int) -> slice:
@@ -120,19 +137,32 @@ def _matrix(weight: Tensor, taps: Sequence[slice]) -> Tensor:
     return weight[:, :, taps[0], taps[1]].permute(0, 2, 3, 1).flatten(1)
 
 
-def _as_weight(matrix: Tensor, weight: Tensor, taps: Sequence[slice]) -> Tensor:
-    """The gradient [O, taps * C] in the weights' own shape and layout; zero at taps that meet nothing."""
-    met = [tap.stop - tap.start for tap in taps]
-    part = matrix.view(len(weight), *met, weight.shape[1]).permute(0, 3, 1, 2)
-    if met == list(weight.shape[2:]):
-        return part
-    whole = torch.zeros_like(weight)
-    whole[:, :, taps[0], taps[1]] = part
-    return whole
+def _add_gradient(
+    weight: Tensor, gradient: Tensor, rows: Tensor, taps: Sequence[slice], memory: Tensor
+) -> None:
+    """Adds gradient^T rows to ``weight.grad``; in ``memory``, where there is none yet."""
+    whole = [tap.stop - tap.start for tap in taps] == list(weight.shape[2:])
+    into = _matrix(memory, taps)
+    if weight.grad is None and whole and into.data_ptr() == memory.data_ptr():
+        torch.mm(gradient.T, rows, out=into)
+        weight.grad = memory
+        return
+    part = gradient.T @ rows
+    part = part.view(len(weight), taps[0].stop - taps[0].start, -1, weight.shape[1]).permute(0, 3, 1, 2)
+    if weight.grad is None:
+        weight.grad = memory.zero_()
+    weight.grad[:, :, taps[0], taps[1]] += part
 
 
 class _Window:
-    """Which pixels each output pixel sees."""
+    """Which pixels each output pixel sees.
+
+    Args:
+        shape: of the input, [B, C, H, W].
+        size: H' and W'.
+        taps: of the kernel that are looked at, along each axis.
+        stride: along each axis, as are padding and dilation.
+    """
 
     def __init__(
         self,
@@ -143,29 +173,38 @@ class _Window:
         padding: Sequence[int],
         dilation: Sequence[int],
     ) -> None:
-        self.shape, self.size = shape, size
+        self.shape, self.size, self.stride, self.dilation = shape, size, stride, dilation
         self.padding = (padding[1], padding[1], padding[0], padding[0])
-        self.places = [
-            [
-                slice(tap * dilation[a], tap * dilation[a] + stride[a] * (size[a] - 1) + 1, stride[a])
-                for tap in range(taps[a].start, taps[a].stop)
-            ]
-            for a in (0, 1)
-        ]
+        self.first = [tap.start * reach for tap, reach in zip(taps, dilation, strict=True)]
+        self.taps = [tap.stop - tap.start for tap in taps]
+
+    def _seen(self, pixels: Tensor) -> Tensor:
+        """Padded pixels [B, H, W, C] -> a view [B, H', W', taps, taps, C] of what each output pixel sees."""
+        batch, row, column, channel = pixels.stride()
+        strides = (
+            batch,
+            row * self.stride[0],
+            column * self.stride[1],
+            row * self.dilation[0],
+            column * self.dilation[1],
+            channel,
+        )
+        first = pixels[:, self.first[0] :, self.first[1] :]
+        shape = (len(pixels), *self.size, *self.taps, pixels.shape[3])
+        return first.as_strided(shape, strides, first.storage_offset())
 
     def unfold(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B * H' * W', taps * C]."""
         pixels = functional.pad(x, self.padding).permute(0, 2, 3, 1)
-        seen = [pixels[:, high, wide] for high in self.places[0] for wide in self.places[1]]
-        return torch.stack(seen, dim=3).reshape(len(x) * self.size[0] * self.size[1], -1)
+        return self._seen(pixels).reshape(len(x) * self.size[0] * self.size[1], -1)
 
     def fold(self, rows: Tensor) -> Tensor:
         """The transpose of :meth:`unfold`."""
         batch, channels, height, width = self.shape
         left, _, top, _ = self.padding
         padded = rows.new_zeros(batch, height + 2 * top, width + 2 * left, channels)
-        parts = rows.view(batch, *self.size, -1, channels)
-        places = [(high, wide) for high in self.places[0] for wide in self.places[1]]
-        for index, (high, wide) in enumerate(places):
-            padded[:, high, wide] += parts[:, :, :, index]
+        seen, parts = self._seen(padded), rows.view(batch, *self.size, *self.taps, channels)
+        for down in range(self.taps[0]):  # a pixel is seen once by each tap
+            for right in range(self.taps[1]):
+                seen[:, :, :, down, right] += parts[:, :, :, down, right]
         return padded[:, top : top + height, left : left + width].permute(0, 3, 1, 2)

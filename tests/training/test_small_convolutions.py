@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cloudedge_pl.training import small_convolutions
-from cloudedge_pl.training.small_convolutions import as_products, convolutions
+from cloudedge_pl.training.small_convolutions import SmallConvolutions, _Forward
 
 
 def outcome(conv: nn.Conv2d, x: torch.Tensor, seed: int) -> list[torch.Tensor]:
-    y = conv(x)
-    gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
-    return [y, *torch.autograd.grad(y, [x, *conv.parameters()], gradient)]
+    leaves = [x, *conv.parameters()]
+    for leaf in leaves:
+        leaf.grad = None
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(2):  # the second time, gradients are added to the first's
+        y = conv(x)
+        y.backward(torch.randn(y.shape, generator=generator, dtype=y.dtype))
+    return [y.detach(), *(leaf.grad.clone() for leaf in leaves)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,19 +61,25 @@ def test_equals_the_convolution(
     expected = outcome(conv, x, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(small_convolutions, "MOST_PIXELS", 10**6)
-        with as_products([conv]):
+        products = SmallConvolutions([conv])
+        products._forwards = [_Forward(conv)]  # however light it is
+        with products.as_products():
             got = outcome(conv, x, seed)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other)
 
 
-def test_the_gradient_comes_in_the_weights_own_layout() -> None:
-    for pixels in (1, 2):
-        conv = nn.Conv2d(4, 4, 3, padding=1).to(memory_format=torch.channels_last)
-        with as_products([conv]):
-            conv(torch.randn(1, 4, pixels, pixels)).sum().backward()
+def test_the_gradient_comes_in_the_weights_own_layout_and_in_memory_that_is_kept() -> None:
+    conv = nn.Conv2d(160, 160, 3, padding=1).to(memory_format=torch.channels_last)
+    products, places = SmallConvolutions([conv]), set()
+    for pixels in (1, 2, 2):
+        conv.weight.grad = None
+        with products.as_products():
+            conv(torch.randn(1, 160, pixels, pixels)).sum().backward()
         assert conv.weight.grad is not None
         assert conv.weight.grad.stride() == conv.weight.stride()
+        places.add(conv.weight.grad.data_ptr())
+    assert len(places) == 1
 
 
 def test_only_heavy_ordinary_convolutions_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +91,12 @@ def test_only_heavy_ordinary_convolutions_are_taken(monkeypatch: pytest.MonkeyPa
         nn.Conv2d(160, 160, 3, padding="same"),
         nn.Linear(512, 512),
     ]
-    assert convolutions([heavy, *others]) == [heavy]
+    products = SmallConvolutions([heavy, *others])
     called: list[int] = []
     product = small_convolutions._Product.apply
     monkeypatch.setattr(small_convolutions._Product, "apply", lambda *a: called.append(1) or product(*a))
-    with as_products([heavy]):
+    with products.as_products():
+        assert ["forward" in module.__dict__ for module in (heavy, *others)] == [True] + [False] * 5
         heavy(torch.randn(1, 160, 4, 4))
         heavy(torch.randn(1, 160, 32, 32))
     assert len(called) == 1, "many pixels are left to the convolution"
