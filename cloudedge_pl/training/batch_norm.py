@@ -26,14 +26,10 @@ def batch_norms(
     backbone: nn.Module, parameter_names: Sequence[str], buffer_names: Sequence[str]
 ) -> list[_BatchNorm]:
     """The batch normalisations of ``backbone`` that own one of the named parameters or buffers."""
-    owners = owners_of(backbone, [*parameter_names, *buffer_names])
-    return [module for module in owners if isinstance(module, _BatchNorm)]
-
-
-def owners_of(backbone: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """The modules of ``backbone`` that own one of the named parameters or buffers."""
-    paths = {name.rpartition(".")[0] for name in names}
-    return [child for path, child in backbone.named_modules() if path in paths]
+    owners = {name.rpartition(".")[0] for name in (*parameter_names, *buffer_names)}
+    return [
+        child for name, child in backbone.named_modules() if isinstance(child, _BatchNorm) and name in owners
+    ]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.simulation import WindowRecord
-from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising, owners_of
+from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 from cloudedge_pl.training.replicas import Replicas
 from cloudedge_pl.training.small_convolutions import SmallConvolutions
 
@@ -85,9 +85,7 @@ class CutForward:
         self.batch_norms = batch_norms(
             chain.backbone, list(chain.edge_parameters(split_point)), list(chain.edge_buffers(split_point))
         )
-        self.convolutions = SmallConvolutions(
-            owners_of(chain.backbone, list(chain.edge_parameters(split_point)))
-        )
+        self.convolutions = SmallConvolutions(list(chain.backbone.modules()))
         self.live: list[LiveTensors] = []
         self.replicas: Replicas | None = None
         self.passes: list[NodePasses] = []
@@ -98,6 +96,12 @@ class CutForward:
 
     def __call__(self, x: Tensor) -> Tensor:
         """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names."""
+        if not self.backbone.training:  # where a cut changes nothing, bit for bit
+            return self._answer(x)
+        with self.convolutions.as_linear():
+            return self._answer(x)
+
+    def _answer(self, x: Tensor) -> Tensor:
         if self._replay is not None:
             live = next(self._replay)
         else:

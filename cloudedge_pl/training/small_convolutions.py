@@ -1,19 +1,22 @@
-"""Convolutions of few, small feature maps as matrix products, which read and write every weight once.
+"""Heavy convolutions of few, small feature maps as matrix products, on the CPU.
 
-A node's part of a batch is a handful of samples, and late feature maps are a few pixels wide: the arithmetic is then
+Late feature maps are a few pixels wide, and a node's part of a batch is a handful of samples: the arithmetic is then
 next to nothing, and a convolution routine spends its time on bringing the weights into its own layout and their
-gradient back, each time a pass over all of them. On the CPU a product with the unfolded pixels is several times quicker
-there. Taps of the kernel that reach padding alone are left out: of a 3x3 kernel on a map of one pixel, eight of nine.
+gradient back, each time a pass over all of them. A matrix product reads and writes them once. Taps of the kernel that
+reach padding alone are left out: of a 3x3 kernel on a map of one pixel, eight of nine. The results are the same up to
+rounding.
 
-The gradient of the weights goes straight into ``weight.grad``, into memory that the module keeps: where thirty nodes
-take turns, fresh memory for each costs more than what is written to it. A node's gradient is to be used up, or copied,
-before the next node's backward pass.
+Two ways: :meth:`SmallConvolutions.as_linear`, for maps of one pixel, is made of PyTorch's own operations, so that
+whatever a module does with its gradients goes on working. :meth:`SmallConvolutions.as_products`, for the nodes'
+replicas, writes the gradient of the weights straight into ``weight.grad``, into memory that is kept: where thirty
+nodes take turns, fresh memory for each costs more than what is written to it. A node's gradient is to be used up, or
+copied, before the next node's backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeGuard
 
 import torch
@@ -37,16 +40,28 @@ class SmallConvolutions:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._forwards = [_Forward(module) for module in modules if _is_taken(module)]
 
-    @contextmanager
-    def as_products(self) -> Iterator[None]:
-        """Inside, few output pixels are computed as a matrix product; the result is the same up to rounding."""
-        for forward in self._forwards:
-            forward.module.__dict__["forward"] = forward
-        try:
-            yield
-        finally:
-            for forward in self._forwards:
-                del forward.module.__dict__["forward"]
+    def as_products(self) -> AbstractContextManager[None]:
+        """Inside, few output pixels are computed as a matrix product that keeps memory for the weights' gradient."""
+        return _standing_in({forward.module: forward for forward in self._forwards})
+
+    def as_linear(self) -> AbstractContextManager[None]:
+        """Inside, maps of one pixel are computed as a linear layer on the one tap that they meet."""
+        return _standing_in({forward.module: _Linear(forward.module) for forward in self._forwards})
+
+
+@contextmanager
+def _standing_in(forwards: Mapping[nn.Conv2d, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    before = {module: module.__dict__.get("forward") for module in forwards}
+    for module, forward in forwards.items():
+        module.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        for module, earlier in before.items():
+            if earlier is None:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = earlier
 
 
 def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
@@ -78,10 +93,34 @@ class _Forward:
         return out if m.bias is None else out + m.bias[:, None, None]
 
 
+class _Linear:
+    """Stands in for a convolution's ``forward`` on maps of one pixel."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        self.module = module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        m = self.module
+        met = [
+            _taps(m.kernel_size[a], x.shape[2 + a], 1, m.stride[a], _padding(m, a), m.dilation[a])
+            for a in (0, 1)
+        ]
+        one = x.shape[2:] == (1, 1) and all(_output_size(m, 1, a) == 1 and len(met[a]) == 1 for a in (0, 1))
+        if not one:
+            return nn.Conv2d.forward(m, x)
+        # In the order in which channels_last weights lie in memory, so that their gradient comes in it, too.
+        tap = m.weight.permute(0, 2, 3, 1)[:, met[0][0], met[1][0]]
+        return functional.linear(x.flatten(1), tap, m.bias)[:, :, None, None]
+
+
+def _padding(module: nn.Conv2d, axis: int) -> int:
+    padding: Any = module.padding[axis]  # a number: strings are not taken
+    return padding
+
+
 def _output_size(module: nn.Conv2d, size: int, axis: int) -> int:
     reach = module.dilation[axis] * (module.kernel_size[axis] - 1)
-    padding: Any = module.padding[axis]  # a number: strings are left out above
-    return (size + 2 * padding - reach - 1) // module.stride[axis] + 1
+    return (size + 2 * _padding(module, axis) - reach - 1) // module.stride[axis] + 1
 
 
 class _Product(torch.autograd.Function):
@@ -122,36 +161,40 @@ class _Product(torch.autograd.Function):
         return of_x, None, None, None, None, None, None
 
 
-def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation: int) -> slice:
-    """The taps along one axis that meet a real pixel at some output position."""
+def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation: int) -> range:
+    """The taps along one axis from the first to the last that meets a real pixel at some output position."""
     met = [
         tap
         for tap in range(kernel)
         if any(0 <= at * stride - padding + tap * dilation < size for at in range(out))
     ]
-    return slice(met[0], met[-1] + 1) if met else slice(0, kernel)
+    return range(met[0], met[-1] + 1) if met else range(kernel)
 
 
-def _matrix(weight: Tensor, taps: Sequence[slice]) -> Tensor:
+def _matrix(weight: Tensor, taps: Sequence[range]) -> Tensor:
     """[O, taps * C]; a view of weights in channels_last, where all taps or one are met."""
-    return weight[:, :, taps[0], taps[1]].permute(0, 2, 3, 1).flatten(1)
+    return _met(weight, taps).permute(0, 2, 3, 1).flatten(1)
+
+
+def _met(weight: Tensor, taps: Sequence[range]) -> Tensor:
+    return weight[:, :, taps[0].start : taps[0].stop, taps[1].start : taps[1].stop]
 
 
 def _add_gradient(
-    weight: Tensor, gradient: Tensor, rows: Tensor, taps: Sequence[slice], memory: Tensor
+    weight: Tensor, gradient: Tensor, rows: Tensor, taps: Sequence[range], memory: Tensor
 ) -> None:
     """Adds gradient^T rows to ``weight.grad``; in ``memory``, where there is none yet."""
-    whole = [tap.stop - tap.start for tap in taps] == list(weight.shape[2:])
+    whole = [len(tap) for tap in taps] == list(weight.shape[2:])
     into = _matrix(memory, taps)
     if weight.grad is None and whole and into.data_ptr() == memory.data_ptr():
         torch.mm(gradient.T, rows, out=into)
         weight.grad = memory
         return
     part = gradient.T @ rows
-    part = part.view(len(weight), taps[0].stop - taps[0].start, -1, weight.shape[1]).permute(0, 3, 1, 2)
+    part = part.view(len(weight), len(taps[0]), -1, weight.shape[1]).permute(0, 3, 1, 2)
     if weight.grad is None:
         weight.grad = memory.zero_()
-    weight.grad[:, :, taps[0], taps[1]] += part
+    _met(weight.grad, taps).add_(part)
 
 
 class _Window:
@@ -168,7 +211,7 @@ class _Window:
         self,
         shape: torch.Size,
         size: list[int],
-        taps: Sequence[slice],
+        taps: Sequence[range],
         stride: Sequence[int],
         padding: Sequence[int],
         dilation: Sequence[int],
@@ -176,7 +219,7 @@ class _Window:
         self.shape, self.size, self.stride, self.dilation = shape, size, stride, dilation
         self.padding = (padding[1], padding[1], padding[0], padding[0])
         self.first = [tap.start * reach for tap, reach in zip(taps, dilation, strict=True)]
-        self.taps = [tap.stop - tap.start for tap in taps]
+        self.taps = [len(tap) for tap in taps]
 
     def _seen(self, pixels: Tensor) -> Tensor:
         """Padded pixels [B, H, W, C] -> a view [B, H', W', taps, taps, C] of what each output pixel sees."""

@@ -64,9 +64,9 @@ def test_equals_the_convolution(
         products = SmallConvolutions([conv])
         products._forwards = [_Forward(conv)]  # however light it is
         with products.as_products():
-            got = outcome(conv, x, seed)
-    for one, other in zip(got, expected, strict=True):
-        torch.testing.assert_close(one, other)
+            torch.testing.assert_close(outcome(conv, x, seed), expected)
+    with products.as_linear():
+        torch.testing.assert_close(outcome(conv, x, seed), expected)
 
 
 def test_the_gradient_comes_in_the_weights_own_layout_and_in_memory_that_is_kept() -> None:
@@ -80,6 +80,23 @@ def test_the_gradient_comes_in_the_weights_own_layout_and_in_memory_that_is_kept
         assert conv.weight.grad.stride() == conv.weight.stride()
         places.add(conv.weight.grad.data_ptr())
     assert len(places) == 1
+
+
+@pytest.mark.parametrize(("padding", "dilation"), [(1, 1), (0, 1), (2, 2), (2, 1)])
+def test_a_map_of_one_pixel_meets_one_tap(padding: int, dilation: int) -> None:
+    kernel = 1 if padding == 0 else 3
+    conv = nn.Conv2d(6, 6, kernel, padding=padding, dilation=dilation).double()
+    conv = conv.to(memory_format=torch.channels_last)
+    small = SmallConvolutions([])
+    small._forwards = [_Forward(conv)]
+    x = torch.randn(3, 6, 1, 1, dtype=torch.float64, requires_grad=True)
+    expected = outcome(conv, x, 0)
+    with small.as_linear():
+        torch.testing.assert_close(outcome(conv, x, 0), expected)
+        # Of PyTorch's own operations: differentiable twice, and by autograd.grad.
+        (first,) = torch.autograd.grad(conv(x).square().sum(), conv.weight, create_graph=True)
+        first.square().sum().backward()
+    assert conv.weight.grad.stride() == conv.weight.stride()
 
 
 def test_only_heavy_ordinary_convolutions_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

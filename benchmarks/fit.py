@@ -1,0 +1,223 @@
+"""A whole ``Trainer.fit`` under CloudEdgeStrategy against the plain one: python benchmarks/fit.py [--json]
+
+The same ResNet-34, data, optimizer and CSV logger; with the strategy come tracing, planning, routing, the exit head,
+aggregation, dormancy and the accounts of every step. Both run in turn, ``--repeats`` times; figures are medians over
+the fits, and a row's ratio is its seconds over plain's. ``digits`` is embedded; ``--image-folder ROOT`` adds a folder of
+pictures (``train/<class>/``, ``test/<class>/``), such as a subset of CIFAR-10.
+
+``--flower`` compares images/s in federated learning, where ``flwr[simulation]`` is installed: the whole network on each
+of ten clients that own IID shards of the digits, batches of 13 on each, weights averaged after every local epoch.
+Start-up and first round are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+from setting import print_json, setting, timed
+
+import cloudedge_pl as ce
+
+CLIENTS, LOCAL_BATCH = 10, 13
+
+
+def make_module() -> ce.CloudEdgeModule:
+    pl.seed_everything(0, verbose=False)
+    module = ce.CloudEdgeModule("resnet34", num_classes=10, learning_rate=0.05)
+    return module.to(memory_format=torch.channels_last)  # the plain run has it, too
+
+
+def make_data(root: str | None, **options: Any) -> Any:
+    return ce.DigitsDataModule(**options) if root is None else ce.ImageFolderDataModule(root, **options)
+
+
+class Clock(pl.Callback):
+    """Notes when epochs end."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+
+def fit(strategy: Any, data: Any, epochs: int, callbacks: list[pl.Callback]) -> None:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = pl.Trainer(
+            strategy=strategy,
+            callbacks=callbacks,
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=CSVLogger(folder),
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        )
+        trainer.fit(make_module(), datamodule=data)
+
+
+def plain(root: str | None, epochs: int) -> None:
+    fit("auto", make_data(root), epochs, [])
+
+
+def ours(root: str | None, epochs: int) -> None:
+    callbacks = [ce.WeightedAggregation(), ce.CloudDormancy(), ce.CostLogger()]
+    fit(ce.CloudEdgeStrategy(), make_data(root), epochs, callbacks)
+
+
+def compare(name: str, root: str | None, epochs: int, repeats: int) -> list[dict[str, Any]]:
+    ways: dict[str, Callable[[str | None, int], None]] = {"plain": plain, "cloudedge": ours}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, run in ways.items():
+            taken[way].append(timed(lambda run=run: run(root, epochs))[1])
+    data = make_data(root)
+    images = epochs * len(data.train_dataloader()) * data.batch_size
+    seconds = {way: statistics.median(times) for way, times in taken.items()}
+    return [
+        {
+            "data": name,
+            "way": way,
+            "epochs": epochs,
+            "fits": repeats,
+            "seconds": value,
+            "images_per_second": images / value,
+            "ratio": value / seconds["plain"],
+        }
+        for way, value in seconds.items()
+    ]
+
+
+def federated_ours(rounds: int) -> float:
+    """Images/s where every node trains the whole network on its own shard."""
+    data = make_data(None, batch_size=CLIENTS * LOCAL_BATCH)
+    strategy = ce.CloudEdgeStrategy(
+        fleet=ce.Fleet.preset("jetson-orin-nano", CLIENTS),
+        offloading={
+            "split_point": -1 + len(ce.trace(make_module().backbone, torch.zeros(1, 3, 32, 32)).names)
+        },
+        shards={"by": "iid"},
+    )
+    clock = Clock()
+    data.val_fraction = 0.0
+    fit(strategy, data, rounds + 1, [ce.WeightedAggregation(every_n_epochs=1), clock])
+    images = len(data.train_dataloader()) * data.batch_size
+    return images / statistics.median(b - a for a, b in itertools.pairwise(clock.ends))
+
+
+def federated_flower(rounds: int) -> float:
+    """The same with Flower's simulation engine."""
+    from flwr.client import ClientApp, NumPyClient
+    from flwr.common import Context, ndarrays_to_parameters
+    from flwr.server import ServerApp, ServerAppComponents, ServerConfig
+    from flwr.server.strategy import FedAvg
+    from flwr.simulation import run_simulation
+
+    def arrays(net: torch.nn.Module) -> list[np.ndarray]:
+        return [value.detach().cpu().numpy() for value in net.state_dict().values()]
+
+    class Client(NumPyClient):
+        def __init__(self, number: int) -> None:
+            torch.set_num_threads(1)
+            self.net = make_module().backbone
+            data = make_data(None, val_fraction=0.0)
+            pictures = data.splits.train
+            rows = torch.arange(len(pictures.labels))[number::CLIENTS]
+            full = next(
+                iter(make_data(None, val_fraction=0.0, batch_size=len(pictures.labels)).train_dataloader())
+            )
+            self.x, self.y = full[0][rows], full[1][rows]
+
+        def fit(self, parameters: list[np.ndarray], config: Any) -> Any:
+            names = self.net.state_dict().keys()
+            self.net.load_state_dict({n: torch.tensor(v) for n, v in zip(names, parameters, strict=True)})
+            optimizer = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+            self.net.train()
+            count = len(self.y) // LOCAL_BATCH * LOCAL_BATCH
+            for rows in torch.randperm(len(self.y))[:count].split(LOCAL_BATCH):
+                x = self.x[rows].contiguous(memory_format=torch.channels_last)
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(self.net(x), self.y[rows]).backward()
+                optimizer.step()
+            return arrays(self.net), count, {}
+
+    moments: list[tuple[float, int]] = []
+
+    class Timed(FedAvg):
+        def aggregate_fit(self, server_round: int, results: Any, failures: Any) -> Any:
+            if failures:
+                raise RuntimeError(f"flower: {len(failures)} clients failed: {failures[0]}")
+            answer = super().aggregate_fit(server_round, results, failures)
+            moments.append((time.perf_counter(), sum(result.num_examples for _, result in results)))
+            return answer
+
+    def client(context: Context) -> Any:
+        return Client(int(context.node_config["partition-id"])).to_client()
+
+    def server(context: Context) -> ServerAppComponents:
+        first = ndarrays_to_parameters(arrays(make_module().backbone))
+        strategy = Timed(
+            fraction_evaluate=0.0,
+            min_fit_clients=CLIENTS,
+            min_available_clients=CLIENTS,
+            initial_parameters=first,
+        )
+        return ServerAppComponents(strategy=strategy, config=ServerConfig(num_rounds=rounds + 1))
+
+    resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+    run_simulation(
+        ServerApp(server_fn=server), ClientApp(client_fn=client), CLIENTS, backend_config=resources
+    )
+    rates = [images / (end - start) for (start, _), (end, images) in itertools.pairwise(moments)]
+    return statistics.median(rates)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--image-folder", metavar="ROOT", help="also fit on a folder of pictures")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--flower", action="store_true", help="compare with Flower's simulation instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
+    options = parser.parse_args(arguments)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    rows: list[dict[str, Any]] = []
+    if options.flower:
+        for way, run in (("cloudedge", federated_ours), ("flower", federated_flower)):
+            rows.append({"data": "digits", "way": way, "images_per_second": run(options.repeats)})
+    else:
+        rows += compare("digits", None, options.epochs, options.repeats)
+        if options.image_folder:
+            rows += compare("image_folder", options.image_folder, options.epochs, options.repeats)
+    shared = {**setting("fit", "torch", "pytorch-lightning", "flwr"), "threads": torch.get_num_threads()}
+    for row in rows:
+        if options.json:
+            print_json({**shared, **row})
+        else:
+            print(
+                "  ".join(
+                    f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}"
+                    for key, value in row.items()
+                )
+            )
+
+
+if __name__ == "__main__":
+    main()
