@@ -2,8 +2,8 @@
 
 The same ResNet-34, data, optimizer and CSV logger; with the strategy come tracing, planning, routing, the exit head,
 aggregation, dormancy and the accounts of every step. Both run in turn, ``--repeats`` times; figures are medians over
-the fits, and a row's ratio is its seconds over plain's. ``digits`` is embedded; ``--image-folder ROOT`` adds a folder of
-pictures (``train/<class>/``, ``test/<class>/``), such as a subset of CIFAR-10.
+the fits, and a row's ratio is its seconds over plain's. ``digits`` is embedded; ``--image-folder ROOT`` adds a folder
+of pictures (``train/<class>/``, ``test/<class>/``), such as a subset of CIFAR-10.
 
 ``--flower`` compares images/s in federated learning, where ``flwr[simulation]`` is installed: the whole network on each
 of ten clients that own IID shards of the digits, batches of 13 on each, weights averaged after every local epoch.
