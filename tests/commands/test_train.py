@@ -136,6 +136,26 @@ def test_without_a_cut(tmp_path: Path) -> None:
     assert summary["test_accuracy_exit"] is None
 
 
+def test_nodes_that_own_their_data_and_train_by_themselves(tmp_path: Path) -> None:
+    done = cloudedge(
+        tmp_path,
+        "train",
+        *QUICK,
+        "trainer.max_epochs=1",
+        "test=false",
+        "fleet.num_nodes=3",
+        "strategy.shards={by: dirichlet, alpha: 0.5, min_size: 4}",
+        "callbacks.aggregation.every_n_steps=2",
+        "offloading.codec=int8",
+        "hydra.run.dir=run",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shards = json.loads((tmp_path / "run" / "shards.json").read_text())
+    assert set(shards["node"]) == {0, 1, 2}
+    assert (tmp_path / "run" / "figures" / "shards.png").stat().st_size > 5_000
+    assert "aggregation/interval_steps" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
+
+
 @pytest.mark.slow
 def test_sweep(tmp_path: Path) -> None:
     done = cloudedge(
