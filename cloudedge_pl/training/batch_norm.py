@@ -77,25 +77,25 @@ class _Local(_Frozen):
         if not m.training:
             return super().__call__(x)
         channels = x.shape[1]
-        # With momentum 1 a call leaves the segment's own mean and unbiased variance in its row.
         dtype = x.dtype if m.running_mean is None else m.running_mean.dtype
-        means = x.new_zeros(len(self.segments), channels, dtype=dtype)
-        variances = torch.ones_like(means)
-        parts = []
-        for row, part in enumerate(x.split(self.segments)):
+        parts, means, variances = [], [], []
+        for part in x.split(self.segments):
             if part.numel() == channels and m.running_mean is not None and m.running_var is not None:
-                # A single value per channel has no variance: this node can but use the running statistics.
-                parts.append(super().__call__(part))
-                means[row].copy_(m.running_mean)
-                variances[row].copy_(m.running_var)
+                # A single value per channel has no variance: this node can but use the running statistics, in copies,
+                # for the backward pass needs them as they are now.
+                mean, variance, training = m.running_mean.clone(), m.running_var.clone(), False
             else:
-                parts.append(
-                    functional.batch_norm(
-                        part, means[row], variances[row], m.weight, m.bias, True, 1.0, m.eps
-                    )
+                # With momentum 1 a call leaves the segment's own mean and unbiased variance here.
+                mean, variance, training = (
+                    x.new_zeros(channels, dtype=dtype),
+                    x.new_ones(channels, dtype=dtype),
+                    True,
                 )
+            parts.append(functional.batch_norm(part, mean, variance, m.weight, m.bias, training, 1.0, m.eps))
+            means.append(mean)
+            variances.append(variance)
         if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
-            self._track(means, variances)
+            self._track(torch.stack(means), torch.stack(variances))
         return torch.cat(parts)
 
     @torch.no_grad()

@@ -61,7 +61,6 @@ class Replicas:
         self.own = [backbone.get_parameter(name) for name in self.names]
         self.own_buffers = [backbone.get_buffer(name) for name in self.buffer_names]
         self._stacks = [_stacked(own, num_nodes) for own in self.own]
-        self._buffer_stacks = [_stacked(own, num_nodes) for own in self.own_buffers]
         self.parameters = [
             [
                 nn.Parameter(stack[node], own.requires_grad)
@@ -69,7 +68,8 @@ class Replicas:
             ]
             for node in range(num_nodes)
         ]
-        self.buffers = [[stack[node] for stack in self._buffer_stacks] for node in range(num_nodes)]
+        # Not in one tensor: a layer writes to them between another node's forward and backward pass.
+        self.buffers = [[own.detach().clone() for own in self.own_buffers] for _ in range(num_nodes)]
         # What the optimizer steps: the same weights, for elementwise optimizers in the order of memory.
         self._stepped = self.parameters
         if type(optimizer) in _ELEMENTWISE:
@@ -160,11 +160,13 @@ class Replicas:
         if total == 0:
             return False
         shares = [float(weight) / total for weight in weights]
-        for own, stack in zip(
-            (*self.own, *self.own_buffers), (*self._stacks, *self._buffer_stacks), strict=True
-        ):
+        for own, stack in zip(self.own, self._stacks, strict=True):
             own.copy_(_mean(list(stack), shares))
             stack.copy_(own)
+        for buffer, column in zip(self.own_buffers, zip(*self.buffers, strict=True), strict=True):
+            buffer.copy_(_mean(column, shares))
+            for mine in column:
+                mine.copy_(buffer)
         if momentum == "reset":
             self.states = [defaultdict(dict) for _ in range(self.num_nodes)]
         elif momentum == "average":
@@ -206,7 +208,7 @@ class Replicas:
         """Weights, buffers and optimizer states of every node, by the backbone's own names."""
         return {
             "parameters": dict(zip(self.names, self._stacks, strict=True)),
-            "buffers": dict(zip(self.buffer_names, self._buffer_stacks, strict=True)),
+            "buffers": [dict(zip(self.buffer_names, mine, strict=True)) for mine in self.buffers],
             "optimizer": [
                 {
                     name: dict(state[stepped])
@@ -227,8 +229,9 @@ class Replicas:
             )
         for name, stack in zip(self.names, self._stacks, strict=True):
             stack.copy_(state["parameters"][name])
-        for name, stack in zip(self.buffer_names, self._buffer_stacks, strict=True):
-            stack.copy_(state["buffers"][name])
+        for saved, buffers in zip(state["buffers"], self.buffers, strict=True):
+            for name, mine in zip(self.buffer_names, buffers, strict=True):
+                mine.copy_(saved[name])
         for node, saved in enumerate(state["optimizer"]):
             self.states[node] = defaultdict(dict)
             for name, stepped in zip(self.names, self._stepped[node], strict=True):

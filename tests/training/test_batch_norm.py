@@ -56,10 +56,12 @@ def test_local_equals_a_loop_over_nodes(tasks: list[int]) -> None:
 
 def test_a_node_with_one_value_a_channel_uses_the_running_statistics() -> None:
     norm = nn.BatchNorm1d(4).double()
-    x = torch.randn(5, 4, dtype=torch.float64)
+    x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     with normalising([norm], "local", [4, 1]):
         out = norm(x)
     torch.testing.assert_close(out[4:], x[4:] / (1 + norm.eps) ** 0.5)
+    out[4].sum().backward()  # with the statistics of then, not those of after the step
+    torch.testing.assert_close(x.grad[4], torch.full((4,), (1 + norm.eps) ** -0.5, dtype=torch.float64))
     assert torch.isfinite(norm.running_var).all()
 
 

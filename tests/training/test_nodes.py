@@ -251,6 +251,29 @@ def test_batch_norm_statistics_are_the_nodes_own_and_averaged_by_their_tasks(tmp
     assert not torch.equal(before[-1][0], before[-1][1])
 
 
+def test_nodes_of_one_sample_and_of_several_share_a_step(tmp_path: Path) -> None:
+    """With one value a channel there is no variance, and a step writes statistics between another's two passes."""
+
+    class Vectors(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.ReLU())
+            self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.second(self.first(x)))
+
+    torch.manual_seed(0)
+    watch = Watch()
+    strategy = make_strategy(2, num_nodes=12)
+    module = train(
+        tmp_path, strategy, Vectors().double(), watch, ce.WeightedAggregation(every_n_steps=4), steps=8
+    )
+    counts = [torch.bincount(route) for route in watch.routes]
+    assert any(1 in count and count.max() > 1 for count in counts)
+    assert all(torch.isfinite(value).all() for value in module.state_dict().values())
+
+
 def test_by_simulated_seconds_and_by_epochs(tmp_path: Path) -> None:
     clocks: list[tuple[float, int]] = []
 
