@@ -34,7 +34,7 @@ class SmallConvolutions:
     """Those of some modules that may be computed as products, and memory for the gradients of their weights.
 
     Args:
-        modules: others than ordinary, heavy convolutions on the CPU are left as they are.
+        modules: others than ordinary, heavy convolutions are left as they are, and so are all on another device.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -70,7 +70,6 @@ def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.groups == 1
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
-        and module.weight.device.type == "cpu"
         and module.weight.numel() >= FEWEST_WEIGHTS
     )
 
@@ -85,7 +84,8 @@ class _Forward:
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
         size = [_output_size(m, x.shape[2 + axis], axis) for axis in (0, 1)]
-        if len(x) * size[0] * size[1] > MOST_PIXELS or torch.is_autocast_enabled("cpu"):
+        few = len(x) * size[0] * size[1] <= MOST_PIXELS
+        if not few or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return nn.Conv2d.forward(m, x)
         if self._memory is None or self._memory.dtype != m.weight.dtype:
             self._memory = torch.empty_like(m.weight, requires_grad=False)
@@ -101,16 +101,19 @@ class _Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
-        met = [
-            _taps(m.kernel_size[a], x.shape[2 + a], 1, m.stride[a], _padding(m, a), m.dilation[a])
-            for a in (0, 1)
-        ]
-        one = x.shape[2:] == (1, 1) and all(_output_size(m, 1, a) == 1 and len(met[a]) == 1 for a in (0, 1))
-        if not one:
+        met = [_padding(m, axis) // m.dilation[axis] for axis in (0, 1)]
+        one = x.device.type == "cpu" and x.shape[2:] == (1, 1)
+        if not (one and all(self._is_the_only_tap(met[axis], axis) for axis in (0, 1))):
             return nn.Conv2d.forward(m, x)
         # In the order in which channels_last weights lie in memory, so that their gradient comes in it, too.
-        tap = m.weight.permute(0, 2, 3, 1)[:, met[0][0], met[1][0]]
+        tap = m.weight.permute(0, 2, 3, 1)[:, met[0], met[1]]
         return functional.linear(x.flatten(1), tap, m.bias)[:, :, None, None]
+
+    def _is_the_only_tap(self, tap: int, axis: int) -> bool:
+        """Whether there is one output position along the axis, and this tap of it meets the pixel."""
+        m = self.module
+        meets = tap * m.dilation[axis] == _padding(m, axis) and tap < m.kernel_size[axis]
+        return meets and _output_size(m, 1, axis) == 1
 
 
 def _padding(module: nn.Conv2d, axis: int) -> int:

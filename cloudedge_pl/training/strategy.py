@@ -289,6 +289,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def teardown(self) -> None:
         self.nodes = None
+        if self._forward is not None:
+            self._forward.replicas = None  # as large as the fleet
         if self._backbone is not None:
             self._backbone.__dict__.pop("forward", None)
         if self.deployment is not None:

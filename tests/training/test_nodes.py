@@ -340,6 +340,12 @@ def test_failing_nodes_are_left_out_of_the_average(tmp_path: Path) -> None:
     torch.testing.assert_close(module.net.stem.weight.detach(), mean)
 
 
+def test_nodes_without_weights_have_nothing_to_average(tmp_path: Path) -> None:
+    plain = train(tmp_path, "auto", seeded_net())
+    module = train(tmp_path, make_strategy(0), seeded_net(), ce.WeightedAggregation(every_n_steps=4))
+    assert_close(parameters_of(module), parameters_of(plain))
+
+
 def test_state_dict_keeps_the_backbones_names_and_the_optimizer_its_own_parameters(tmp_path: Path) -> None:
     strategy = make_strategy(3)
     module = train(tmp_path, strategy, seeded_net(norm=True), ce.WeightedAggregation(every_n_steps=4))
