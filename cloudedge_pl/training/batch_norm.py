@@ -19,6 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 BatchNormMode = Literal["shared", "local", "frozen"]
 """Statistics over the whole step, over each node's samples, or the running ones."""
 
+MANY, SMALL = 24, 16_384
+"""Segments, and values in each on average, from and up to which all are normalised together; measured on the CPU."""
+
 BATCH_NORM_MODES: dict[str, BatchNormMode] = {"shared": "shared", "local": "local", "frozen": "frozen"}
 
 
@@ -76,8 +79,17 @@ class _Local(_Frozen):
         m = self.module
         if not m.training:
             return super().__call__(x)
-        channels = x.shape[1]
-        dtype = x.dtype if m.running_mean is None else m.running_mean.dtype
+        many = len(self.segments) >= MANY and x.numel() <= SMALL * len(self.segments)
+        out, means, variances = self._at_once(x) if many else self._one_by_one(x)
+        if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
+            self._track(means, variances)
+        return out
+
+    def _one_by_one(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The normalised segments, and the mean and unbiased variance of each, [num_segments, C]."""
+        m, channels = self.module, x.shape[1]
+        kept = m.weight if m.running_mean is None else m.running_mean
+        dtype = x.dtype if kept is None else kept.dtype
         parts, means, variances = [], [], []
         for part in x.split(self.segments):
             if part.numel() == channels and m.running_mean is not None and m.running_var is not None:
@@ -86,17 +98,39 @@ class _Local(_Frozen):
                 mean, variance, training = m.running_mean.clone(), m.running_var.clone(), False
             else:
                 # With momentum 1 a call leaves the segment's own mean and unbiased variance here.
-                mean, variance, training = (
-                    x.new_zeros(channels, dtype=dtype),
-                    x.new_ones(channels, dtype=dtype),
-                    True,
-                )
+                mean, variance = x.new_zeros(channels, dtype=dtype), x.new_ones(channels, dtype=dtype)
+                training = True
             parts.append(functional.batch_norm(part, mean, variance, m.weight, m.bias, training, 1.0, m.eps))
             means.append(mean)
             variances.append(variance)
-        if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
-            self._track(torch.stack(means), torch.stack(variances))
-        return torch.cat(parts)
+        return torch.cat(parts), torch.stack(means), torch.stack(variances)
+
+    def _at_once(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same for all segments together: a dozen passes over small maps cost less than many calls."""
+        m = self.module
+        counts = torch.tensor(self.segments)
+        owner = torch.repeat_interleave(counts).to(x.device, non_blocking=True)
+        values = (counts * (x[0].numel() // x.shape[1])).to(x.device, non_blocking=True)[:, None]
+        pixels, spread = tuple(range(2, x.ndim)), (..., *[None] * (x.ndim - 2))
+
+        def mean_of(value: Tensor) -> Tensor:
+            each = value.sum(pixels) if pixels else value
+            return each.new_zeros(len(counts), x.shape[1]).index_add(0, owner, each) / values
+
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean = mean_of(precise)
+        if m.running_mean is not None:
+            mean = torch.where(values == 1, m.running_mean.clone(), mean)
+        centred = precise - mean[owner][spread]
+        variance = mean_of(centred.square())
+        if m.running_var is not None:
+            variance = torch.where(values == 1, m.running_var.clone(), variance)
+        scale = torch.rsqrt(variance + m.eps)
+        scale = scale if m.weight is None else scale * m.weight
+        out = centred * scale[owner][spread]
+        out = out if m.bias is None else out + m.bias[spread]
+        unbiased = torch.where(values == 1, variance, variance * (values / (values - 1).clamp(min=1)))
+        return out.to(x.dtype), mean.detach(), unbiased.detach()
 
     @torch.no_grad()
     def _track(self, means: Tensor, variances: Tensor) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cloudedge_pl.errors import StrategyError
-from cloudedge_pl.training.batch_norm import batch_norms, normalising
+from cloudedge_pl.training.batch_norm import _Local, batch_norms, normalising
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
 
 
@@ -29,9 +29,9 @@ def norms_of(net: nn.Module) -> Any:
     return batch_norms(net, names, [name for name, _ in net.named_buffers()])
 
 
-@pytest.mark.parametrize("tasks", [[5, 3, 4], [12], [0, 7, 0, 5], [6, 6]])
+@pytest.mark.parametrize("tasks", [[5, 3, 4], [12], [0, 7, 0, 5], [6, 6], [1, 2] * 15, [3, 0, 1, 1] * 12])
 def test_local_equals_a_loop_over_nodes(tasks: list[int]) -> None:
-    net, x = make_net(), torch.randn(12, 3, 8, 8, dtype=torch.float64)
+    net, x = make_net(), torch.randn(sum(tasks), 3, 8, 8, dtype=torch.float64)
     replicas = [copy.deepcopy(net) for _ in tasks]
     with normalising(norms_of(net), "local", tasks):
         out = net(x)
@@ -63,6 +63,23 @@ def test_a_node_with_one_value_a_channel_uses_the_running_statistics() -> None:
     out[4].sum().backward()  # with the statistics of then, not those of after the step
     torch.testing.assert_close(x.grad[4], torch.full((4,), (1 + norm.eps) ** -0.5, dtype=torch.float64))
     assert torch.isfinite(norm.running_var).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_many_segments_at_once_equal_one_by_one(dtype: torch.dtype) -> None:
+    """Single values a channel among them; affine or not, with running statistics or without."""
+    torch.manual_seed(0)
+    segments = [1, 2, 1, 3] * 8
+    for options in ({}, {"affine": False}, {"track_running_stats": False}, {"momentum": None}):
+        norm = nn.BatchNorm1d(4, **options).double()
+        nn.init.normal_(norm.weight) if norm.weight is not None else None
+        if norm.running_mean is None:
+            segments = [count + 1 for count in segments]
+        x = (10 + torch.randn(sum(segments), 4, dtype=torch.float64)).to(dtype)
+        local = _Local(norm.to(dtype) if dtype is torch.float64 else norm.float(), segments)
+        tolerance = 1e-7 if dtype is torch.float64 else 0.05
+        for got, expected in zip(local._at_once(x), local._one_by_one(x), strict=True):
+            torch.testing.assert_close(got, expected.to(got.dtype), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("mode", ["local", "frozen"])
