@@ -81,6 +81,7 @@ class Naive:
     def __init__(self, batch: tuple[Tensor, Tensor], case: dict[str, Any]) -> None:
         split_point, nodes, interval = split_point_of(case["split"]), case["nodes"], case["interval"]
         self.batch, self.interval, self.steps = batch, interval, 0
+        self.tasks = [0] * nodes
         net = make_net().train()
         self.chain = ce.trace(net, torch.zeros(1, 3, 64, 64))
         self.cloud, self.split_point = self.chain.cloud(split_point), split_point
@@ -131,12 +132,14 @@ class Naive:
         for optimizer, count in zip(self.optimizers, counts, strict=True):
             if count:
                 optimizer.step()
+        self.tasks = [done + count for done, count in zip(self.tasks, counts, strict=True)]
         if self.steps % self.interval == 0:
-            self._average(counts)
+            self._average()
 
     @torch.no_grad()
-    def _average(self, counts: list[int]) -> None:
-        share = [count / sum(counts) for count in counts]
+    def _average(self) -> None:
+        share = [done / sum(self.tasks) for done in self.tasks]
+        self.tasks = [0] * len(share)
         for name in self.names:
             values = [node.get_parameter(name) for node in self.nodes]
             states = [o.state[v] for o, v in zip(self.optimizers, values, strict=True) if v in o.state]
@@ -181,8 +184,8 @@ class InTurn(pl.Callback):
             self.seconds[name].append(time.perf_counter() - start)
 
 
-def train(case: dict[str, Any], steps: int, callback: pl.Callback | None) -> None:
-    """Trains under the strategy for so many steps of one batch."""
+def train(case: dict[str, Any], steps: int, callback: pl.Callback | None, **options: Any) -> None:
+    """Trains under the strategy for so many steps of one batch; ``options`` are of the Trainer."""
     batch = batch_of(case["size"])
     strategy = ce.CloudEdgeStrategy(
         fleet=ce.Fleet.preset("jetson-orin-nano", case["nodes"], speed_spread=0.4),
@@ -205,6 +208,7 @@ def train(case: dict[str, Any], steps: int, callback: pl.Callback | None) -> Non
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=folder,
+            **options,
         )
         trainer.fit(Module(), DataLoader([batch] * steps, batch_size=None))
 

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
         ImageFolderDataModule,
         SyntheticDataModule,
     )
+    from cloudedge_pl.data.shards import Shards, make_shards
     from cloudedge_pl.dormancy import DormancyRule
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
-    from cloudedge_pl.offloading import OffloadPlan, plan_offloading
+    from cloudedge_pl.fleet_files import load_fleet
+    from cloudedge_pl.offloading import OffloadOptions, OffloadPlan, lagrangian_dual, plan_offloading, sweep
     from cloudedge_pl.partition import ExitHeadConfig, build_backbone, profile, trace
     from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow, create_scheduler, schedule
     from cloudedge_pl.simulation import Simulator
     from cloudedge_pl.training import (
+        AdaptiveInterval,
         CloudDormancy,
         CloudEdgeModule,
         CloudEdgeStrategy,
@@ -37,13 +40,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "costs.profile": ["CostProfile"],
     "data": ["Cifar10DataModule", "DigitsDataModule", "ImageFolderDataModule", "SyntheticDataModule"],
+    "data.shards": ["Shards", "make_shards"],
     "dormancy": ["DormancyRule"],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
-    "offloading": ["OffloadPlan", "plan_offloading"],
+    "fleet_files": ["load_fleet"],
+    "offloading": ["OffloadOptions", "OffloadPlan", "lagrangian_dual", "plan_offloading", "sweep"],
     "partition": ["ExitHeadConfig", "build_backbone", "profile", "trace"],
     "scheduling": ["Assignment", "NodeState", "TaskWindow", "create_scheduler", "schedule"],
     "simulation": ["Simulator"],
     "training": [
+        "AdaptiveInterval",
         "CloudDormancy",
         "CloudEdgeModule",
         "CloudEdgeStrategy",
@@ -56,6 +62,7 @@ _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for nam
 
 __version__ = "0.1.0"
 __all__ = [  # loaded by __getattr__
+    "AdaptiveInterval",
     "Assignment",
     "Cifar10DataModule",
     "Cloud",
@@ -73,7 +80,9 @@ __all__ = [  # loaded by __getattr__
     "InterruptCheckpoint",
     "Link",
     "NodeState",
+    "OffloadOptions",
     "OffloadPlan",
+    "Shards",
     "Simulator",
     "SyntheticDataModule",
     "TaskWindow",
@@ -81,9 +90,13 @@ __all__ = [  # loaded by __getattr__
     "Workload",
     "build_backbone",
     "create_scheduler",
+    "lagrangian_dual",
+    "load_fleet",
+    "make_shards",
     "plan_offloading",
     "profile",
     "schedule",
+    "sweep",
     "trace",
 ]
 
