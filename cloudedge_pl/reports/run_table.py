@@ -57,6 +57,11 @@ ROWS: dict[str, list[tuple[str, str, Format]]] = {
         ("test_accuracy_answered", "as answered", _percent),
     ],
     "simulated task, in training": _simulated(""),
+    "aggregations": [
+        ("sync_bytes", "weights exchanged", lambda value: _scaled(value, "B")),
+        ("sync_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
+        ("sync_seconds", "simulated time", _duration),
+    ],
     "simulated task, in the test": _simulated("test_"),
     "run": [
         ("images_per_second", "training speed", lambda value: f"{value:,.0f} images/s"),

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-COLUMNS = ("tasks", "busy_seconds", "joules", "upload_bytes", "download_bytes", "sync_bytes")
+COLUMNS = ("tasks", "busy_seconds", "joules", "upload_bytes", "download_bytes", "sync_bytes", "sync_joules")
 
 
 class Accounts:
     """Totals per node; the last account is the master's.
 
-    Attributes of :data:`COLUMNS`, each float64 [num_nodes + 1]: tasks run; seconds busy; joules drawn; bytes of cut
-    tensors sent to the cloud; bytes of gradients that came back; bytes of weights exchanged for aggregation.
+    Attributes of :data:`COLUMNS`, each float64 [num_nodes + 1]: tasks run; seconds busy; joules drawn in windows; bytes
+    of cut tensors sent to the cloud; bytes of gradients that came back; bytes of weights exchanged for aggregation, and
+    joules drawn meanwhile.
     """
 
     tasks: np.ndarray
@@ -22,6 +23,7 @@ class Accounts:
     upload_bytes: np.ndarray
     download_bytes: np.ndarray
     sync_bytes: np.ndarray
+    sync_joules: np.ndarray
 
     def __init__(self, num_nodes: int) -> None:
         for column in COLUMNS:

@@ -51,6 +51,21 @@ class WindowRecord:
     clock_seconds: float
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What an aggregation costs, in which every node sends its weights to the master and gets their average.
+
+    Args:
+        seconds: of all nodes at once, there and back: twice the slowest node's.
+        joules: [num_nodes + 1] radio of the senders, and the idle power of all.
+        num_bytes: [num_nodes + 1] there and back; the master's multicast is counted once with each receiver.
+    """
+
+    seconds: float
+    joules: np.ndarray
+    num_bytes: np.ndarray
+
+
 HISTORY = ("clock_seconds", "tasks", "mean_delay_seconds", "link_delay_seconds", "awake")
 
 
@@ -67,7 +82,8 @@ class Simulator:
 
     Attributes:
         accounts: totals since the start.
-        history: per window, as lists: the columns of :data:`HISTORY`.
+        history: per window, as lists: the columns of :data:`HISTORY`; a window lasts until the next one opens.
+        sync_seconds: virtual time spent in aggregations.
     """
 
     def __init__(
@@ -84,7 +100,7 @@ class Simulator:
         self.accounts = Accounts(fleet.num_nodes)
         self.history: dict[str, list[Any]] = {column: [] for column in HISTORY}
         self.dormancy = DormancyState()
-        self.clock_seconds = 0.0
+        self.clock_seconds = self.sync_seconds = 0.0
         self.windows = 0
         self._link_noise = 0.0
         self._ready_seconds = np.zeros(fleet.num_nodes)
@@ -131,14 +147,34 @@ class Simulator:
             self.history[column].append(value)
         return record
 
-    def synchronise(self, num_bytes: float) -> None:
-        """Accounts for an aggregation: every node sends ``num_bytes`` of weights to the master and gets as many back.
-
-        The master's multicast is counted once with each receiver; radio energy is the senders'.
-        """
-        throughput = np.append(self.fleet.array("throughput_bits_per_second"), np.inf)
+    def exchange(self, num_bytes: float) -> Exchange:
+        """What an aggregation of ``num_bytes`` of weights costs a fleet that is idle."""
+        one_way = np.append(self._sync_seconds(num_bytes), 0.0)
+        seconds = 2 * float(one_way.max())
         sent = np.append(np.full(self.fleet.num_nodes, num_bytes), 0.0)
-        self.accounts.add(sync_bytes=2 * sent, joules=self._transmit_watts * 8 * sent / throughput)
+        return Exchange(seconds, self._idle_watts * seconds + self._transmit_watts * one_way, 2 * sent)
+
+    def synchronise(self, num_bytes: float) -> None:
+        """Runs an aggregation: the nodes finish their tasks, send ``num_bytes`` of weights and get as many back.
+
+        The next window opens when all have the average. Where there are no weights, nobody waits.
+        """
+        if num_bytes == 0:
+            return
+        exchange, one_way = self.exchange(num_bytes), self._sync_seconds(num_bytes)
+        collected = float((np.maximum(self._ready_seconds, self.clock_seconds) + one_way).max())
+        ends = collected + exchange.seconds / 2
+        waiting = ends - self.clock_seconds - exchange.seconds
+        self.accounts.add(
+            sync_bytes=exchange.num_bytes, sync_joules=exchange.joules + self._idle_watts * waiting
+        )
+        self.sync_seconds += ends - self.clock_seconds
+        self.clock_seconds = ends
+        if self.windows:
+            self.history["clock_seconds"][-1] = ends
+
+    def _sync_seconds(self, num_bytes: float) -> np.ndarray:
+        return 8 * num_bytes / self.fleet.array("throughput_bits_per_second")
 
     def _link_factor(self, random: np.random.Generator) -> float:
         link = self.fleet.link
@@ -236,8 +272,9 @@ class Simulator:
         """Totals and means since the start; the means over tasks are nan before the first window.
 
         Returns:
-            tasks, clock_seconds, sync_bytes, mean_delay_seconds, mean_energy_joules and mean_upload_bytes (per task),
-            share_asleep (of the virtual time).
+            tasks; mean_delay_seconds, mean_energy_joules and mean_upload_bytes, per task, without aggregations;
+            clock_seconds; sync_seconds, sync_joules and sync_bytes of all aggregations; share_asleep of the
+            virtual time.
         """
         tasks = np.array(self.history["tasks"], dtype=np.float64)
         asleep = ~np.array(self.history["awake"], dtype=bool)
@@ -246,6 +283,8 @@ class Simulator:
         return {
             "tasks": float(tasks.sum()),
             "clock_seconds": self.clock_seconds,
+            "sync_seconds": self.sync_seconds,
+            "sync_joules": float(self.accounts.sync_joules.sum()),
             "sync_bytes": float(self.accounts.sync_bytes.sum()),
             "mean_delay_seconds": float(tasks @ np.array(self.history["mean_delay_seconds"])) / total,
             "mean_energy_joules": float(self.accounts.joules.sum()) / total,
@@ -258,7 +297,7 @@ class Simulator:
         return {
             "node_names": [machine.name for machine in (*self.fleet.nodes, self.fleet.coordinator)],
             "node_tasks": self.accounts.tasks.tolist(),
-            "node_joules": self.accounts.joules.tolist(),
+            "node_joules": (self.accounts.joules + self.accounts.sync_joules).tolist(),
             "steps": self.history,
             "max_delay_seconds": self.workload.max_delay_seconds,
         }
@@ -271,6 +310,7 @@ class Simulator:
             "dormancy": self.dormancy.to_dict(),
             "scheduler": self.scheduler.state_dict(),
             "clock_seconds": self.clock_seconds,
+            "sync_seconds": self.sync_seconds,
             "windows": self.windows,
             "link_noise": self._link_noise,
             "ready_seconds": self._ready_seconds.tolist(),
@@ -283,7 +323,7 @@ class Simulator:
         self.history = {column: list(values) for column, values in state["history"].items()}
         self.dormancy = DormancyState(**state["dormancy"])
         self.scheduler.load_state_dict(state["scheduler"])
-        self.clock_seconds = state["clock_seconds"]
+        self.clock_seconds, self.sync_seconds = state["clock_seconds"], state["sync_seconds"]
         self.windows = state["windows"]
         self._link_noise = state["link_noise"]
         self._ready_seconds = np.array(state["ready_seconds"])

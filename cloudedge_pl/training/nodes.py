@@ -137,22 +137,20 @@ class NodeTraining:
         return estimator.exhausted(self._spent(), self._step_costs(), self._aggregation_costs())
 
     def _spent(self) -> dict[str, float]:
-        accounts, exchange = self.simulator.accounts, self._aggregation_costs()
+        accounts = self.simulator.accounts
         sent = accounts.upload_bytes + accounts.download_bytes + accounts.sync_bytes
         return {
-            "seconds": self.simulator.clock_seconds + self.aggregations * exchange["seconds"],
-            "joules": float(accounts.joules.sum()),
+            "seconds": self.simulator.clock_seconds,
+            "joules": float((accounts.joules + accounts.sync_joules).sum()),
             "num_bytes": float(sent.sum()),
         }
 
     def _aggregation_costs(self) -> dict[str, float]:
-        fleet = self.simulator.fleet
-        seconds = 8 * self.weight_bytes / fleet.array("throughput_bits_per_second")
-        joules = fleet.array("transmit_watts") * seconds
+        exchange = self.simulator.exchange(self.weight_bytes)
         return {
-            "seconds": 2 * float(seconds.max()),  # there and back, all nodes at once
-            "joules": float(joules.sum()),
-            "num_bytes": 2 * self.weight_bytes * fleet.num_nodes,
+            "seconds": exchange.seconds,
+            "joules": float(exchange.joules.sum()),
+            "num_bytes": float(exchange.num_bytes.sum()),
         }
 
     def _step_costs(self) -> dict[str, float]:

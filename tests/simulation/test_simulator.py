@@ -102,6 +102,7 @@ def test_delays_equal_a_literal_event_loop(num_nodes: int, windows: list[int], s
 def test_nothing_is_lost(num_nodes: int, windows: list[int], seed: int) -> None:
     simulator = make(num_nodes, seed=seed)
     records = [simulator.step(count) for count in windows]
+    windows_close = simulator.clock_seconds
     simulator.synchronise(1000.0)
     books = simulator.accounts
     assert books.tasks.sum() == sum(windows)
@@ -111,14 +112,14 @@ def test_nothing_is_lost(num_nodes: int, windows: list[int], seed: int) -> None:
     )
     assert books.download_bytes.sum() == pytest.approx(books.upload_bytes.sum())
     assert books.sync_bytes.sum() == pytest.approx(2 * 1000.0 * num_nodes)
-    sync_joules = sum(
+    assert books.joules.sum() == pytest.approx(sum(r.joules.sum() for r in records))
+    idle_watts = sum(m.idle_watts for m in (*simulator.fleet.nodes, simulator.fleet.coordinator))
+    assert simulator.sync_seconds == pytest.approx(simulator.clock_seconds - windows_close)
+    sync_radio = sum(
         n.transmit_watts * 8 * 1000.0 / n.throughput_bits_per_second for n in simulator.fleet.nodes
     )
-    assert books.joules.sum() == pytest.approx(sum(r.joules.sum() for r in records) + sync_joules)
-    idle = (
-        sum(m.idle_watts for m in (*simulator.fleet.nodes, simulator.fleet.coordinator))
-        * simulator.clock_seconds
-    )
+    assert books.sync_joules.sum() == pytest.approx(idle_watts * simulator.sync_seconds + sync_radio)
+    idle = idle_watts * windows_close
     busy = sum(
         (m.busy_watts - m.idle_watts) * s
         for m, s in zip(
@@ -129,7 +130,27 @@ def test_nothing_is_lost(num_nodes: int, windows: list[int], seed: int) -> None:
         m.transmit_watts * 8 * b / min(50e6, m.throughput_bits_per_second)
         for m, b in zip(simulator.fleet.nodes, books.upload_bytes[:-1], strict=True)
     )
-    assert books.joules.sum() - sync_joules == pytest.approx(idle + busy + radio)
+    assert books.joules.sum() == pytest.approx(idle + busy + radio)
+
+
+def test_an_aggregation_waits_for_every_node_and_the_next_window_for_it() -> None:
+    simulator, twin = make(3, seed=1), make(3, seed=1)
+    first = simulator.step(12)
+    arrivals = np.cumsum(np.random.default_rng([1, 0]).exponential(1 / 20.0, 12))
+    done = [0.0] * 3
+    for arrival, node in zip(arrivals, first.assignment.node, strict=True):
+        done[node] = max(arrival + 0.002, done[node]) + simulator.costs.execution_seconds[node]
+    sending = [8 * 3e6 / n.throughput_bits_per_second for n in simulator.fleet.nodes]
+    collected = max(max(free, arrivals[-1]) + send for free, send in zip(done, sending, strict=True))
+    simulator.synchronise(3e6)
+    assert simulator.clock_seconds == pytest.approx(collected + max(sending))
+    assert simulator.history["clock_seconds"] == [simulator.clock_seconds]
+    second = simulator.step(5)
+    gaps = np.random.default_rng([1, 1]).exponential(1 / 20.0, 5)
+    assert second.clock_seconds == pytest.approx(collected + max(sending) + gaps.sum())
+    twin.step(12)
+    twin.synchronise(0.0)  # everything runs in the cloud: there is nothing to wait for
+    assert twin.clock_seconds == first.clock_seconds
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped() -> None:

@@ -275,24 +275,27 @@ def test_nodes_of_one_sample_and_of_several_share_a_step(tmp_path: Path) -> None
 
 
 def test_by_simulated_seconds_and_by_epochs(tmp_path: Path) -> None:
-    clocks: list[tuple[float, int]] = []
+    clocks: list[tuple[float, float, int]] = []
 
     class Note(pl.Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            clocks.append((trainer.strategy.simulator.clock_seconds, trainer.strategy.nodes.aggregations))
+            strategy = trainer.strategy
+            clocks.append(
+                (strategy.record.clock_seconds, strategy.simulator.clock_seconds, strategy.nodes.aggregations)
+            )
 
     train(tmp_path, make_strategy(2), seeded_net(), ce.WeightedAggregation(every_n_seconds=5.0), Note())
     last, expected, counted = 0.0, 0, []
-    for clock, _ in clocks:
-        if clock - last >= 5.0:
-            last, expected = clock, expected + 1
+    for window_closes, aggregated, _ in clocks:
+        if window_closes - last >= 5.0:
+            last, expected = aggregated, expected + 1
         counted.append(expected)
-    assert [done for _, done in clocks] == counted
+    assert [done for _, _, done in clocks] == counted
     assert 1 < expected < STEPS
     clocks.clear()
     epochs = ce.WeightedAggregation(every_n_epochs=2)
     train(tmp_path, make_strategy(2), seeded_net(), epochs, Note(), steps=3, max_epochs=4)
-    assert [done for _, done in clocks] == [0] * 5 + [1] * 6 + [2]
+    assert [done for _, _, done in clocks] == [0] * 5 + [1] * 6 + [2]
 
 
 def test_a_node_that_fails_loses_its_share_and_the_run_goes_on(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class WeightedAggregation(pl.Callback):
     :class:`~cloudedge_pl.CloudEdgeStrategy` computes in one pass. With longer intervals every node trains weights and
     optimizer state of its own in between; the module's weights are those of the last aggregation, and what is left
     over at the end of training is averaged then. Weights, gradients and momentum are the node's: gradients are clipped
-    node by node. The exchange is accounted for in bytes and joules. Source: Xu 2020, Sec. 2.4.
+    node by node. The exchange is accounted for in bytes, joules and seconds of the simulated clock. Source: Xu 2020,
+    Sec. 2.4.
 
     Logged after every step of an interval longer than one: ``aggregation/interval_steps`` at each aggregation, and
     ``aggregation/failures``, so many since the start, where nodes may fail.
