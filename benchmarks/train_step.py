@@ -6,7 +6,7 @@ of its own, averaged at the same interval. All three run in turn in one process:
 a naive one. Everything is channels_last; SGD with momentum 0.9 and weight decay 1e-4; nodes are unlike (speeds spread
 by 40%). seconds is the median over whole intervals of the mean step, the aggregation included.
 
-Peak memory is measured with ``--memory``, each way of training in a process of its own.
+Peak memory is that of a process of its own for each way of training; ``--no-memory`` leaves it out.
 """
 
 from __future__ import annotations
@@ -300,7 +300,10 @@ def main(arguments: list[str] | None = None) -> None:
         "--repeats", type=int, default=9, help="steps at interval 1; a third of it in longer intervals"
     )
     parser.add_argument(
-        "--memory", action="store_true", help="also measure peak memory, in processes of their own"
+        "--memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure peak memory, in processes of their own",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
     parser.add_argument("--child", help=argparse.SUPPRESS)

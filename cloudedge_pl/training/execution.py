@@ -7,7 +7,6 @@ head's; the edge part runs once, its output is kept for the second evaluation.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +62,8 @@ class CutForward:
     Attributes:
         live: what crossed the cut in this step, an entry for each call of the backbone.
         replicas: the nodes' own weights; None runs the edge part on the backbone's.
-        passes: with replicas, what is to be differentiated for the nodes: an entry for each call of the backbone.
+        passes: with replicas, what is still to be differentiated for the nodes, an entry for each call of the backbone;
+            who does it takes them away.
     """
 
     def __init__(
@@ -174,11 +174,12 @@ class CutForward:
         """Whether the step that runs, or ran last, has called the backbone."""
         return self._opened
 
-    @contextmanager
-    def step(self, answer: Answer) -> Iterator[None]:
-        """One step of the module; the backbone answers by ``answer``'s path."""
-        self.answer, self._opened, self.live, self.passes = answer, False, [], []
-        yield
+    def begin(self, answer: Answer) -> None:
+        """Begins a step of the module, in which the backbone answers by ``answer``'s path.
+
+        :attr:`passes` stay: a validation may come between two batches whose gradients are accumulated.
+        """
+        self.answer, self._opened, self.live = answer, False, []
 
     @contextmanager
     def replaying(self, answer: Answer) -> Iterator[None]:
@@ -253,54 +254,6 @@ class NodePasses:
         if outputs:
             torch.autograd.backward(outputs, gradients)
         self.parts[position] = ()  # its graph and activations are done with
-
-
-@dataclass(frozen=True)
-class RandomState:
-    """Every global random state that a training step may draw from."""
-
-    python: Any
-    numpy: Any
-    torch_cpu: Tensor
-    torch_cuda: Tensor | None
-
-    @classmethod
-    def capture(cls, device: torch.device) -> RandomState:
-        """Reads the states; no device is waited for."""
-        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        legacy = np.random.get_state()  # noqa: NPY002  # users' augmentations draw from it
-        return cls(random.getstate(), legacy, torch.get_rng_state(), cuda)
-
-    def restore(self, device: torch.device) -> None:
-        """Sets the states back."""
-        random.setstate(self.python)
-        np.random.set_state(self.numpy)  # noqa: NPY002  # likewise
-        torch.set_rng_state(self.torch_cpu)
-        if self.torch_cuda is not None:
-            torch.cuda.set_rng_state(self.torch_cuda, device)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The states as tensors and plain containers, which ``torch.load(weights_only=True)`` reads."""
-        name, keys, *rest = self.numpy
-        version, words, gauss = self.python
-        return {
-            "python": [version, list(words), gauss],
-            "numpy": [name, keys.tolist(), *rest],
-            "torch_cpu": self.torch_cpu,
-            "torch_cuda": self.torch_cuda,
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> RandomState:
-        """The states that :meth:`state_dict` gave."""
-        version, words, gauss = state["python"]
-        name, keys, *rest = state["numpy"]
-        return cls(
-            (version, tuple(words), gauss),
-            (name, np.array(keys, dtype=np.uint32), *rest),
-            state["torch_cpu"].cpu(),
-            None if state["torch_cuda"] is None else state["torch_cuda"].cpu(),
-        )
 
 
 @contextmanager

@@ -11,13 +11,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.optim import Optimizer
 
+from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.partition import SplitChain
 from cloudedge_pl.simulation import Simulator
 from cloudedge_pl.training.aggregation import AggregationProgress, AggregationRule
 from cloudedge_pl.training.execution import CutForward
 from cloudedge_pl.training.replicas import Replicas
+
+
+def make_replicas(
+    chain: SplitChain, split_point: int, num_nodes: int, optimizer: Optimizer, precision: Precision
+) -> Replicas:
+    """One replica of the edge part for each node, stepped by the user's ``optimizer``.
+
+    Raises:
+        StrategyError: on an optimizer or a precision with which nodes cannot step by themselves.
+    """
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise StrategyError(
+            "LBFGS evaluates its closure several times a step, which nodes with weights of their own cannot; take "
+            "another optimizer, or WeightedAggregation(every_n_steps=1)."
+        )
+    if getattr(precision, "scaler", None) is not None:
+        raise StrategyError(
+            'precision "16-mixed" scales the loss for one optimizer step, and every node takes its own; use '
+            '"bf16-mixed" or "32-true", or WeightedAggregation(every_n_steps=1).'
+        )
+    parameters, buffers = chain.edge_parameters(split_point), chain.edge_buffers(split_point)
+    return Replicas(chain.backbone, list(parameters), list(buffers), num_nodes, optimizer)
 
 
 class NodeTraining:

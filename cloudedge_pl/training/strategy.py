@@ -15,8 +15,6 @@ longer intervals every node trains its own weights (:class:`~cloudedge_pl.traini
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +32,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from cloudedge_pl.dormancy import DormancyState
-from cloudedge_pl.errors import CheckpointError, StrategyError, lookup, require_range
+from cloudedge_pl.errors import StrategyError, lookup, require_range
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.partition import ExitHeadConfig
@@ -43,23 +41,27 @@ from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.aggregation import AggregationRule
 from cloudedge_pl.training.batch_norm import BATCH_NORM_MODES, BatchNormMode
+from cloudedge_pl.training.checkpoints import (
+    CHECKPOINT_KEY,
+    RandomState,
+    go_on,
+    loading_into,
+    reading,
+    validation_is_set_up,
+)
 from cloudedge_pl.training.deployment import Deployment, deploy
 from cloudedge_pl.training.example_input import example_input_of
 from cloudedge_pl.training.execution import (
     Answer,
     CutForward,
     PathLogits,
-    RandomState,
     find_backbone,
     loss_of,
     unobserved,
     with_loss,
 )
 from cloudedge_pl.training.local_data import LocalData
-from cloudedge_pl.training.nodes import NodeTraining
-from cloudedge_pl.training.replicas import Replicas
-
-CHECKPOINT_KEY = "cloudedge"
+from cloudedge_pl.training.nodes import NodeTraining, make_replicas
 
 
 class CloudEdgeStrategy(SingleDeviceStrategy):
@@ -300,6 +302,11 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     # --- steps ---
 
+    def _begin(self, answer: Answer) -> CutForward:
+        assert self._forward is not None, "set up"
+        self._forward.begin(answer)
+        return self._forward
+
     def _open_window(self, num_tasks: int) -> WindowRecord:
         assert self.lightning_module is not None
         trainer = self.lightning_module.trainer
@@ -324,16 +331,15 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     @override
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        module, forward = self.lightning_module, self._forward
+        module = self.lightning_module
         assert module is not None
-        assert forward is not None
+        if self.nodes is not None:
+            self.nodes.accumulate()
+        forward = self._begin("system")
         edge_weight, cloud_weight = self._loss_weights()
         joint = forward.exit_head is not None and edge_weight > 0
         before = RandomState.capture(self.root_device) if joint else None
-        if self.nodes is not None:
-            self.nodes.accumulate()
-        with forward.step("system"):
-            output = super().training_step(*args, **kwargs)
+        output = super().training_step(*args, **kwargs)
         if not forward.reached:
             raise StrategyError(
                 f"{type(module).__name__}.training_step did not call its backbone {self.partition!r}; nothing was cut. "
@@ -374,24 +380,20 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             )
         return output
 
-    def _evaluate(self, answer: Answer) -> Any:
-        assert self._forward is not None
-        return self._forward.step(answer)
-
     @override
     def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        with self._evaluate("cloud"):
-            return super().validation_step(*args, **kwargs)
+        self._begin("cloud")
+        return super().validation_step(*args, **kwargs)
 
     @override
     def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        with self._evaluate("cloud"):
-            return super().test_step(*args, **kwargs)
+        self._begin("cloud")
+        return super().test_step(*args, **kwargs)
 
     @override
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        with self._evaluate("system"):
-            return super().predict_step(*args, **kwargs)
+        self._begin("system")
+        return super().predict_step(*args, **kwargs)
 
     def _start_evaluation(self) -> None:
         """A fleet of its own for every evaluation: nothing of the training run moves.
@@ -419,45 +421,27 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None
     ) -> None:
+        module = self.lightning_module
+        assert module is not None
         checkpoint[CHECKPOINT_KEY] = {
             **self._deployed.identity(),
             "modules": {name: module.state_dict() for name, module in self._deployed.modules.items()},
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self.root_device).state_dict(),
-            "validated": self._validation_is_set_up(),
+            "validated": validation_is_set_up(module.trainer),
             "nodes": None if self.nodes is None else self.nodes.state_dict(),
         }
         super().save_checkpoint(checkpoint, filepath, storage_options)
 
     @override
     def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
-        try:
+        with reading(checkpoint_path):
             return super().load_checkpoint(checkpoint_path, weights_only)
-        except FileNotFoundError:
-            raise
-        except (
-            RuntimeError,
-            EOFError,
-            KeyError,
-            ValueError,
-            OSError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as e:
-            raise CheckpointError(
-                f"the checkpoint {checkpoint_path} cannot be read; it is corrupt, truncated or no checkpoint "
-                f"({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'empty'}). Take another one of the run."
-            ) from e
 
     @override
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
-        try:
+        with loading_into(self.lightning_module):
             super().load_model_state_dict(checkpoint, strict)
-        except RuntimeError as e:
-            raise CheckpointError(
-                f"the checkpoint does not fit {type(self.lightning_module).__name__}: it is of another backbone or "
-                f"number of classes. Use the model that it was trained with. ({_shorten(str(e))})"
-            ) from e
         self._restored = checkpoint.get(CHECKPOINT_KEY)
         if self._restored is None:
             rank_zero_warn(
@@ -478,69 +462,34 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         else:
             self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
 
-    def _validation_is_set_up(self) -> bool:
-        return self._fit_loop.epoch_loop.val_loop._combined_loader is not None
-
-    @property
-    def _fit_loop(self) -> Any:
-        assert self.lightning_module is not None
-        return self.lightning_module.trainer.fit_loop
-
     @override
     def on_train_start(self) -> None:
         state, self._resuming = self._resuming, None
-        self._start_nodes(None if state is None else state.get("nodes"))
+        if self.aggregation is not None:
+            self._start_nodes(self.aggregation, None if state is None else state["nodes"])
         if state is not None:
-            self._go_on(state)
+            module = self.lightning_module
+            assert module is not None
+            random_state = RandomState.from_state_dict(state["random"])
+            go_on(module.trainer, state["validated"], random_state, self.root_device)
 
-    def _start_nodes(self, state: dict[str, Any] | None) -> None:
-        if self.aggregation is None:
-            return
+    def _start_nodes(self, rule: AggregationRule, state: dict[str, Any] | None) -> None:
         assert self._forward is not None
-        deployment = self._deployed
+        deployment, replicas = self._deployed, None
+        if self._replicated:
+            replicas = make_replicas(
+                deployment.chain,
+                deployment.split_point,
+                self.fleet.num_nodes,
+                self.optimizers[0],
+                self.precision_plugin,
+            )
+        owned = None if self.local_data is None else self.local_data.shards.sizes
         self.nodes = NodeTraining(
-            self.aggregation,
-            self._forward,
-            self.simulator,
-            deployment.edge_parameter_bytes(),
-            None if self.local_data is None else self.local_data.shards.sizes,
-            self._make_replicas() if self._replicated else None,
+            rule, self._forward, self.simulator, deployment.edge_parameter_bytes(), owned, replicas
         )
         if state is not None:
             self.nodes.load_state_dict(state)
-
-    def _make_replicas(self) -> Replicas:
-        optimizer = self.optimizers[0]
-        if isinstance(optimizer, torch.optim.LBFGS):
-            raise StrategyError(
-                "LBFGS evaluates its closure several times a step, which nodes with weights of their own cannot; take "
-                "another optimizer, or WeightedAggregation(every_n_steps=1)."
-            )
-        if getattr(self.precision_plugin, "scaler", None) is not None:
-            raise StrategyError(
-                'precision "16-mixed" scales the loss for one optimizer step, and every node takes its own; use '
-                '"bf16-mixed" or "32-true", or WeightedAggregation(every_n_steps=1).'
-            )
-        chain, split_point = self._deployed.chain, self._deployed.split_point
-        parameters, buffers = chain.edge_parameters(split_point), chain.edge_buffers(split_point)
-        return Replicas(chain.backbone, list(parameters), list(buffers), self.fleet.num_nodes, optimizer)
-
-    def _go_on(self, state: dict[str, Any]) -> None:
-        """Mends what Lightning 2.6 leaves open, so that a resumed run equals one that was not stopped."""
-        # A module that asked for trainer.estimated_stepping_batches has set the loaders up before their state was read.
-        if self._fit_loop.restarting and self._fit_loop._combined_loader_states_to_load:
-            self._fit_loop._load_combined_loader_states()
-            iter(self._fit_loop._data_fetcher)
-        # The first look at the validation data draws a random number: before the checkpoint then, after it now.
-        if state["validated"] and not self._validation_is_set_up():
-            trainer = self._fit_loop.trainer
-            trainer.validating = True
-            self._fit_loop.epoch_loop.val_loop.setup_data()
-            trainer.training = True
-        RandomState.from_state_dict(state["random"]).restore(self.root_device)
-        # A new epoch shuffles from the random state that the checkpoint holds, not from the one before it was read.
-        if not self._fit_loop.restarting:
-            iter(self._fit_loop._data_fetcher)
 
     @classmethod
     @override
@@ -554,11 +503,6 @@ def _as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, seed: int) -> 
     if isinstance(scheduler, Mapping):
         return create_scheduler(**{"seed": seed, **scheduler})
     return scheduler
-
-
-def _shorten(message: str, length: int = 300) -> str:
-    words = " ".join(message.split())
-    return words if len(words) <= length else words[: length - 1] + "…"
 
 
 if CloudEdgeStrategy.strategy_name not in LightningStrategies:

@@ -174,6 +174,26 @@ def test_accumulated_gradients_are_of_the_nodes_own_mean(tmp_path: Path, always_
     assert_close(run(accumulate_grad_batches=3), parameters_of(plain))
 
 
+def test_a_validation_between_two_accumulated_batches_changes_nothing(tmp_path: Path) -> None:
+    def run(validation: Any, **options: Any) -> dict[str, Tensor]:
+        pl.seed_everything(0)
+        module = Constant(seeded_net())
+        trainer = make_trainer(
+            tmp_path,
+            make_strategy(2),
+            callbacks=[ce.WeightedAggregation(every_n_steps=2)],
+            max_epochs=1,
+            precision="64-true",
+            accumulate_grad_batches=2,
+            num_sanity_val_steps=0,
+            **options,
+        )
+        trainer.fit(module, data(8), validation)
+        return parameters_of(module)
+
+    assert_close(run(data(1), val_check_interval=1), run(None))
+
+
 @pytest.mark.parametrize(
     "make",
     [
