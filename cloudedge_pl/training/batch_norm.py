@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.training.standing_in import StandIn, standing_in
+
 BatchNormMode = Literal["shared", "local", "frozen"]
 """Statistics over the whole step, over each node's samples, or the running ones."""
 
@@ -40,46 +43,84 @@ def normalising(modules: Sequence[_BatchNorm], mode: BatchNormMode, tasks: Seque
     """Inside, ``modules`` in training mode normalise by ``mode``.
 
     Args:
-        modules: of the edge part.
+        modules: of the edge part; one whose ``forward`` somebody has replaced is left as it is.
         mode: "shared" changes nothing.
         tasks: samples of each node, in the order of the batch; the paper's U_i of the step.
     """
     if mode == "shared":
         yield
         return
-    segments = [count for count in tasks if count]
-    for module in modules:
-        module.__dict__["forward"] = _Frozen(module) if mode == "frozen" else _Local(module, segments)
-    try:
+    segments = _Segments([count for count in tasks if count])
+    with standing_in([_Frozen(m) if mode == "frozen" else _Local(m, segments) for m in modules]):
         yield
-    finally:
-        for module in modules:
-            del module.__dict__["forward"]
 
 
-class _Frozen:
+class _Segments:
+    """How many samples each node has, as tensors on the device of the run: brought there once for all layers.
+
+    Args:
+        counts: of the nodes that have any, in the order of the batch.
+    """
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self.counts = list(counts)
+        self._owners: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._shares: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def owners(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The segment of each sample, [B], and the counts, [num_segments]; int64."""
+        if device not in self._owners:
+            counts = torch.tensor(self.counts)
+            owner = torch.repeat_interleave(counts)
+            self._owners[device] = (
+                owner.to(device, non_blocking=True),
+                counts.to(device, non_blocking=True),
+            )
+        return self._owners[device]
+
+    def shares(self, like: Tensor) -> Tensor:
+        """Each segment's part of the samples, [num_segments], in the type of ``like``."""
+        key = like.device, like.dtype
+        if key not in self._shares:
+            shares = torch.tensor(self.counts, dtype=like.dtype) / sum(self.counts)
+            self._shares[key] = shares.to(like.device, non_blocking=True)
+        return self._shares[key]
+
+
+class _Frozen(StandIn[_BatchNorm]):
     """Normalises by the running statistics."""
-
-    def __init__(self, module: _BatchNorm) -> None:
-        self.module = module
 
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
+        if not m.training:
+            return type(m).forward(m, x)
+        if m.running_mean is None or m.running_var is None:
+            raise StrategyError(
+                f'batch_norm="frozen" normalises by running statistics, and {_named(m)} has none '
+                '(track_running_stats=False); use batch_norm="local" or "shared", or a layer that tracks them.'
+            )
         return functional.batch_norm(x, m.running_mean, m.running_var, m.weight, m.bias, False, 0.0, m.eps)
 
 
 class _Local(_Frozen):
     """Normalises each segment by its own statistics."""
 
-    def __init__(self, module: _BatchNorm, segments: Sequence[int]) -> None:
+    def __init__(self, module: _BatchNorm, segments: _Segments) -> None:
         super().__init__(module)
-        self.segments = list(segments)
+        self.segments = segments
 
     def __call__(self, x: Tensor) -> Tensor:
-        m = self.module
+        m, counts = self.module, self.segments.counts
         if not m.training:
             return super().__call__(x)
-        many = len(self.segments) >= MANY and x.numel() <= SMALL * len(self.segments)
+        if len(counts) > 1 and len(x) != sum(counts):
+            raise StrategyError(
+                f"{_named(m)} is called with {len(x)} rows in a step of {sum(counts)} samples: something before it "
+                "has moved samples or joined them with their positions, and which rows are whose is not known. Use "
+                'batch_norm="shared" and aggregate after every step (every_n_steps=1), or cut before this layer '
+                "(offloading.split_point)."
+            )
+        many = len(counts) >= MANY and x.numel() <= SMALL * len(counts)
         out, means, variances = self._at_once(x) if many else self._one_by_one(x)
         if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
             self._track(means, variances)
@@ -91,7 +132,8 @@ class _Local(_Frozen):
         kept = m.weight if m.running_mean is None else m.running_mean
         dtype = x.dtype if kept is None else kept.dtype
         parts, means, variances = [], [], []
-        for part in x.split(self.segments):
+        counts = self.segments.counts
+        for part in x.split(counts) if len(counts) > 1 else [x]:  # all rows are a single node's
             if part.numel() == channels and m.running_mean is not None and m.running_var is not None:
                 # A single value per channel has no variance: this node can but use the running statistics, in copies,
                 # for the backward pass needs them as they are now.
@@ -108,9 +150,8 @@ class _Local(_Frozen):
     def _at_once(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same for all segments together: a dozen passes over small maps cost less than many calls."""
         m = self.module
-        counts = torch.tensor(self.segments)
-        owner = torch.repeat_interleave(counts).to(x.device, non_blocking=True)
-        values = (counts * (x[0].numel() // x.shape[1])).to(x.device, non_blocking=True)[:, None]
+        owner, counts = self.segments.owners(x.device)
+        values = (counts * (x[0].numel() // x.shape[1]))[:, None]
         pixels, spread = tuple(range(2, x.ndim)), (..., *[None] * (x.ndim - 2))
 
         def mean_of(value: Tensor) -> Tensor:
@@ -139,7 +180,17 @@ class _Local(_Frozen):
         assert m.running_var is not None
         assert m.num_batches_tracked is not None
         m.num_batches_tracked.add_(1)
-        factor = m.momentum if m.momentum is not None else 1.0 / float(m.num_batches_tracked)
-        shares = torch.tensor(self.segments, dtype=means.dtype, device=means.device) / sum(self.segments)
-        m.running_mean.lerp_((shares @ means).to(m.running_mean.dtype), factor)
-        m.running_var.lerp_((shares @ variances).to(m.running_var.dtype), factor)
+        shares = self.segments.shares(means)
+        for running, each in ((m.running_mean, means), (m.running_var, variances)):
+            now = (shares @ each).to(running.dtype)
+            if m.momentum is not None:
+                running.lerp_(now, m.momentum)
+                continue
+            # The factor of a cumulative average stays on the device: to read it is to wait for it, in every layer.
+            precise = torch.promote_types(running.dtype, torch.float32)
+            factor = m.num_batches_tracked.to(precise).reciprocal()
+            running.copy_(running.to(precise).lerp(now.to(precise), factor))
+
+
+def _named(module: _BatchNorm) -> str:
+    return f"the edge part's {type(module).__name__}({module.num_features})"

@@ -10,18 +10,21 @@ Two ways: :meth:`SmallConvolutions.as_linear`, for maps of one pixel, is made of
 whatever a module does with its gradients goes on working. :meth:`SmallConvolutions.as_products`, for the nodes'
 replicas, writes the gradient of the weights straight into ``weight.grad``, into memory that is kept: where thirty
 nodes take turns, fresh memory for each costs more than what is written to it. A node's gradient is to be used up, or
-copied, before the next node's backward pass.
+copied, before the next node's backward pass. As that goes past autograd, convolutions whose weights are computed from
+other parameters, or have hooks on their gradient, are left to PyTorch there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cloudedge_pl.training.standing_in import StandIn, standing_in
 
 MOST_PIXELS = 96
 """Up to so many output pixels in a batch the product is quicker; measured, see benchmarks/README.md."""
@@ -42,26 +45,11 @@ class SmallConvolutions:
 
     def as_products(self) -> AbstractContextManager[None]:
         """Inside, few output pixels are computed as a matrix product that keeps memory for the weights' gradient."""
-        return _standing_in({forward.module: forward for forward in self._forwards})
+        return standing_in(self._forwards)
 
     def as_linear(self) -> AbstractContextManager[None]:
         """Inside, maps of one pixel are computed as a linear layer on the one tap that they meet."""
-        return _standing_in({forward.module: _Linear(forward.module) for forward in self._forwards})
-
-
-@contextmanager
-def _standing_in(forwards: Mapping[nn.Conv2d, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    before = {module: module.__dict__.get("forward") for module in forwards}
-    for module, forward in forwards.items():
-        module.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        for module, earlier in before.items():
-            if earlier is None:
-                del module.__dict__["forward"]
-            else:
-                module.__dict__["forward"] = earlier
+        return standing_in([_Linear(forward.module) for forward in self._forwards])
 
 
 def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
@@ -74,30 +62,39 @@ def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-class _Forward:
-    """Stands in for a convolution's ``forward``."""
+def _plain_weight(module: nn.Conv2d) -> nn.Parameter | None:
+    """The weight, if all that autograd would do with its gradient is to add it to ``weight.grad``."""
+    # Not module.weight: where that is computed, to ask for it moves the state of a spectral norm.
+    weight = module._parameters.get("weight")
+    if weight is None or type(weight) is not nn.Parameter or not weight.is_leaf:
+        return None
+    return None if weight._backward_hooks or weight._post_accumulate_grad_hooks else weight
+
+
+class _Forward(StandIn[nn.Conv2d]):
+    """Few output pixels as a product that writes the gradient of the weights."""
 
     def __init__(self, module: nn.Conv2d) -> None:
-        self.module = module
+        super().__init__(module)
         self._memory: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
         size = [_output_size(m, x.shape[2 + axis], axis) for axis in (0, 1)]
-        few = len(x) * size[0] * size[1] <= MOST_PIXELS
-        if not few or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        few = len(x) * size[0] * size[1] <= MOST_PIXELS and x.device.type == "cpu"
+        weight = _plain_weight(m)  # asked in every call: hooks, weight norm and its like come and go
+        if not few or weight is None or torch.is_autocast_enabled("cpu"):
             return nn.Conv2d.forward(m, x)
-        if self._memory is None or self._memory.dtype != m.weight.dtype:
-            self._memory = torch.empty_like(m.weight, requires_grad=False)
-        out = _Product.apply(x, m.weight, m.stride, m.padding, m.dilation, size, self._memory)
+        if self._memory is None or self._memory.dtype != weight.dtype:
+            self._memory = torch.empty_like(weight, requires_grad=False)
+        rows = _Product.apply(x, weight, m.stride, m.padding, m.dilation, size, self._memory)
+        # A view made out here may be written to, as the activation or the sum after a convolution does.
+        out = rows.view(len(x), size[0], size[1], -1).permute(0, 3, 1, 2)
         return out if m.bias is None else out + m.bias[:, None, None]
 
 
-class _Linear:
-    """Stands in for a convolution's ``forward`` on maps of one pixel."""
-
-    def __init__(self, module: nn.Conv2d) -> None:
-        self.module = module
+class _Linear(StandIn[nn.Conv2d]):
+    """Maps of one pixel as a linear layer."""
 
     def __call__(self, x: Tensor) -> Tensor:
         m = self.module
@@ -127,7 +124,7 @@ def _output_size(module: nn.Conv2d, size: int, axis: int) -> int:
 
 
 class _Product(torch.autograd.Function):
-    """[B, C, H, W] and weights [O, C, kh, kw] -> [B, O, H', W'], pixels unfolded into rows."""
+    """[B, C, H, W] and weights [O, C, kh, kw] -> [B * H' * W', O], pixels unfolded into rows."""
 
     @staticmethod
     def forward(
@@ -149,13 +146,11 @@ class _Product(torch.autograd.Function):
         matrix = _matrix(weight, taps)
         ctx.save_for_backward(rows)
         ctx.window, ctx.taps, ctx.weight, ctx.memory = window, taps, weight, memory
-        out = rows @ matrix.T
-        return out.view(len(x), size[0], size[1], len(weight)).permute(0, 3, 1, 2)
+        return rows @ matrix.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (rows,), weight = ctx.saved_tensors, ctx.weight
-        gradient = gradients[0].permute(0, 2, 3, 1).reshape(len(rows), len(weight))
+        (rows,), weight, gradient = ctx.saved_tensors, ctx.weight, gradients[0]
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = ctx.window.fold(gradient @ _matrix(weight, ctx.taps))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cloudedge_pl.errors import StrategyError
-from cloudedge_pl.training.batch_norm import _Local, batch_norms, normalising
+from cloudedge_pl.training.batch_norm import _Local, _Segments, batch_norms, normalising
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
 
 
@@ -76,10 +76,94 @@ def test_many_segments_at_once_equal_one_by_one(dtype: torch.dtype) -> None:
         if norm.running_mean is None:
             segments = [count + 1 for count in segments]
         x = (10 + torch.randn(sum(segments), 4, dtype=torch.float64)).to(dtype)
-        local = _Local(norm.to(dtype) if dtype is torch.float64 else norm.float(), segments)
+        local = _Local(norm.to(dtype) if dtype is torch.float64 else norm.float(), _Segments(segments))
         tolerance = 1e-7 if dtype is torch.float64 else 0.05
         for got, expected in zip(local._at_once(x), local._one_by_one(x), strict=True):
             torch.testing.assert_close(got, expected.to(got.dtype), rtol=tolerance, atol=tolerance)
+
+
+def test_a_cumulative_average_of_the_running_statistics() -> None:
+    norm = nn.BatchNorm1d(3, momentum=None).double()
+    replicas = [copy.deepcopy(norm) for _ in range(2)]
+    for _ in range(3):
+        x = torch.randn(8, 3, dtype=torch.float64)
+        with normalising([norm], "local", [6, 2]):
+            norm(x)
+        for replica, part in zip(replicas, x.split([6, 2]), strict=True):
+            replica(part)
+    for name in ("running_mean", "running_var"):
+        expected = 0.75 * getattr(replicas[0], name) + 0.25 * getattr(replicas[1], name)
+        torch.testing.assert_close(getattr(norm, name), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("tasks", [[5, 3], [1, 2] * 15])
+def test_a_layer_neither_waits_for_the_device_nor_copies_to_it(
+    tasks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all layers share is brought there once; a number is read from no tensor."""
+    made: list[Any] = []
+    make = torch.tensor
+    monkeypatch.setattr(torch, "tensor", lambda *a, **k: made.append(a) or make(*a, **k))
+    for name in ("__float__", "item", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, lambda self: pytest.fail("reads a tensor"))
+    counts = []
+    for layers in (1, 4):
+        norms = [nn.BatchNorm1d(4, momentum=None) for _ in range(layers)]
+        made.clear()
+        with normalising(norms, "local", tasks):
+            nn.Sequential(*norms)(torch.randn(sum(tasks), 4))
+        counts.append(len(made))
+    assert counts[0] == counts[1]
+
+
+class Tokens(nn.Module):
+    """Normalises tokens [B * T, C]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6).double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x.flatten(0, 1)).view_as(x)
+
+
+@pytest.mark.parametrize("tasks", [[5, 3], [1, 2] * 15])
+def test_rows_that_are_not_samples_are_refused(tasks: list[int]) -> None:
+    net, samples = Tokens(), sum(tasks)
+    x = torch.randn(samples, 3, 6, dtype=torch.float64)
+    reason = rf"BatchNorm1d\(6\) is called with {3 * samples} rows in a step of {samples} samples.*\"shared\""
+    with normalising([net.norm], "local", tasks), pytest.raises(StrategyError, match=reason):
+        net(x)
+    with normalising([net.norm], "frozen", tasks):
+        net(x)
+
+
+def test_rows_of_a_single_node_are_its_own() -> None:
+    net, reference = Tokens(), Tokens()
+    x = torch.randn(4, 3, 6, dtype=torch.float64)
+    with normalising([net.norm], "local", [0, 4]):
+        torch.testing.assert_close(net(x), reference(x))
+    torch.testing.assert_close(net.norm.running_var, reference.norm.running_var)
+
+
+def test_frozen_needs_running_statistics() -> None:
+    norm, x = nn.BatchNorm1d(6, track_running_stats=False), torch.randn(4, 6)
+    with normalising([norm], "frozen", [4]):
+        with pytest.raises(StrategyError, match=r"BatchNorm1d\(6\) has none \(track_running_stats=False\)"):
+            norm(x)
+        evaluated = norm.eval()(x)
+    torch.testing.assert_close(evaluated, norm(x))
+
+
+@pytest.mark.parametrize("mode", ["local", "frozen"])
+def test_a_forward_of_the_users_own_stays(mode: Any) -> None:
+    norm, other = nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+    norm.forward = own = lambda x: x + 1  # type: ignore[method-assign]
+    with normalising([norm, other], mode, [2, 2]):
+        torch.testing.assert_close(norm(torch.zeros(4, 4)), torch.ones(4, 4))
+        assert "forward" in other.__dict__
+    assert norm.__dict__["forward"] is own
+    assert "forward" not in other.__dict__
 
 
 @pytest.mark.parametrize("mode", ["local", "frozen"])
