@@ -147,7 +147,7 @@ class IntervalEstimator:
             "loss": loss.detach().clone(),
         }
         if self._before is not None:
-            before = self._before
+            before = _on_devices_of(self._before, now)  # a checkpoint's lie on the CPU
             moved = _distance(now["weights"], before["weights"])
             # One wait for the device, once an interval.
             spread, bend, drop, way = torch.stack(
@@ -200,6 +200,15 @@ class IntervalEstimator:
         """Takes back what :meth:`state_dict` gave."""
         self.interval, self._before = state["interval"], state["before"]
         self._divergence = None if state["divergence"] is None else Divergence(*state["divergence"])
+
+
+def _on_devices_of(saved: Any, now: Any) -> Any:
+    """``saved`` with every tensor on the device of its counterpart in ``now``, of the same structure."""
+    if isinstance(saved, Tensor):
+        return saved.to(now.device, non_blocking=True)
+    if isinstance(saved, Mapping):
+        return {key: _on_devices_of(value, now[key]) for key, value in saved.items()}
+    return [_on_devices_of(one, other) for one, other in zip(saved, now, strict=True)]
 
 
 def _squared_norm(tensors: Sequence[Tensor]) -> Tensor:

@@ -110,6 +110,24 @@ def test_the_estimates_are_secants_and_the_spread_of_the_gradients() -> None:
     assert again.interval <= IntervalEstimator.GROWTH
 
 
+def test_a_resumed_estimate_goes_on_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint's tensors lie on the CPU; the meta device stands for an accelerator, but has no numbers to read."""
+
+    def step(device: str) -> None:
+        estimator.observe([torch.ones(2, device=device), torch.ones(3, device=device)], 1.0)
+        estimator.conclude([torch.zeros(5, device=device)], torch.zeros((), device=device))
+
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: [1.0] * len(self))
+    estimator = IntervalEstimator(AdaptiveInterval(seconds=1e6))
+    step("cpu")
+    saved = estimator.state_dict()
+    estimator = IntervalEstimator(estimator.rule)
+    estimator.load_state_dict(saved)
+    step("meta")
+    assert estimator.state_dict()["divergence"] == [1.0, 1.0, 1.0]
+    assert estimator.state_dict()["before"]["loss"].device.type == "meta"
+
+
 def test_training_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
     torch.manual_seed(1)
     strategy = make_strategy(2)
