@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_debug
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
@@ -19,7 +20,7 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     """Returns zeros [1, ...] in the shape of one sample.
 
     Looked for in this order: the module's ``example_input_array``, the datamodule's ``input_shape``, the first sample
-    of the trainer's data. Random states are as before afterwards.
+    of the trainer's data, of several loaders the first that has one. Random states are as before afterwards.
 
     Raises:
         StrategyError: where none of them holds a floating-point tensor.
@@ -31,7 +32,7 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     if shape is not None:
         return torch.zeros(1, *shape)
     with isolate_rng():
-        sample = first_floating_tensor(_first_batch(trainer))
+        sample = first_floating_tensor(_first_batches(trainer))
     if sample is None:
         raise StrategyError(
             "no sample input to trace the backbone with: give CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or "
@@ -43,25 +44,38 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     return torch.zeros(1, *sample.shape[1:])
 
 
-def _first_batch(trainer: pl.Trainer) -> Any:
-    """The first batch of whichever loader this stage of the trainer reads."""
+def _first_batches(trainer: pl.Trainer) -> Iterator[Any]:
+    """The first batch of each loader that this stage of the trainer reads; made when asked for."""
     loops = (trainer.fit_loop, trainer.validate_loop, trainer.test_loop, trainer.predict_loop)
     for loop in loops:
         source = loop._data_source
         if source.is_defined():
-            loader = source.dataloader()
-            while isinstance(loader, (list, tuple)) and loader:
-                loader = loader[0]
-            if (
-                isinstance(loader, DataLoader)
-                and loader.batch_size is not None
-                and loader.collate_fn is not None
-                and not isinstance(loader.dataset, IterableDataset)
-            ):
-                return loader.collate_fn([loader.dataset[0]])
-            if isinstance(loader, Iterable):
-                return next(iter(loader), None)
-    return None
+            return map(_first_batch, _loaders(source.dataloader()))
+    return iter(())
+
+
+def _loaders(source: Any) -> Iterator[Any]:
+    """The loaders in sequences, mappings and combinations of them."""
+    if isinstance(source, CombinedLoader):
+        source = source.iterables
+    if isinstance(source, Mapping):
+        source = list(source.values())
+    if isinstance(source, (list, tuple)):
+        for part in source:
+            yield from _loaders(part)
+    else:
+        yield source
+
+
+def _first_batch(loader: Any) -> Any:
+    if (
+        isinstance(loader, DataLoader)
+        and loader.batch_size is not None
+        and loader.collate_fn is not None
+        and not isinstance(loader.dataset, IterableDataset)
+    ):
+        return loader.collate_fn([loader.dataset[0]])
+    return next(iter(loader), None) if isinstance(loader, Iterable) else None
 
 
 def first_floating_tensor(batch: Any) -> Tensor | None:
