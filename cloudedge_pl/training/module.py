@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -28,12 +29,18 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 SCHEDULES: dict[str, Callable[[Optimizer, float, int], Any]] = {
-    "onecycle": lambda optimizer, lr, steps: lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps),
+    # By itself it cycles the momentum, too, whatever the optimizer was given.
+    "onecycle": lambda optimizer, lr, steps: lr_scheduler.OneCycleLR(
+        optimizer, lr, total_steps=steps, cycle_momentum=False
+    ),
     "cosine": lambda optimizer, lr, steps: lr_scheduler.CosineAnnealingLR(optimizer, steps),
     # A tenth at half and at three quarters of the steps, as the paper's 32k and 48k of 64k (Xu 2020, Sec. 4).
     "steps": lambda optimizer, lr, steps: lr_scheduler.MultiStepLR(optimizer, [steps // 2, steps * 3 // 4]),
     "constant": lambda optimizer, lr, steps: lr_scheduler.ConstantLR(optimizer, 1.0, 1),
 }
+
+ENDLESS_SCHEDULES = {"constant"}
+"""Those of :data:`SCHEDULES` that need no number of steps, and are given 0."""
 
 Stage = Literal["val", "test"]
 PATHS = ("accuracy", "accuracy_exit", "accuracy_answered")
@@ -56,7 +63,7 @@ class CloudEdgeModule(pl.LightningModule):
         learning_rate: the highest of the schedule.
         momentum: of SGD; the first beta of AdamW.
         weight_decay: L2 of SGD; decoupled in AdamW.
-        schedule: a name of :data:`SCHEDULES`, stepped every step.
+        schedule: a name of :data:`SCHEDULES`, stepped every step; all but "constant" need a training that ends.
         label_smoothing: in [0, 1).
         backbone_options: further keywords of the backbone's builder.
     """
@@ -90,7 +97,7 @@ class CloudEdgeModule(pl.LightningModule):
         self.save_hyperparameters(ignore=["backbone"] if isinstance(backbone, nn.Module) else [])
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.schedule = label_smoothing, schedule
         if isinstance(backbone, str):
             backbone = build_backbone(backbone, num_classes=num_classes, **backbone_options)
         self.backbone = backbone
@@ -156,6 +163,19 @@ class CloudEdgeModule(pl.LightningModule):
         optimizer = self._make_optimizer(
             self.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = self._make_schedule(optimizer, self.learning_rate, steps)
+        schedule = self._make_schedule(optimizer, self.learning_rate, self._num_steps())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _num_steps(self) -> int:
+        """How many steps the schedule spans."""
+        if self.schedule in ENDLESS_SCHEDULES:
+            return 0
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps) or steps < 0:  # below 0 for data without a length
+            raise ValueError(
+                f"{type(self).__name__}: schedule={self.schedule!r} spans the whole training, and how long this one "
+                f"is is not known (max_steps={self.trainer.max_steps}, max_epochs={self.trainer.max_epochs}); give "
+                "Trainer(max_steps=...), or max_epochs and data with a length, or use "
+                f"schedule={' or '.join(map(repr, sorted(ENDLESS_SCHEDULES)))}."
+            )
+        return int(steps)
