@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cloudedge_pl.dormancy import DormancyState
+from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import SplitCosts
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
@@ -318,7 +319,17 @@ class Simulator:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Takes back what :meth:`state_dict` gave.
+
+        Raises:
+            CheckpointError: where it is of a fleet of another size.
+        """
+        theirs, ours = len(state["ready_seconds"]), self.fleet.num_nodes
+        if theirs != ours:
+            raise CheckpointError(
+                f"the checkpoint is of a fleet of {theirs} nodes, this one has {ours}; resume with the fleet that it "
+                "was trained with."
+            )
         self.accounts.load_state_dict(state["accounts"])
         self.history = {column: list(values) for column, values in state["history"].items()}
         self.dormancy = DormancyState(**state["dormancy"])

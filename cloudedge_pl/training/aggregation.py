@@ -70,7 +70,8 @@ class AggregationRule:
     def is_one_pass(self, data_is_local: bool) -> bool:
         """Whether one pass with shared weights over the whole step computes the same, so that no replica is needed."""
         by_tasks = self.weighting == "tasks" or (self.weighting == "samples" and not data_is_local)
-        return self.every_n_steps == 1 and by_tasks and self.failure_rate == 0
+        averages_all = by_tasks and self.momentum == "average" and self.failure_rate == 0
+        return self.every_n_steps == 1 and averages_all
 
 
 class AggregationProgress:

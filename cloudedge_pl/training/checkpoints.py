@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from cloudedge_pl.errors import CheckpointError
 
@@ -74,21 +75,32 @@ def reading(checkpoint_path: Any) -> Iterator[None]:
     """Says of a file that is no checkpoint, or no whole one, that it is none."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
+    except pickle.UnpicklingError as e:
+        if "weights_only" not in str(e):
+            raise _unreadable(checkpoint_path, e) from e
+        raise CheckpointError(
+            f"the checkpoint {checkpoint_path} holds objects that are not loaded from just any file; if "
+            f"you trust it, give weights_only=False to fit, validate, test or predict. ({_shorten(str(e))})"
+        ) from e
     except (
         RuntimeError,
         EOFError,
         KeyError,
         ValueError,
         OSError,
-        pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as e:
-        raise CheckpointError(
-            f"the checkpoint {checkpoint_path} cannot be read; it is corrupt, truncated or no checkpoint "
-            f"({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'empty'}). Take another one of the run."
-        ) from e
+        raise _unreadable(checkpoint_path, e) from e
+
+
+def _unreadable(checkpoint_path: Any, error: Exception) -> CheckpointError:
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'empty'}"
+    return CheckpointError(
+        f"the checkpoint {checkpoint_path} cannot be read; it is corrupt, truncated or no checkpoint ({reason}). Take "
+        "another one of the run."
+    )
 
 
 @contextmanager
@@ -101,6 +113,52 @@ def loading_into(module: pl.LightningModule | None) -> Iterator[None]:
             f"the checkpoint does not fit {type(module).__name__}: it is of another backbone or number of classes. Use "
             f"the model that it was trained with. ({_shorten(str(e))})"
         ) from e
+
+
+def without(own: Sequence[Tensor], optimizer: Optimizer) -> dict[str, Any]:
+    """``optimizer.state_dict()`` as if it did not step the parameters ``own``."""
+    state, hidden = optimizer.state_dict(), {id(parameter) for parameter in own}
+    entries: dict[int, Any] = {}
+    groups, number = [], 0
+    for packed, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        shown = [
+            index for index, p in zip(packed["params"], group["params"], strict=True) if id(p) not in hidden
+        ]
+        renumbered = {index: number + at for at, index in enumerate(shown)}
+        number += len(shown)
+        entries |= {new: state["state"][old] for old, new in renumbered.items() if old in state["state"]}
+        groups.append({**packed, "params": list(renumbered.values())})
+    return {**state, "state": entries, "param_groups": groups}
+
+
+def including(
+    own: Sequence[Tensor], states: Sequence[Any], state: dict[str, Any], optimizer: Optimizer
+) -> dict[str, Any]:
+    """The inverse of :func:`without`.
+
+    Args:
+        own: parameters that ``state`` does not know.
+        states: what the optimizer keeps for each of them; empty where nothing is known.
+        state: of the others.
+        optimizer: that is to load it all.
+    """
+    kept = dict(zip(map(id, own), states, strict=False))
+    hidden = {id(parameter) for parameter in own}
+    entries: dict[int, Any] = {}
+    groups, number = [], 0
+    for packed, group in zip(state["param_groups"], optimizer.param_groups, strict=False):
+        theirs, indices = iter(packed["params"]), []
+        for parameter in group["params"]:
+            entry = (
+                kept.get(id(parameter)) if id(parameter) in hidden else state["state"].get(next(theirs, None))
+            )
+            if entry:
+                entries[number] = entry
+            indices.append(number)
+            number += 1
+        indices += [number + at for at, _ in enumerate(theirs)]  # too many: the optimizer says so
+        groups.append({**packed, "params": indices})
+    return {**state, "state": entries, "param_groups": groups}
 
 
 def validation_is_set_up(trainer: pl.Trainer) -> bool:

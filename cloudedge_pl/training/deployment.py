@@ -86,7 +86,7 @@ class Deployment:
                 f"Fix it with offloading.split_point={identity['split_point']} "
                 f"(CloudEdgeStrategy(offloading={{'split_point': {identity['split_point']}}}))."
             )
-        codec, ratio = identity.get("codec", ("none", 0.25))
+        codec, ratio = identity["codec"]
         options = self.plan.options
         if codec != options.codec or (codec in ("bottleneck", "top_k") and ratio != options.codec_ratio):
             raise CheckpointError(

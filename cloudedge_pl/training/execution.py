@@ -7,16 +7,17 @@ head's; the edge part runs once, its output is kept for the second evaluation.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.partition import ExitHead, SplitChain
@@ -30,6 +31,9 @@ Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
 
 LiveTensors = tuple[Any, ...]
+
+CHECKED_STEPS = 3
+"""So many times it is checked that a step does the same again; the check waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -90,32 +94,53 @@ class CutForward:
         self.replicas: Replicas | None = None
         self.passes: list[NodePasses] = []
         self._open_window = open_window
-        self._replay: Iterator[LiveTensors] | None = None
-        self._opened = False
+        self._replay: _Replay | None = None
+        self._inside = self._opened = False
+        self._inputs: list[Tensor] = []
+        self._checks_left = CHECKED_STEPS
         self._record: WindowRecord | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names."""
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names; outside a step, of the cloud's."""
+        if args or kwargs:
+            raise StrategyError(
+                f"{type(self.backbone).__name__} is called with {len(args) + len(kwargs)} more arguments than its "
+                "input; a backbone that is cut takes one tensor. Name a submodule that does with "
+                "CloudEdgeStrategy(partition=...)."
+            )
         if not self.backbone.training:  # where a cut changes nothing, bit for bit
             return self._answer(x)
         with self.convolutions.as_linear():
             return self._answer(x)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., Tensor]:
+        """What a copy of the module calls: the uncut forward of its own backbone."""
+        backbone = copy.deepcopy(self.backbone, memo)
+        return MethodType(type(backbone).forward, backbone)
+
     def _answer(self, x: Tensor) -> Tensor:
+        if not self._inside:  # a model summary, a hook: no task of anybody's
+            return self._cloud(self.edge(self._laid_out(x)))
         if self._replay is not None:
-            live = next(self._replay)
+            live = self._replay.next(x)
         else:
             if not self._opened:
                 self._opened = True
                 self._record = self._open_window(len(x))
                 self.awake = self._record.awake
-            if self.channels_last and x.ndim == 4:
-                x = x.contiguous(memory_format=torch.channels_last)
-            live = self._edge(x)
+            live = self._edge(self._laid_out(x))
             self.live.append(live)
+            if self._checks_left:
+                self._inputs.append(x)
         asleep = self.answer == "system" and not self.awake
         if self.exit_head is not None and (self.answer == "exit" or asleep):
             return self._exit(live)
+        return self._cloud(live)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
+
+    def _cloud(self, live: LiveTensors) -> Tensor:
         return self.cloud(live if self.codec is None else self.codec(live))
 
     def _edge(self, x: Tensor) -> LiveTensors:
@@ -146,6 +171,7 @@ class CutForward:
     def _edge_by_node(self, x: Tensor, replicas: Replicas) -> LiveTensors:
         """Every node's samples on its own weights; what crosses is cut off from them, see :class:`NodePasses`."""
         order, tasks = self._by_node(len(x), x.device)
+        replicas.follow()
         parts, nodes, counts = [], [], []
         with self.convolutions.as_products():
             for node, samples in enumerate(x[order].split(tasks)):
@@ -174,27 +200,64 @@ class CutForward:
         """Whether the step that runs, or ran last, has called the backbone."""
         return self._opened
 
-    def begin(self, answer: Answer) -> None:
-        """Begins a step of the module, in which the backbone answers by ``answer``'s path.
+    @contextmanager
+    def step(self, answer: Answer) -> Iterator[None]:
+        """One step of the module, in which the backbone answers by ``answer``'s path.
 
         :attr:`passes` stay: a validation may come between two batches whose gradients are accumulated.
         """
-        self.answer, self._opened, self.live = answer, False, []
+        self.answer, self._opened, self.live, self._inputs, self._inside = answer, False, [], [], True
+        try:
+            yield
+        finally:
+            self._inside, self._inputs = False, []
 
     @contextmanager
     def replaying(self, answer: Answer) -> Iterator[None]:
-        """The same step again by another path, on what the edge part gave before."""
-        before, self.answer, self._replay = self.answer, answer, iter(self.live)
+        """Within a step: the same again by another path, on what the edge part gave before."""
+        before, self.answer, self._replay = self.answer, answer, _Replay(self.live, self._inputs)
         try:
             yield
         finally:
             self.answer, self._replay = before, None
+            self._checks_left = max(self._checks_left - 1, 0)
 
     def paths(self, cloud_logits: Tensor) -> PathLogits:
         """All paths of the batch that ran last, the cloud's logits being known."""
         exit_logits = None if self.exit_head is None else self._exit(self.live[-1])
         answered = cloud_logits if self.awake or exit_logits is None else exit_logits
         return PathLogits(cloud_logits, exit_logits, answered)
+
+
+class _Replay:
+    """What the edge part gave in each call of the backbone, once more in turn.
+
+    Args:
+        live: of each call.
+        inputs: of each call, where they are to be compared; else empty.
+    """
+
+    def __init__(self, live: Sequence[LiveTensors], inputs: Sequence[Tensor]) -> None:
+        self._live, self._inputs, self._calls = live, inputs, 0
+
+    def next(self, x: Tensor) -> LiveTensors:
+        """The next one; ``x`` is what the backbone is called with now."""
+        call, self._calls = self._calls, self._calls + 1
+        if call >= len(self._live) or (self._inputs and not _same(x, self._inputs[call])):
+            raise StrategyError(
+                "for the joint loss the training step is evaluated a second time, on the exit head's logits, and then "
+                "it did not give the backbone the same input: it draws from a random source that is no attribute of "
+                "the module, or changes state of its own. Draw from torch's, numpy's or Python's global generators or "
+                "keep the generator as an attribute, or train without exit head: "
+                "CloudEdgeStrategy(edge_loss_weight=0)."
+            )
+        return self._live[call]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return one is other or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _inverse(order: Tensor) -> Tensor:
@@ -254,40 +317,6 @@ class NodePasses:
         if outputs:
             torch.autograd.backward(outputs, gradients)
         self.parts[position] = ()  # its graph and activations are done with
-
-
-@contextmanager
-def unobserved(module: pl.LightningModule) -> Iterator[None]:
-    """Runs a step of ``module`` without a trace: nothing is logged, no metric is updated."""
-    muted: list[tuple[dict[str, Any], str]] = [(module.__dict__, name) for name in ("log", "log_dict")]
-    for metric in module.modules():
-        if isinstance(metric, Metric):
-            muted += [(metric.__dict__, name) for name in ("forward", "update")]
-    before = [attributes.get(name) for attributes, name in muted]
-    for attributes, name in muted:
-        attributes[name] = _silent
-    try:
-        yield
-    finally:
-        for (attributes, name), own in zip(muted, before, strict=True):
-            if own is None:
-                del attributes[name]
-            else:
-                attributes[name] = own
-
-
-def _silent(*_args: Any, **_kwargs: Any) -> Tensor:
-    return torch.zeros(())
-
-
-def loss_of(output: Any) -> Tensor | None:
-    """The loss in what a ``training_step`` returned: a tensor, a mapping with "loss", or None (a skipped step)."""
-    return output["loss"] if isinstance(output, dict) else output
-
-
-def with_loss(output: Any, loss: Tensor) -> Any:
-    """What a ``training_step`` returned, with another loss."""
-    return {**output, "loss": loss} if isinstance(output, dict) else loss
 
 
 def find_backbone(module: pl.LightningModule, partition: str) -> nn.Module:

@@ -6,7 +6,7 @@ exchange of weights is left to account for. Else every node has a replica of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.errors import CheckpointError, StrategyError
 from cloudedge_pl.partition import SplitChain
 from cloudedge_pl.simulation import Simulator
 from cloudedge_pl.training.aggregation import AggregationProgress, AggregationRule
-from cloudedge_pl.training.execution import CutForward
+from cloudedge_pl.training.execution import CutForward, NodePasses
 from cloudedge_pl.training.replicas import Replicas
 
 
@@ -30,13 +30,8 @@ def make_replicas(
     """One replica of the edge part for each node, stepped by the user's ``optimizer``.
 
     Raises:
-        StrategyError: on an optimizer or a precision with which nodes cannot step by themselves.
+        StrategyError: at a precision with which nodes cannot step by themselves.
     """
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise StrategyError(
-            "LBFGS evaluates its closure several times a step, which nodes with weights of their own cannot; take "
-            "another optimizer, or WeightedAggregation(every_n_steps=1)."
-        )
     if getattr(precision, "scaler", None) is not None:
         raise StrategyError(
             'precision "16-mixed" scales the loss for one optimizer step, and every node takes its own; use '
@@ -84,14 +79,21 @@ class NodeTraining:
 
         Nothing is left over where the last batch ended with an optimizer step.
         """
-        for passes in self.forward.passes:
-            for position, node in enumerate(passes.nodes):
-                passes.backward(position, scale=float(sum(passes.counts)))
-                self._accumulated[node] += passes.counts[position]
+        for each in self.forward.passes:
+            for position, node in enumerate(each.nodes):
+                each.backward(position, scale=float(sum(each.counts)))
                 assert self.replicas is not None
                 self.replicas.keep_gradients(node)
+        self._accumulated += self._samples(self.forward.passes)
         self._batches += bool(self.forward.passes)
         self.forward.passes = []
+
+    def _samples(self, passes: Sequence[NodePasses]) -> np.ndarray:
+        """The samples of each node in one batch, int64 [num_nodes]; every call of the backbone has the same."""
+        samples = np.zeros_like(self._accumulated)
+        if passes:
+            samples[passes[0].nodes] = passes[0].counts
+        return samples
 
     def step(self, loss: Tensor | None, clip: Callable[[], None]) -> None:
         """Every node's own optimizer step, on the gradient of the mean loss over its own samples; one after another.
@@ -105,20 +107,19 @@ class NodeTraining:
         passes, self.forward.passes = self.forward.passes, []
         if self.replicas is None:
             return
-        accumulated, batches = self._accumulated, self._batches + 1
-        self._accumulated, self._batches = np.zeros_like(accumulated), 0
+        self.replicas.require_own_gradients()
+        samples, batches = self._accumulated + self._samples(passes), self._batches + 1
+        self._accumulated, self._batches = np.zeros_like(samples), 0
         estimator = self.progress.estimator if self.progress.steps == 0 else None
-        worked = set(np.flatnonzero(accumulated).tolist()).union(*(each.nodes for each in passes))
-        total = int(accumulated.sum()) + sum(sum(each.counts) for each in passes)
-        for node in sorted(worked):
-            own = int(accumulated[node])
+        total = int(samples.sum())
+        for node in np.flatnonzero(samples).tolist():
+            own = int(samples[node])
             for each in passes:
                 if node in each.nodes:
                     position = each.nodes.index(node)
                     size, count = sum(each.counts), each.counts[position]
                     # The step's mean weighs a sample 1 / size, the node's own mean 1 / count.
                     each.backward(position, scale=size / count if batches == 1 else float(size))
-                    own += count
             gradients = [p.grad for p in self.replicas.parameters[node] if p.grad is not None]
             if batches > 1 and gradients:
                 torch._foreach_mul_(gradients, batches / own)
@@ -135,9 +136,9 @@ class NodeTraining:
             self.progress.lose(node)
             self.replicas.restart(node)
 
-    def aggregate_if_due(self, learning_rate: float, epoch_ends: bool) -> bool:
+    def aggregate_if_due(self, learning_rate: float, epoch_ends: bool, training_ends: bool) -> bool:
         """Counts a step that has ended; averages the weights if it is time to, and says whether it did."""
-        if not self.progress.due(self.simulator.clock_seconds, epoch_ends):
+        if not (self.progress.due(self.simulator.clock_seconds, epoch_ends) or training_ends):
             return False
         self.aggregate(learning_rate)
         return True
@@ -196,6 +197,12 @@ class NodeTraining:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what :meth:`state_dict` gave."""
+        if self.replicas is None and state["replicas"] is not None and state["progress"]["steps"]:
+            raise CheckpointError(
+                f"the checkpoint was written {state['progress']['steps']} steps after an aggregation, and what the "
+                "nodes learned since then would be lost with WeightedAggregation(every_n_steps=1); resume with the "
+                "interval that it was trained with."
+            )
         self.progress.load_state_dict(state["progress"])
         self.aggregations = state["aggregations"]
         if self.replicas is not None and state["replicas"] is not None:

@@ -63,7 +63,7 @@ class Replicas:
         self._stacks = [_stacked(own, num_nodes) for own in self.own]
         self.parameters = [
             [
-                nn.Parameter(stack[node], own.requires_grad)
+                nn.Parameter(_row(stack, node), own.requires_grad)
                 for stack, own in zip(self._stacks, self.own, strict=True)
             ]
             for node in range(num_nodes)
@@ -83,6 +83,24 @@ class Replicas:
                 kept = self.optimizer.state[own].items()
                 state[stepped] = {key: _copied(_arranged(value, own, stepped)) for key, value in kept}
         return state
+
+    def follow(self) -> None:
+        """Trains what the backbone's own parameters say is to be trained; a callback may freeze them in the middle."""
+        for replica, stepped in zip(self.parameters, self._stepped, strict=True):
+            for mine, also, own in zip(replica, stepped, self.own, strict=True):
+                if mine.requires_grad != own.requires_grad:
+                    mine.requires_grad_(own.requires_grad)
+                    also.requires_grad_(own.requires_grad)
+
+    def require_own_gradients(self) -> None:
+        """Raises StrategyError where a loss has reached the backbone's weights of the edge, not the nodes'."""
+        for name, own in zip(self.names, self.own, strict=True):
+            if own.grad is not None:
+                raise StrategyError(
+                    f"the loss uses the edge part's {name} directly, as a penalty on the module's parameters does, and "
+                    "between two aggregations every node has its own. Use the optimizer's weight_decay, leave the edge "
+                    "part out of the penalty, or aggregate after every step (every_n_steps=1)."
+                )
 
     @contextmanager
     def active(self, node: int) -> Iterator[None]:
@@ -145,20 +163,17 @@ class Replicas:
             optimizer.param_groups, optimizer.state = groups, state
 
     @torch.no_grad()
-    def aggregate(self, weights: Sequence[float], momentum: Momentum) -> bool:
+    def aggregate(self, weights: Sequence[float], momentum: Momentum) -> None:
         """Averages the replicas into the backbone, and gives every node the average.
 
         Args:
             weights: [num_nodes] >= 0, the paper's U_i; where all are 0, nothing changes.
             momentum: "average" averages the optimizer's state with the same weights, "keep" leaves every node its own,
                 "reset" drops it.
-
-        Returns:
-            Whether there was anything to average.
         """
         total = float(sum(weights))
         if total == 0:
-            return False
+            return
         shares = [float(weight) / total for weight in weights]
         for own, stack in zip(self.own, self._stacks, strict=True):
             own.copy_(_mean(list(stack), shares))
@@ -172,7 +187,6 @@ class Replicas:
         elif momentum == "average":
             for column in zip(*self._stepped, strict=True):
                 self._average_state(column, shares)
-        return True
 
     def _average_state(self, column: Sequence[nn.Parameter], shares: Sequence[float]) -> None:
         held = [
@@ -232,12 +246,14 @@ class Replicas:
         for saved, buffers in zip(state["buffers"], self.buffers, strict=True):
             for name, mine in zip(self.buffer_names, buffers, strict=True):
                 mine.copy_(saved[name])
+        groups = self.optimizer.param_groups
+        counts_on_device = any(group.get("fused") or group.get("capturable") for group in groups)
         for node, saved in enumerate(state["optimizer"]):
             self.states[node] = defaultdict(dict)
             for name, stepped in zip(self.names, self._stepped[node], strict=True):
                 if name in saved:
                     self.states[node][stepped] = {
-                        key: _placed(value, stepped) for key, value in saved[name].items()
+                        key: _placed(value, stepped, counts_on_device) for key, value in saved[name].items()
                     }
 
 
@@ -282,6 +298,13 @@ def _stacked(own: Tensor, count: int) -> Tensor:
     return stack.copy_(own)
 
 
+def _row(stack: Tensor, node: int) -> Tensor:
+    """The memory of one row as a tensor of its own: autograd does not take a change of it for one of the others."""
+    row = stack[node]
+    storage, offset = row.untyped_storage(), row.storage_offset()
+    return torch.empty(0, dtype=row.dtype, device=row.device).set_(storage, offset, row.shape, row.stride())
+
+
 def _order_of(tensor: Tensor) -> list[int]:
     """The order of the dimensions in memory, the slowest first."""
     strides = tensor.stride()
@@ -306,9 +329,13 @@ def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     if not first.is_floating_point():
         return torch.stack(list(values)).amax(dim=0)
     mean = torch.zeros_like(first, dtype=torch.promote_types(first.dtype, torch.float32))
+    so_far = 0.0
     for value, share in zip(values, shares, strict=True):
         if share:
-            mean.add_(value, alpha=share)
+            so_far += share
+            mean.lerp_(
+                value.to(mean.dtype), share / so_far
+            )  # of equal values, such as frozen ones, this is exact
     return mean
 
 
@@ -326,10 +353,12 @@ def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
 
 
-def _placed(value: Any, parameter: Tensor) -> Any:
-    """A checkpoint's value on the parameter's device, in its layout; counts of steps stay where they are kept."""
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return _copied(value)
+def _placed(value: Any, parameter: Tensor, counts_on_device: bool) -> Any:
+    """A checkpoint's value on the parameter's device, in its layout; counts of steps only where the optimizer asks."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.ndim == 0 and not counts_on_device:
+        return value.clone()
     if value.shape != parameter.shape:
         return value.to(parameter.device, copy=True)
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
@@ -343,4 +372,12 @@ def _may_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:
         and group.get("foreach") is None
         and not group.get("differentiable")
         and all(p.device.type == "cpu" and p.is_floating_point() for p in group["params"])
+        and not _begins_for_some(optimizer, group)
     )
+
+
+def _begins_for_some(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    """Whether some parameters have momentum and others, just unfrozen, none yet: PyTorch's fused SGD cannot do that."""
+    stepped = [p for p in group["params"] if p.grad is not None]
+    new = ["momentum_buffer" not in optimizer.state.get(p, {}) for p in stepped]
+    return type(optimizer) is torch.optim.SGD and any(new) and not all(new)

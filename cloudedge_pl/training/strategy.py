@@ -16,11 +16,13 @@ longer intervals every node trains its own weights (:class:`~cloudedge_pl.traini
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.types import _PATH
+from pytorch_lightning.callbacks import BaseFinetuning, StochasticWeightAveraging
 from pytorch_lightning.plugins import CheckpointIO, Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from pytorch_lightning.strategies import StrategyRegistry as LightningStrategies
@@ -45,9 +47,11 @@ from cloudedge_pl.training.checkpoints import (
     CHECKPOINT_KEY,
     RandomState,
     go_on,
+    including,
     loading_into,
     reading,
     validation_is_set_up,
+    without,
 )
 from cloudedge_pl.training.deployment import Deployment, deploy
 from cloudedge_pl.training.example_input import example_input_of
@@ -56,12 +60,10 @@ from cloudedge_pl.training.execution import (
     CutForward,
     PathLogits,
     find_backbone,
-    loss_of,
-    unobserved,
-    with_loss,
 )
 from cloudedge_pl.training.local_data import LocalData
 from cloudedge_pl.training.nodes import NodeTraining, make_replicas
+from cloudedge_pl.training.replay import Rewind, loss_of, unobserved, with_loss
 
 
 class CloudEdgeStrategy(SingleDeviceStrategy):
@@ -151,6 +153,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._tested_dormancy: DormancyState | None = None
         self._resuming: dict[str, Any] | None = None
         self._loss: Tensor | None = None
+        self._is_set_up = False
 
     # --- what a run shows ---
 
@@ -228,8 +231,26 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._cut(backbone)
         if self._simulator is None or trainer.state.fn == TrainerFn.FITTING:
             self._simulator = self._deployed.simulator("training", self._scheduler, self.decide, self.seed)
-        self._restore(resume=trainer.state.fn == TrainerFn.FITTING)
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        if fitting:
+            self._refuse_callbacks(trainer)
+        self._resuming = self._restore(resume=fitting)
         super().setup(trainer)
+        self._is_set_up = True
+
+    def _refuse_callbacks(self, trainer: pl.Trainer) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the callback connector
+            name = type(callback).__name__
+            if isinstance(callback, BaseFinetuning) and self._deployed.modules:
+                raise StrategyError(
+                    f"{name} wants every parameter of the optimizer to be the module's, and the exit head's are not. "
+                    "Freeze and unfreeze in on_train_epoch_start with requires_grad_ instead."
+                )
+            if isinstance(callback, StochasticWeightAveraging) and self._replicated:
+                raise StrategyError(
+                    f"{name} averages the module's weights, which between two aggregations are not those that train; "
+                    "use WeightedAggregation(every_n_steps=1), or leave it out."
+                )
 
     @property
     def _replicated(self) -> bool:
@@ -273,12 +294,24 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def setup_optimizers(self, trainer: pl.Trainer) -> None:
         super().setup_optimizers(trainer)
-        own = [p for module in self._deployed.modules.values() for p in module.parameters()]
-        if own and self.optimizers:
-            groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        if any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in self.optimizers):
+            raise StrategyError(
+                "LBFGS evaluates its closure several times a step, and every evaluation would be another window of "
+                "tasks; take another optimizer."
+            )
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        if groups:
             largest = max(groups, key=lambda group: sum(parameter.numel() for parameter in group["params"]))
             known = {id(parameter) for parameter in largest["params"]}
-            largest["params"].extend(p for p in own if id(p) not in known)
+            added = [parameter for parameter in self._own_parameters if id(parameter) not in known]
+            largest["params"].extend(added)
+            if "param_names" in largest:
+                largest["param_names"].extend(f"{CHECKPOINT_KEY}.{at}" for at, _ in enumerate(added))
+
+    @property
+    def _own_parameters(self) -> list[nn.Parameter]:
+        """Of exit head and codec."""
+        return [p for module in self._deployed.modules.values() for p in module.parameters()]
 
     @override
     def process_dataloader(self, dataloader: object) -> object:
@@ -290,9 +323,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     @override
     def teardown(self) -> None:
-        self.nodes = None
-        if self._forward is not None:
-            self._forward.replicas = None  # as large as the fleet
+        self._is_set_up, self._restored = False, None
         if self._backbone is not None:
             self._backbone.__dict__.pop("forward", None)
         if self.deployment is not None:
@@ -301,11 +332,6 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         super().teardown()
 
     # --- steps ---
-
-    def _begin(self, answer: Answer) -> CutForward:
-        assert self._forward is not None, "set up"
-        self._forward.begin(answer)
-        return self._forward
 
     def _open_window(self, num_tasks: int) -> WindowRecord:
         assert self.lightning_module is not None
@@ -331,32 +357,36 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     @override
     def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        module = self.lightning_module
+        module, forward, backbone = self.lightning_module, self._forward, self._backbone
         assert module is not None
+        assert forward is not None
+        assert backbone is not None
         if self.nodes is not None:
             self.nodes.accumulate()
-        forward = self._begin("system")
         edge_weight, cloud_weight = self._loss_weights()
         joint = forward.exit_head is not None and edge_weight > 0
-        before = RandomState.capture(self.root_device) if joint else None
-        output = super().training_step(*args, **kwargs)
-        if not forward.reached:
-            raise StrategyError(
-                f"{type(module).__name__}.training_step did not call its backbone {self.partition!r}; nothing was cut. "
-                "Name the submodule that it calls with CloudEdgeStrategy(partition=...)."
-            )
-        cloud_loss = self._loss = loss_of(output)
-        if cloud_loss is None or not forward.awake:
-            return output
-        loss = cloud_weight * cloud_loss
-        if before is not None:
-            after = RandomState.capture(self.root_device)
-            before.restore(self.root_device)  # the same augmentation and noise for both losses
-            with forward.replaying("exit"), unobserved(module):
-                exit_loss = loss_of(super().training_step(*args, **kwargs))
-            after.restore(self.root_device)
-            if exit_loss is not None:
-                loss = loss + edge_weight * exit_loss
+        before = Rewind(module, backbone, self.root_device) if joint else None
+        with forward.step("system"):
+            output = super().training_step(*args, **kwargs)
+            cloud_loss = self._loss = loss_of(output)
+            if cloud_loss is None:
+                return output  # a step that is skipped, or that Lightning has something to say about
+            if not forward.reached:
+                raise StrategyError(
+                    f"{type(module).__name__}.training_step did not call its backbone {self.partition!r}; nothing was "
+                    "cut. Name the submodule that it calls with CloudEdgeStrategy(partition=...)."
+                )
+            if not forward.awake:
+                return output
+            loss = cloud_weight * cloud_loss
+            if before is not None:
+                after = before.again()
+                before.back()  # the same augmentation and noise for both losses
+                with forward.replaying("exit"), unobserved(module, backbone):
+                    exit_loss = loss_of(super().training_step(*args, **kwargs))
+                after.back()
+                if exit_loss is not None:
+                    loss = loss + edge_weight * exit_loss
         self._loss = loss.detach()
         return with_loss(output, loss)
 
@@ -380,20 +410,24 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             )
         return output
 
+    def _evaluating(self, answer: Answer) -> AbstractContextManager[None]:
+        assert self._forward is not None
+        return self._forward.step(answer)
+
     @override
     def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        self._begin("cloud")
-        return super().validation_step(*args, **kwargs)
+        with self._evaluating("cloud"):
+            return super().validation_step(*args, **kwargs)
 
     @override
     def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        self._begin("cloud")
-        return super().test_step(*args, **kwargs)
+        with self._evaluating("cloud"):
+            return super().test_step(*args, **kwargs)
 
     @override
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        self._begin("system")
-        return super().predict_step(*args, **kwargs)
+        with self._evaluating("system"):
+            return super().predict_step(*args, **kwargs)
 
     def _start_evaluation(self) -> None:
         """A fleet of its own for every evaluation: nothing of the training run moves.
@@ -421,7 +455,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None
     ) -> None:
-        module = self.lightning_module
+        module, weights_only = self.lightning_module, "optimizer_states" not in checkpoint
         assert module is not None
         checkpoint[CHECKPOINT_KEY] = {
             **self._deployed.identity(),
@@ -429,9 +463,32 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self.root_device).state_dict(),
             "validated": validation_is_set_up(module.trainer),
-            "nodes": None if self.nodes is None else self.nodes.state_dict(),
+            "nodes": None if self.nodes is None or weights_only else self.nodes.state_dict(),
+            "optimizer": None if weights_only else self._own_optimizer_states(),
         }
         super().save_checkpoint(checkpoint, filepath, storage_options)
+
+    def _own_optimizer_states(self) -> list[dict[str, Any]]:
+        kept = [optimizer.state for optimizer in self.optimizers]
+        return [
+            next((dict(state[parameter]) for state in kept if parameter in state), {})
+            for parameter in self._own_parameters
+        ]
+
+    @override
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The user's part of it, so that checkpoints go from and to other strategies."""
+        return without(self._own_parameters, optimizer)
+
+    @override
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        states = checkpoint.get(CHECKPOINT_KEY, {}).get("optimizer") or []
+        own = self._own_parameters
+        whole = [
+            including(own, states, state, optimizer)
+            for state, optimizer in zip(checkpoint["optimizer_states"], self.optimizers, strict=False)
+        ]
+        super().load_optimizer_state_dict({**checkpoint, "optimizer_states": whole})
 
     @override
     def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
@@ -443,28 +500,32 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         with loading_into(self.lightning_module):
             super().load_model_state_dict(checkpoint, strict)
         self._restored = checkpoint.get(CHECKPOINT_KEY)
-        if self._restored is None:
+        if self._is_set_up:  # in the middle of a run, as the learning rate finder does
+            self._restore(resume=True)
+        elif self._restored is None:
             rank_zero_warn(
                 "the checkpoint was not written under CloudEdgeStrategy: its weights are loaded, and the exit head "
                 "starts untrained."
             )
 
-    def _restore(self, resume: bool) -> None:
+    def _restore(self, resume: bool) -> dict[str, Any] | None:
+        """Puts back what a checkpoint holds, and returns what is to be resumed from."""
         state, self._restored, self._tested_dormancy = self._restored, None, None
         if state is None:
-            return
+            return None
         self._deployed.check_identity(state)
         for name, module in self._deployed.modules.items():
             module.load_state_dict(state["modules"][name])
         if resume:
             self.simulator.load_state_dict(state["simulator"])
-            self._resuming = state
-        else:
-            self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
+            return state
+        self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
+        return None
 
     @override
     def on_train_start(self) -> None:
         state, self._resuming = self._resuming, None
+        self.nodes = None  # of the fit before
         if self.aggregation is not None:
             self._start_nodes(self.aggregation, None if state is None else state["nodes"])
         if state is not None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import BaseFinetuning, StochasticWeightAveraging
 from torch import Tensor, nn
+from torch.nn import functional
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
@@ -226,6 +228,75 @@ def test_any_optimizer_steps_a_replica(tmp_path: Path, make: Any, always_replica
     assert_close(run(alone, ce.WeightedAggregation(every_n_steps=4)), run("auto"))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, foreach=True),
+        lambda p: torch.optim.AdamW(p, lr=1e-2),
+        lambda p: torch.optim.RMSprop(p, lr=1e-3, momentum=0.9),
+        lambda p: torch.optim.NAdam(p, lr=1e-2),
+    ],
+)
+def test_any_optimizer_equals_a_literal_loop_over_nodes(tmp_path: Path, make: Any) -> None:
+    class Other(OtherModule):
+        def configure_optimizers(self) -> Any:
+            return make(list(self.parameters()))
+
+    pl.seed_everything(0)
+    watch, module, every = Watch(), Other(seeded_net()), 3
+    callbacks = [watch, ce.WeightedAggregation(every_n_steps=every)]
+    strategy = make_strategy(3, edge_loss_weight=0)
+    trainer = make_trainer(tmp_path, strategy, callbacks=callbacks, max_epochs=1, precision="64-true")
+    trainer.fit(module, data(8))
+
+    nodes, cloud = [seeded_net() for _ in range(3)], seeded_net()
+    shared = [*cloud.hidden.parameters(), *cloud.head.parameters()]
+    edges = [[*net.stem.parameters(), *net.block.parameters()] for net in nodes]
+    optimizers, of_cloud, tasks = [make(edge) for edge in edges], make(shared), [0, 0, 0]
+    for step, ((x, y), route) in enumerate(zip(data(8), watch.routes, strict=True), start=1):
+        losses = []
+        for node, net in enumerate(nodes):
+            mine = route == node
+            sent = net.block(torch.relu(net.stem(x[mine]))).mean((2, 3))
+            logits = cloud.head(torch.relu(cloud.hidden(sent)))
+            losses.append(functional.cross_entropy(logits, y[mine], reduction="sum"))
+            tasks[node] += int(mine.sum())
+        for optimizer in (of_cloud, *optimizers):
+            optimizer.zero_grad()
+        for node, loss in enumerate(losses):
+            count = int((route == node).sum())
+            if count:
+                gradients = torch.autograd.grad(loss / count, edges[node], retain_graph=True)
+                for parameter, gradient in zip(edges[node], gradients, strict=True):
+                    parameter.grad = gradient
+        (sum(losses) / len(y)).backward(inputs=shared)
+        of_cloud.step()
+        for node, optimizer in enumerate(optimizers):
+            if (route == node).any():
+                optimizer.step()
+        if step % every == 0 or step == 8:
+            share = torch.tensor(tasks, dtype=torch.float64) / sum(tasks)
+            tasks = [0, 0, 0]
+            with torch.no_grad():
+                for column in zip(*edges, strict=True):
+                    states = [optimizers[node].state[p] for node, p in enumerate(column)]
+                    for key in states[0]:
+                        values = [torch.as_tensor(state[key]) for state in states]
+                        if values[0].ndim:
+                            mean = sum(s * value for s, value in zip(share, values, strict=True))
+                            for value in values:
+                                value.copy_(mean)
+                    mean = sum(s * p for s, p in zip(share, column, strict=True))
+                    for p in column:
+                        p.copy_(mean)
+    got = parameters_of(module.net)
+    literal = parameters_of(cloud) | {
+        name: value for name, value in parameters_of(nodes[0]).items() if name.startswith(("stem", "block"))
+    }
+    assert_close(got, literal)
+
+
 def test_nodes_drift_apart_and_hold_the_mean_after_an_aggregation(tmp_path: Path) -> None:
     spread: list[float] = []
 
@@ -401,13 +472,123 @@ def test_shared_statistics_and_own_weights_contradict(tmp_path: Path) -> None:
         train(tmp_path, strategy, seeded_net(norm=True), ce.WeightedAggregation(every_n_steps=4))
 
 
-def test_an_optimizer_with_closures_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [1, 4])
+def test_an_optimizer_with_closures_is_refused(tmp_path: Path, every: int) -> None:
     class Closures(OtherModule):
         def configure_optimizers(self) -> Any:
             return torch.optim.LBFGS(self.parameters())
 
     trainer = make_trainer(
-        tmp_path, make_strategy(2), callbacks=[ce.WeightedAggregation(every_n_steps=4)], precision="64-true"
+        tmp_path,
+        make_strategy(2),
+        callbacks=[ce.WeightedAggregation(every_n_steps=every)],
+        precision="64-true",
     )
     with pytest.raises(StrategyError, match="LBFGS"):
         trainer.fit(Closures(seeded_net()), data())
+
+
+class Freezing(BaseFinetuning):
+    def freeze_before_training(self, pl_module: Any) -> None:
+        self.freeze(pl_module.net.stem)
+
+    def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("callback", [StochasticWeightAveraging(1e-3), Freezing()])
+def test_callbacks_that_want_the_modules_own_weights_are_refused(
+    tmp_path: Path, callback: pl.Callback
+) -> None:
+    with pytest.raises(StrategyError, match=type(callback).__name__):
+        train(tmp_path, make_strategy(2), seeded_net(), ce.WeightedAggregation(every_n_steps=4), callback)
+
+
+def test_a_penalty_on_the_edges_own_weights_is_refused(tmp_path: Path) -> None:
+    class Penalised(Constant):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return super().training_step(batch, batch_idx) + sum(p.abs().sum() for p in self.parameters())
+
+    trainer = make_trainer(
+        tmp_path, make_strategy(2), callbacks=[ce.WeightedAggregation(every_n_steps=4)], precision="64-true"
+    )
+    with pytest.raises(StrategyError, match=r"stem\.weight directly.*weight_decay"):
+        trainer.fit(Penalised(seeded_net()), data())
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_two_calls_of_the_backbone_equal_plain_training(tmp_path: Path, batches: int) -> None:
+    class Views(Constant):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            x, y = batch
+            return functional.cross_entropy(self(x), y) + functional.cross_entropy(self(x.flip(-1)), y)
+
+    def run(strategy: Any, *callbacks: pl.Callback) -> dict[str, Any]:
+        pl.seed_everything(0)
+        module, options = Views(seeded_net()), {"precision": "64-true", "max_epochs": 1}
+        make_trainer(
+            tmp_path, strategy, callbacks=list(callbacks), accumulate_grad_batches=batches, **options
+        ).fit(module, data(8))
+        return parameters_of(module)
+
+    one_node = make_strategy(2, num_nodes=1, edge_loss_weight=0)
+    assert_close(run(one_node, ce.WeightedAggregation(every_n_steps=2)), run("auto"))
+
+
+def test_momentum_counts_at_every_step_too(tmp_path: Path) -> None:
+    """With "reset" after every step the edge trains without momentum, while the cloud has its own."""
+
+    class Two(Constant):
+        def configure_optimizers(self) -> Any:
+            edge = [p for name, p in self.named_parameters() if not name.startswith("net.head")]
+            groups = [{"params": edge, "momentum": 0.0}, {"params": self.net.head.parameters()}]
+            return torch.optim.SGD(groups, lr=self.lr, **self.sgd)
+
+    aggregation = ce.WeightedAggregation(every_n_steps=1, momentum="reset")
+    module = train(tmp_path, make_strategy(4, edge_loss_weight=0), seeded_net(), aggregation)
+    pl.seed_everything(0)
+    plain = Two(seeded_net())
+    make_trainer(tmp_path, "auto", max_epochs=1, precision="64-true").fit(plain, data())
+    assert_close(parameters_of(module), parameters_of(plain))
+
+
+def test_freezing_and_unfreezing_reach_the_nodes(tmp_path: Path) -> None:
+    """A frozen weight stays as it is to the last bit, whatever is averaged; unfrozen, it trains."""
+    noted: list[torch.Tensor] = []
+
+    class Thaw(pl.Callback):
+        def on_fit_start(self, trainer: Any, module: Any) -> None:
+            module.net.stem.weight.requires_grad_(False)
+
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            noted.append(module.net.stem.weight.detach().clone())
+            module.net.stem.weight.requires_grad_(trainer.current_epoch == 1)
+
+    module = train(
+        tmp_path,
+        make_strategy(2),
+        seeded_net(),
+        ce.WeightedAggregation(every_n_steps=3),
+        Thaw(),
+        steps=6,
+        max_epochs=3,
+    )
+    assert torch.equal(noted[0], noted[1])
+    assert (noted[2] - noted[1]).abs().max() > 1e-3
+    assert torch.equal(noted[2], module.net.stem.weight)
+
+
+def test_the_last_step_ends_with_an_aggregation_before_it_is_validated_and_saved(tmp_path: Path) -> None:
+    saved = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / "last", save_last=True)
+    module = train(
+        tmp_path,
+        make_strategy(2),
+        seeded_net(),
+        ce.WeightedAggregation(every_n_steps=50),
+        saved,
+        steps=5,
+        enable_checkpointing=True,
+    )
+    last = torch.load(saved.last_model_path, weights_only=True)["state_dict"]
+    assert_close(last, parameters_of(module))
+    assert not torch.equal(last["net.stem.weight"], seeded_net().stem.weight)

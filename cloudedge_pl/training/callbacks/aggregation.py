@@ -20,10 +20,10 @@ class WeightedAggregation(pl.Callback):
 
     With one step between two aggregations the average is the step on the mean loss of the whole batch, which
     :class:`~cloudedge_pl.CloudEdgeStrategy` computes in one pass. With longer intervals every node trains weights and
-    optimizer state of its own in between; the module's weights are those of the last aggregation, and what is left
-    over at the end of training is averaged then. Weights, gradients and momentum are the node's: gradients are clipped
-    node by node. The exchange is accounted for in bytes, joules and seconds of the simulated clock. Source: Xu 2020,
-    Sec. 2.4.
+    optimizer state of its own in between. The module's weights are those of the last aggregation, an in-place edit of
+    them lasts until the next one, and the last step of training ends with one. Weights, gradients and momentum are the
+    node's: gradients are clipped node by node, and the module's parameters at the edge show none. The exchange is
+    accounted for in bytes, joules and seconds of the simulated clock. Source: Xu 2020, Sec. 2.4.
 
     Logged after every step of an interval longer than one: ``aggregation/interval_steps`` at each aggregation, and
     ``aggregation/failures``, so many since the start, where nodes may fail.
@@ -83,8 +83,8 @@ class WeightedAggregation(pl.Callback):
             return  # gradients are being accumulated; the weights have not moved
         self._last_step = trainer.global_step
         nodes = self._nodes(trainer)
-        steps = nodes.progress.steps + 1
-        if nodes.aggregate_if_due(_learning_rate(trainer), trainer.is_last_batch) and steps > 1:
+        steps, rate = nodes.progress.steps + 1, _learning_rate(trainer)
+        if nodes.aggregate_if_due(rate, trainer.is_last_batch, _training_ends(trainer)) and steps > 1:
             pl_module.log("aggregation/interval_steps", float(steps))
         if self.rule.failure_rate:
             pl_module.log("aggregation/failures", float(nodes.progress.failures))
@@ -102,6 +102,14 @@ class WeightedAggregation(pl.Callback):
         nodes = strategy_of(trainer, self).nodes
         assert nodes is not None, "made before the first step"
         return nodes
+
+
+def _training_ends(trainer: pl.Trainer) -> bool:
+    """Whether the step that has ended is known to be the last: what is validated and saved after it is whole."""
+    by_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    epochs = trainer.max_epochs
+    by_epochs = epochs not in (None, -1) and trainer.current_epoch + 1 == epochs and trainer.is_last_batch
+    return by_steps or by_epochs
 
 
 def _learning_rate(trainer: pl.Trainer) -> float:
