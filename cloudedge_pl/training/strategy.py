@@ -383,12 +383,22 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
                 after = before.again()
                 before.back()  # the same augmentation and noise for both losses
                 with forward.replaying("exit"), unobserved(module, backbone):
-                    exit_loss = loss_of(super().training_step(*args, **kwargs))
+                    exit_loss = self._exit_loss(*args, **kwargs)
                 after.back()
                 if exit_loss is not None:
                     loss = loss + edge_weight * exit_loss
         self._loss = loss.detach()
         return with_loss(output, loss)
+
+    def _exit_loss(self, *args: Any, **kwargs: Any) -> Tensor | None:
+        try:
+            return loss_of(super().training_step(*args, **kwargs))
+        except RuntimeError as e:
+            raise StrategyError(
+                f"{type(self.lightning_module).__name__}.training_step fails when it is evaluated a second time, on "
+                "the exit head's logits: what it asks of the edge part's graph, such as the gradient of its input, is "
+                f"computed once. Train without exit head: CloudEdgeStrategy(edge_loss_weight=0). ({e})"
+            ) from e
 
     @override
     def optimizer_step(

@@ -203,7 +203,8 @@ def test_precisions(tmp_path: Path, precision: Any, every: int) -> None:
     trainer.fit(module, loader(dtype=torch.float64 if precision == "64-true" else torch.float32))
     assert np.mean(module.losses[-3:]) < np.mean(module.losses[:3])
     expected = {"bf16-mixed": torch.float32, "64-true": torch.float64, "bf16-true": torch.bfloat16}[precision]
-    assert {p.dtype for p in module.parameters()} <= {expected, torch.float32}
+    head = trainer.strategy.deployment.exit_head
+    assert {p.dtype for p in (*module.parameters(), *head.parameters())} == {expected}
 
 
 def test_half_precision_trains_in_one_pass_and_is_refused_where_nodes_step_by_themselves(

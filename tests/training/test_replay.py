@@ -77,6 +77,23 @@ def test_a_source_that_cannot_be_rewound_is_an_error(tmp_path: Path) -> None:
         make_trainer(tmp_path, make_strategy(), max_epochs=1).fit(module, loader())
 
 
+class Adversarial(OtherModule):
+    """Trains on pictures moved along the gradient; the graph of that gradient is freed."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch[0].clone().requires_grad_(), batch[1]
+        (slope,) = torch.autograd.grad(functional.cross_entropy(self(x), y), x)
+        return functional.cross_entropy(self((x + 0.1 * slope.sign()).detach()), y)
+
+
+def test_a_step_that_asks_for_its_inputs_gradient_needs_training_without_exit_head(tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match=r"a second time.*edge_loss_weight=0"):
+        make_trainer(tmp_path, make_strategy(), max_epochs=1).fit(Adversarial(SmallNet()), loader())
+    strategy = make_strategy(edge_loss_weight=0)
+    make_trainer(tmp_path, strategy, max_epochs=1).fit(Adversarial(SmallNet()), loader())
+    assert strategy.simulator.accounts.tasks.sum() == 48
+
+
 def test_buffers_outside_the_backbone_move_once(tmp_path: Path) -> None:
     class Normed(OtherModule):
         def __init__(self) -> None:
