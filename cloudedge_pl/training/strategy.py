@@ -393,6 +393,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def _exit_loss(self, *args: Any, **kwargs: Any) -> Tensor | None:
         try:
             return loss_of(super().training_step(*args, **kwargs))
+        except StrategyError:
+            raise
         except RuntimeError as e:
             raise StrategyError(
                 f"{type(self.lightning_module).__name__}.training_step fails when it is evaluated a second time, on "
