@@ -1,43 +1,28 @@
-"""Where the data lives: who owns which training sample, and batches that draw from every node in proportion.
+"""Where the data lives: who owns which training sample.
 
-A sharding says which node owns each sample. An epoch then runs through all of them once, in an order in which
-every batch holds the nodes nearly in proportion to what they own. Shards depend on (sharding, labels, seed) and
-an epoch's order on (shards, seed, epoch), on nothing else: no global generator is drawn from.
+A sharding says which node owns each sample. Shards depend on (sharding, labels, seed) and on nothing else: no
+global generator is drawn from. Batches of them are in :mod:`~cloudedge_pl.data.sharded_loading`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from operator import index
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
-from torch.utils.data import (
-    ConcatDataset,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-)
+from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
-from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, ResumableLoader
+from cloudedge_pl.data.loading import PictureDataset
 from cloudedge_pl.errors import DataError, lookup, require_positive, require_range
 
 LABEL_ATTRIBUTES = ("targets", "labels", "y")
 """Where data sets keep the labels of all samples, in the order in which they are looked for."""
 
-_OWNERS, _ORDER = (
-    1_000_001,
-    1_000_002,
-)  # so that shards, orders and augmentation draw from streams of their own
+_OWNERS = 1_000_001  # so that shards, orders and augmentation draw from streams of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +87,9 @@ class Shards:
         cells = np.bincount(self.node * num_classes + labels, minlength=self.num_nodes * num_classes)
         return cells.reshape(self.num_nodes, num_classes)
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Writes one JSON object that holds every field by its name; makes the folder; returns the path."""
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "by": self.by,
@@ -116,14 +102,14 @@ class Shards:
         return path
 
     @classmethod
-    def load(cls, path: Path) -> Shards:
+    def load(cls, path: str | Path) -> Shards:
         """Reads what :meth:`save` wrote.
 
         Raises:
             DataError: if the file holds no shards.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             return cls(**content)
         except (ValueError, TypeError) as error:
             raise DataError(
@@ -307,7 +293,7 @@ def shard_dataset(dataset: Dataset[Any], by: str, num_nodes: int, *, seed: int =
     Args, Raises: as of :func:`make_shards` and :func:`labels_of`.
     """
     if not lookup(SHARDINGS, by, "sharding").needs_labels:
-        return make_shards(by, num_nodes, num_samples=_num_samples(dataset), seed=seed, **options)
+        return make_shards(by, num_nodes, num_samples=num_samples_of(dataset), seed=seed, **options)
     return make_shards(by, num_nodes, labels=labels_of(dataset), seed=seed, **options)
 
 
@@ -325,7 +311,7 @@ def labels_of(dataset: Dataset[Any]) -> np.ndarray:
         return labels_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
     if isinstance(dataset, ConcatDataset):
         return np.concatenate([labels_of(part) for part in dataset.datasets])
-    num_samples = _num_samples(dataset)
+    num_samples = num_samples_of(dataset)
     if isinstance(dataset, PictureDataset):
         return dataset.pictures.labels.numpy()
     if isinstance(dataset, TensorDataset):
@@ -354,160 +340,18 @@ def labels_of(dataset: Dataset[Any]) -> np.ndarray:
         ) from error
 
 
-class ShardedBatches(EpochBatches):
-    """Batches that draw from every node in proportion to its shard; each sample comes once an epoch.
-
-    In a batch of b samples, a node that owns a share s of all samples has s b of them, give or take at most
-    1 + (num_nodes - 2) s: less than two where all own the same, less than one where there are two nodes.
-
-    Args:
-        shards: who owns each sample.
-        batch_size: samples in a batch.
-        seed: of the order, anew in each epoch.
-        drop_last: leaves out the samples that fill no whole batch; other ones in each epoch.
-    """
-
-    def __init__(self, shards: Shards, batch_size: int, seed: int, drop_last: bool) -> None:
-        require_positive("sharded batches", batch_size=batch_size)
-        require_range("sharded batches", 0, float("inf"), seed=seed)
-        super().__init__(len(shards.node), batch_size, seed, drop_last)
-        self.shards = shards
-        self._cached: tuple[int, np.ndarray] | None = None
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Returns all samples in the order of ``epoch``: int64 [num_samples]."""
-        if self._cached is None or self._cached[0] != epoch:
-            rng = np.random.default_rng([self.seed or 0, epoch, _ORDER])
-            self._cached = epoch, interleaved(self.shards.node, self.shards.num_nodes, rng)
-        return self._cached[1]
-
-    def batch(self, epoch: int, number: int) -> np.ndarray:
-        """Returns the samples of a batch: int64 [b].
-
-        Raises:
-            IndexError: if the epoch has no such batch.
-        """
-        if not 0 <= number < len(self):
-            raise IndexError(f"batch {number} of an epoch of {len(self)}.")
-        return self.order(epoch)[number * self.batch_size : (number + 1) * self.batch_size]
-
-    def nodes(self, epoch: int, number: int) -> np.ndarray:
-        """Returns the node that owns each sample of a batch, in the batch's order: int64 [b].
-
-        Raises:
-            IndexError: if the epoch has no such batch.
-        """
-        return self.shards.node[self.batch(epoch, number)]
-
-
-class ShardedSamples(Sampler[int]):
-    """The samples of :class:`ShardedBatches` one by one, for a DataLoader that cuts its own batches."""
-
-    def __init__(self, batches: ShardedBatches) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return self.batches.num_pictures
-
-    def __iter__(self) -> Iterator[int]:
-        for batch in self.batches:
-            yield from batch.indices.tolist()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch that the next iteration runs through; Lightning calls this before each."""
-        self.batches.set_epoch(epoch)
-
-    def nodes(self, epoch: int, number: int) -> np.ndarray:
-        """Returns the node that owns each sample of a batch, in the batch's order: int64 [b]."""
-        return self.batches.nodes(epoch, number)
-
-
-def shard_loader(
-    loader: DataLoader[Any],
-    shards_of: Callable[[Dataset[Any]], Shards],
-    *,
-    seed: int | None = None,
-    batches_done: Callable[[], int] | None = None,
-) -> ResumableLoader:
-    """Returns the same loader, with the batches of :class:`ShardedBatches`.
-
-    What comes back has the loader's data set, batch size and other options, and can be stopped and resumed at
-    any batch. ``batches`` is its :class:`ShardedBatches`; ``sampler`` has ``set_epoch`` and ``nodes`` too.
-
-    Args:
-        loader: of a map-style data set. Left as it is.
-        shards_of: gives the shards of its data set.
-        seed: of the order; None takes that of the shards.
-        batches_done: as of :class:`ResumableLoader`; None takes the loader's own, if it has one.
+def num_samples_of(dataset: Dataset[Any]) -> int:
+    """Returns the length of a data set.
 
     Raises:
-        DataError: on a loader whose batches are not its own to choose, or shards of another data set.
+        DataError: if it has none.
     """
-    dataset, sampler = loader.dataset, loader.sampler
-    if isinstance(dataset, IterableDataset):
+    try:
+        return len(dataset)  # type: ignore[arg-type] # whether it has a length is what is asked
+    except (TypeError, NotImplementedError) as error:
         raise DataError(
-            f"{type(dataset).__name__} is an IterableDataset, whose samples cannot be owned by nodes. "
-            "Use a map-style data set, with __getitem__ and __len__, or let the scheduler route samples."
-        )
-    num_samples = _num_samples(dataset)
-    if isinstance(loader, PictureLoader):
-        batch_size, drop_last = loader.batches.batch_size, loader.batches.drop_last
-    elif loader.batch_size is None:
-        raise DataError(
-            "the training DataLoader has no batch_size (it was given batch_sampler or batch_size=None), and "
-            "data that lives on the nodes comes in batches of its own. Give it batch_size and drop_last instead."
-        )
-    else:
-        batch_size, drop_last = loader.batch_size, loader.drop_last
-        _require_every_sample(sampler, num_samples)
-    shards = shards_of(dataset)
-    if len(shards.node) != num_samples:
-        raise DataError(
-            f"the shards are of {len(shards.node)} samples and the training data has {num_samples}; "
-            "draw them anew for this data set."
-        )
-    batches = ShardedBatches(shards, batch_size, shards.seed if seed is None else seed, drop_last)
-    options = _loader_options(loader)
-    if batches_done is None and isinstance(loader, ResumableLoader):
-        batches_done = loader.batches_done
-    if isinstance(loader, PictureLoader):
-        assert isinstance(dataset, PictureDataset)
-        return PictureLoader(dataset, sampler=batches, batches_done=batches_done, **options)
-    if options["generator"] is None:
-        # As in PictureLoader: what seeds the workers must not shift the global generator.
-        options["generator"] = torch.Generator().manual_seed(batches.seed or 0)
-    return ResumableLoader(
-        dataset,
-        batches=batches,
-        batches_done=batches_done,
-        sampler=ShardedSamples(batches),
-        batch_size=batch_size,
-        drop_last=drop_last,
-        **options,
-    )
-
-
-def interleaved(node: np.ndarray, num_nodes: int, rng: np.random.Generator) -> np.ndarray:
-    """Shuffles the samples of each node and mixes the nodes evenly.
-
-    The k-th of n samples of a node goes to (k + u) / n of the way, with one u in [0, 1) for each node. Any
-    stretch of the way then holds a node's samples in proportion to its length, to less than one.
-
-    Args:
-        node: int64 [num_samples], the node of each sample.
-        num_nodes: nodes there are.
-        rng: decides every draw.
-
-    Returns:
-        int64 [num_samples], every sample once.
-    """
-    sizes = np.bincount(node, minlength=num_nodes)
-    samples = rng.permutation(len(node))
-    samples = samples[np.argsort(node[samples], kind="stable")]
-    owner = node[samples]
-    rank = np.arange(len(node)) - (np.cumsum(sizes) - sizes)[owner]
-    position = (rank + rng.random(num_nodes)[owner]) / sizes[owner]
-    return samples[np.argsort(position, kind="stable")]
+            f"{type(dataset).__name__} has no length. Use a map-style data set, with __getitem__ and __len__."
+        ) from error
 
 
 def _dirichlet_owners(
@@ -539,15 +383,6 @@ def _parts_per_class(class_sizes: np.ndarray, num_nodes: int, slots: int) -> np.
     return parts
 
 
-def _num_samples(dataset: Dataset[Any]) -> int:
-    try:
-        return len(dataset)  # type: ignore[arg-type] # whether it has a length is what is asked
-    except (TypeError, NotImplementedError) as error:
-        raise DataError(
-            f"{type(dataset).__name__} has no length. Use a map-style data set, with __getitem__ and __len__."
-        ) from error
-
-
 def _checked_labels(labels: Any, num_samples: int | None = None) -> np.ndarray:
     """Returns ``labels`` as int64 [num_samples].
 
@@ -566,29 +401,3 @@ def _checked_labels(labels: Any, num_samples: int | None = None) -> np.ndarray:
             "one for each sample."
         )
     return found.astype(np.int64)
-
-
-def _require_every_sample(sampler: Any, num_samples: int) -> None:
-    """Raises DataError on a sampler that picks samples: a new order would undo its choice unseen."""
-    shuffles = isinstance(sampler, RandomSampler) and not sampler.replacement
-    if not (shuffles or isinstance(sampler, SequentialSampler)) or len(sampler) != num_samples:
-        raise DataError(
-            f"the training DataLoader picks its samples with {type(sampler).__name__}, and data that lives on the "
-            "nodes comes in an order of its own. Use shuffle=True; for a part of the data, torch's Subset."
-        )
-
-
-def _loader_options(loader: DataLoader[Any]) -> dict[str, Any]:
-    names = (
-        "num_workers",
-        "collate_fn",
-        "pin_memory",
-        "timeout",
-        "worker_init_fn",
-        "multiprocessing_context",
-        "generator",
-        "prefetch_factor",
-        "persistent_workers",
-        "in_order",
-    )
-    return {name: getattr(loader, name) for name in names}

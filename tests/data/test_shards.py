@@ -1,8 +1,8 @@
-"""Who owns which sample, and batches that draw from every node in proportion."""
+"""Who owns which sample, and the labels that decide it."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,42 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
-from torch.utils.data import (
-    ConcatDataset,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    Subset,
-    SubsetRandomSampler,
-    TensorDataset,
-    random_split,
-)
+from torch.utils.data import ConcatDataset, Subset, TensorDataset, random_split
 
 from cloudedge_pl.data import SyntheticDataModule
-from cloudedge_pl.data.loading import batches_processed
-from cloudedge_pl.data.shards import (
-    SHARDINGS,
-    ShardedBatches,
-    Shards,
-    labels_of,
-    make_shards,
-    shard_dataset,
-    shard_loader,
-)
+from cloudedge_pl.data.loading import Batch
+from cloudedge_pl.data.shards import SHARDINGS, Shards, labels_of, make_shards, shard_dataset
 from cloudedge_pl.errors import DataError
+from tests.data.helpers import Rows, Stream
 
 LAW = settings(deadline=None, derandomize=True, max_examples=60)
 LABELS = st.lists(st.integers(0, 5), min_size=12, max_size=150).map(np.array)
-
-
-@st.composite
-def sharded(draw) -> ShardedBatches:
-    num_nodes = draw(st.integers(1, 9))
-    node = draw(st.lists(st.integers(0, num_nodes - 1), min_size=1, max_size=120))
-    shards = Shards(np.array(node), num_nodes)
-    return ShardedBatches(shards, draw(st.integers(1, 40)), draw(st.integers(0, 9)), draw(st.booleans()))
 
 
 # Shards
@@ -57,11 +31,10 @@ def test_every_sample_has_one_owner_and_the_same_seed_gives_the_same(labels, num
     options = {"iid": {}, "class": {"classes_per_node": 6}, "dirichlet": {"min_size": 0}}[by]
     shards = make_shards(by, num_nodes, labels=labels, seed=seed, **options)
     assert shards.node.shape == labels.shape
-    assert shards.sizes.sum() == len(labels)
-    counts = shards.class_counts(labels, 6)
-    assert counts.shape == (num_nodes, 6)
-    np.testing.assert_array_equal(counts.sum(axis=1), shards.sizes)
-    np.testing.assert_array_equal(counts.sum(axis=0), np.bincount(labels, minlength=6))
+    owned = Counter(zip(shards.node.tolist(), labels.tolist(), strict=True))
+    cells = [[owned[node, label] for label in range(6)] for node in range(num_nodes)]
+    assert shards.class_counts(labels, 6).tolist() == cells
+    assert shards.sizes.tolist() == [sum(row) for row in cells]
     again = make_shards(by, num_nodes, labels=labels, seed=seed, **options)
     np.testing.assert_array_equal(shards.node, again.node)
 
@@ -136,7 +109,9 @@ def test_by_class_balanced_classes_make_parts_of_one_size():
 def test_saved_shards_are_loaded_as_they_were(tmp_path_factory, drawn):
     num_nodes, node = drawn
     shards = Shards(np.array(node), num_nodes, "dirichlet", 4, {"alpha": 0.25})
-    loaded = Shards.load(shards.save(tmp_path_factory.mktemp("shards") / "new" / "shards.json"))
+    path = tmp_path_factory.mktemp("shards") / "new" / "shards.json"
+    assert shards.save(str(path)) == path
+    loaded = Shards.load(path)
     np.testing.assert_array_equal(loaded.node, shards.node)
     assert (loaded.num_nodes, loaded.by, loaded.seed, loaded.options) == (
         num_nodes,
@@ -190,276 +165,6 @@ def test_owners_cannot_be_written_to_and_the_global_generator_is_left_alone():
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002 - as above
 
 
-# The order of an epoch
-
-
-@LAW
-@given(sharded(), st.integers(0, 5))
-def test_an_epoch_holds_each_sample_once(batches, epoch):
-    num_samples = len(batches.shards.node)
-    assert sorted(batches.order(epoch).tolist()) == list(range(num_samples))
-    batches.set_epoch(epoch)
-    seen = list(batches)
-    assert len(seen) == len(batches)
-    assert sum(len(batch.indices) for batch in seen) == (
-        len(batches) * batches.batch_size if batches.drop_last else num_samples
-    )
-    for batch in seen:
-        np.testing.assert_array_equal(batches.batch(epoch, batch.number), batch.indices.numpy())
-        np.testing.assert_array_equal(
-            batches.nodes(epoch, batch.number), batches.shards.node[batch.indices.numpy()]
-        )
-
-
-@LAW
-@given(sharded(), st.integers(0, 5))
-def test_every_batch_holds_the_nodes_in_proportion(batches, epoch):
-    # A stretch of the way of length t holds n t of a node's n samples, to an error e of less than one. A batch is the
-    # stretch that holds b of all: its count is off from s b by (1 - s) e - s (sum of the others' e).
-    shards = batches.shards
-    share = shards.sizes / len(shards.node)
-    bound = 1 + max(shards.num_nodes - 2, -1) * share
-    for number in range(len(batches)):
-        count = np.bincount(batches.nodes(epoch, number), minlength=shards.num_nodes)
-        assert (np.abs(count - share * count.sum()) <= bound + 1e-9).all()
-
-
-@LAW
-@given(st.integers(1, 9), st.integers(1, 15), st.integers(1, 40), st.integers(0, 5))
-def test_nodes_of_one_size_are_within_one_of_each_other_in_a_batch(num_nodes, size, batch_size, epoch):
-    shards = make_shards("iid", num_nodes, num_samples=num_nodes * size)
-    batches = ShardedBatches(shards, batch_size, 0, drop_last=False)
-    for number in range(len(batches)):
-        count = np.bincount(batches.nodes(epoch, number), minlength=num_nodes)
-        assert count.max() - count.min() <= 1
-
-
-def test_order_depends_on_seed_and_epoch_and_not_on_what_was_asked_before():
-    shards = make_shards("iid", 3, num_samples=60)
-    batches = ShardedBatches(shards, 8, 1, drop_last=False)
-    first = batches.order(0).copy()
-    assert not np.array_equal(first, batches.order(1))
-    np.testing.assert_array_equal(first, batches.order(0))
-    assert not np.array_equal(first, ShardedBatches(shards, 8, 2, drop_last=False).order(0))
-
-
-@pytest.mark.parametrize("number", [-1, 8])
-def test_a_batch_that_is_not_there_is_refused(number):
-    batches = ShardedBatches(make_shards("iid", 3, num_samples=60), 8, 1, drop_last=False)
-    with pytest.raises(IndexError, match=f"batch {number} of an epoch of 8"):
-        batches.nodes(0, number)
-
-
-# Loaders
-
-
-class Rows(Dataset):
-    """Sample n is (n, n % 3); counts what is read."""
-
-    def __init__(self, num_samples: int = 50) -> None:
-        self.num_samples = num_samples
-        self.reads = 0
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def __getitem__(self, index):
-        if index >= self.num_samples:
-            raise IndexError
-        self.reads += 1
-        return torch.tensor(float(index)), index % 3
-
-
-class Stream(IterableDataset):
-    def __iter__(self):
-        return iter(range(3))
-
-
-def _shards_of(dataset) -> Shards:
-    return make_shards("iid", 4, num_samples=len(dataset), seed=3)
-
-
-def _loader(**options):
-    return shard_loader(DataLoader(Rows(), **{"batch_size": 8, "shuffle": True} | options), _shards_of)
-
-
-def _samples(loader) -> list[list[int]]:
-    return [rows.int().tolist() for rows, _ in loader]
-
-
-def _pictures(**options) -> SyntheticDataModule:
-    defaults = {"num_train": 80, "num_test": 20, "image_size": 8, "batch_size": 16, "augment": True}
-    return SyntheticDataModule(**defaults | options)
-
-
-def _collate(samples):
-    return torch.stack([sample[0] for sample in samples]), None
-
-
-def _start(worker: int) -> None:
-    pass
-
-
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_a_sharded_loader_hands_out_the_batches_and_says_who_owns_them(drop_last):
-    loader = _loader(drop_last=drop_last)
-    assert len(loader) == (6 if drop_last else 7)
-    for epoch in (0, 3):
-        loader.sampler.set_epoch(epoch)
-        seen = _samples(loader)
-        assert len(seen) == len(loader)
-        for number, rows in enumerate(seen):
-            assert rows == loader.batches.batch(epoch, number).tolist()
-            np.testing.assert_array_equal(
-                loader.sampler.nodes(epoch, number), _shards_of(loader.dataset).node[rows]
-            )
-
-
-def test_a_sharded_loader_keeps_the_options():
-    options = {
-        "num_workers": 2,
-        "collate_fn": _collate,
-        "drop_last": True,
-        "timeout": 7,
-        "worker_init_fn": _start,
-        "multiprocessing_context": "spawn",
-        "generator": torch.Generator(),
-        "prefetch_factor": 3,
-        "persistent_workers": True,
-        "batch_size": 5,
-        "pin_memory": True,
-    }
-    before = DataLoader(Rows(), **options)
-    after = shard_loader(before, _shards_of)
-    assert after.dataset is before.dataset
-    for name in options:
-        assert getattr(after, name) == getattr(before, name), name
-
-
-def test_workers_give_the_same_batches():
-    assert _samples(_loader()) == _samples(_loader(num_workers=2))
-    for workers in (0, 2):
-        loader = shard_loader(_pictures(num_workers=workers).train_dataloader(), _shards_of)
-        loader.sampler.set_epoch(1)
-        seen = list(loader)
-        if workers == 0:
-            alone = seen
-    for (images, labels), (others, other_labels) in zip(alone, seen, strict=True):
-        assert images.equal(others)
-        assert labels.equal(other_labels)
-
-
-def test_the_loader_of_pictures_stays_one():
-    before = _pictures().train_dataloader()
-    loader = shard_loader(before, _shards_of, seed=5)
-    assert type(loader) is type(before)
-    assert (loader.batches.batch_size, loader.batches.drop_last, loader.batches.seed) == (16, True, 5)
-    for number, (_, labels) in enumerate(loader):
-        assert labels.equal(loader.dataset.pictures.labels[loader.sampler.batch(0, number)])
-    assert len(loader.sampler.nodes(0, 3)) == 16
-
-
-@pytest.mark.parametrize("make", [_loader, lambda: shard_loader(_pictures().train_dataloader(), _shards_of)])
-@pytest.mark.parametrize("done", [1, 3])
-def test_a_loader_goes_on_where_its_state_was_taken(make, done):
-    loader = make()
-    loader.sampler.set_epoch(2)
-    whole = [str(batch) for batch in loader]
-    iterator = iter(loader)
-    for _ in range(done):
-        next(iterator)
-    resumed = make()
-    resumed.load_state_dict(loader.state_dict())
-    resumed.sampler.set_epoch(2)
-    assert [str(batch) for batch in resumed] == whole[done:]
-    assert [str(batch) for batch in resumed] == whole
-
-
-def test_loading_draws_nothing_from_the_global_generator():
-    loader = _loader()
-    before = torch.get_rng_state()
-    list(loader)
-    assert torch.get_rng_state().equal(before)
-
-
-@pytest.mark.parametrize(
-    ("loader", "message"),
-    [
-        (
-            lambda: DataLoader(Stream(), batch_size=2),
-            "Stream is an IterableDataset.*Use a map-style data set",
-        ),
-        (lambda: DataLoader(Rows(), batch_size=None), "Give it batch_size and drop_last"),
-        (lambda: DataLoader(Rows(), batch_sampler=[[0, 1]]), "Give it batch_size and drop_last"),
-        (
-            lambda: DataLoader(Rows(), batch_size=2, sampler=SubsetRandomSampler([1, 2])),
-            "with SubsetRandomSampler.*shuffle=True; for a part of the data, torch's Subset",
-        ),
-    ],
-)
-def test_loaders_that_cannot_be_sharded_are_refused(loader, message):
-    with pytest.raises(DataError, match=message):
-        shard_loader(loader(), _shards_of)
-
-
-def test_shards_of_other_data_are_refused():
-    with pytest.raises(DataError, match="shards are of 9 samples and the training data has 50"):
-        shard_loader(DataLoader(Rows(), batch_size=2), lambda _: make_shards("iid", 3, num_samples=9))
-
-
-class Recorder(LightningModule):
-    """Keeps the samples of every batch, and who owns them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[tuple[int, list[int], list[int]]] = []
-
-    def training_step(self, batch, batch_idx):
-        loader = self.trainer.train_dataloader
-        owners = loader.sampler.nodes(self.current_epoch, batch_idx).tolist()
-        self.seen.append((self.current_epoch, batch[0].int().tolist(), owners))
-        return self.weight * 1.0
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def _fit(folder: Path, callbacks=(), ckpt_path: Path | None = None) -> list[tuple[int, list[int], list[int]]]:
-    trainer = Trainer(
-        default_root_dir=folder,
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=bool(callbacks),
-        callbacks=list(callbacks),
-    )
-    recorder = Recorder()
-    loader = DataLoader(Rows(), batch_size=8, shuffle=True)
-    trainer.fit(
-        recorder,
-        shard_loader(loader, _shards_of, batches_done=partial(batches_processed, trainer)),
-        ckpt_path=ckpt_path,
-    )
-    return recorder.seen
-
-
-def test_lightning_sets_the_epoch_and_a_resumed_run_sees_the_same_batches(tmp_path):
-    batches = ShardedBatches(_shards_of(Rows()), 8, 3, drop_last=False)
-    whole = _fit(
-        tmp_path, [ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)]
-    )
-    assert whole == [
-        (epoch, batches.batch(epoch, number).tolist(), batches.nodes(epoch, number).tolist())
-        for epoch in range(2)
-        for number in range(7)
-    ]
-    for step in (3, 7, 9):  # in an epoch, between two, and in a later one
-        assert _fit(tmp_path, ckpt_path=tmp_path / f"step={step}.ckpt") == whole[step:]
-
-
 # Labels
 
 
@@ -496,8 +201,10 @@ def test_labels_of_parts_and_of_sums_of_data_sets():
 
 
 def test_labels_of_our_own_pictures():
-    dataset = _pictures().train_dataloader().dataset
-    np.testing.assert_array_equal(labels_of(dataset), dataset.pictures.labels.numpy())
+    data = SyntheticDataModule(num_train=80, num_test=20, image_size=8, batch_size=16, augment=True)
+    dataset = data.train_dataloader().dataset
+    _, handed_out = dataset[Batch(torch.arange(len(dataset)), 0, 0)]
+    np.testing.assert_array_equal(labels_of(dataset), handed_out.numpy())
 
 
 def test_other_data_sets_are_read_once():
@@ -512,11 +219,17 @@ class Regression(Rows):
         return torch.zeros(2), 0.5
 
 
-@pytest.mark.parametrize("dataset", [Regression(), Rows(0), TensorDataset(torch.zeros(3, 2)), Stream()])
-def test_data_sets_without_labels_are_named(dataset):
-    with pytest.raises(
-        DataError, match=r"Regression has no|Rows has no|labels are float32|Stream has no length"
-    ):
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (Regression(), "Regression has no labels"),
+        (Rows(0), "Rows has no labels"),
+        (TensorDataset(torch.zeros(3, 2)), "labels are float32 of shape"),
+        (Stream(), "Stream has no length"),
+    ],
+)
+def test_data_sets_without_labels_are_named(dataset, message):
+    with pytest.raises(DataError, match=message):
         labels_of(dataset)
 
 
