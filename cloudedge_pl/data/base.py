@@ -124,7 +124,8 @@ class PictureDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> PictureLoader:
         dataset = self._dataset(self.splits.train, augment=self.augment)
-        sampler = EpochBatches(len(dataset), self.batch_size, self.seed, drop_last=True)
+        overfits = getattr(self.trainer, "overfit_batches", 0)  # then the same batches come in every epoch
+        sampler = EpochBatches(len(dataset), self.batch_size, None if overfits else self.seed, drop_last=True)
         batches_done = partial(batches_processed, self.trainer) if self.trainer else None
         return PictureLoader(dataset, sampler=sampler, batches_done=batches_done, **self._options())
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from cloudedge_pl.data.pictures import Pictures, crop_and_flip, normalise, resize
 
@@ -28,8 +28,10 @@ class Batch(NamedTuple):
     number: int
 
 
-class EpochBatches(Sampler[Batch]):
+class EpochBatches(SequentialSampler):
     """The batches of one epoch after the other.
+
+    To Lightning this is a sampler that draws nothing, which ``Trainer(overfit_batches=...)`` leaves in its place.
 
     Args:
         num_pictures: in all.
@@ -50,7 +52,7 @@ class EpochBatches(Sampler[Batch]):
         full, rest = divmod(self.num_pictures, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # batches, where its base has rows
         first, self.first = self.first, 0
         epoch = self.epoch
         order = self.order(epoch)

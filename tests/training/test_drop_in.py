@@ -252,16 +252,22 @@ def test_small_runs_and_limits(tmp_path: Path) -> None:
     assert trainer.global_step == 6
 
 
-def test_overfitting_sees_the_same_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shards", [None, {"by": "iid"}])
+@pytest.mark.parametrize("own", [False, True])
+def test_overfitting_sees_the_same_batches(tmp_path: Path, own: bool, shards: Any) -> None:
     seen: list[Tensor] = []
 
     class Seen(pl.Callback):
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
             seen.append(batch[0])
 
-    shuffled = DataLoader(pictures(), batch_size=16, shuffle=True)
-    trainer = make_trainer(tmp_path, make_strategy(2), callbacks=[Seen()], overfit_batches=2, max_epochs=3)
-    trainer.fit(small(), shuffled)
+    strategy = make_strategy(2, shards=shards)
+    trainer = make_trainer(tmp_path, strategy, callbacks=[Seen()], overfit_batches=2, max_epochs=3)
+    if own:
+        options: Any = {"num_classes": CLASSES, "num_train": 96, "image_size": 8, "batch_size": 16}
+        trainer.fit(small(), datamodule=ce.SyntheticDataModule(augment=False, **options))
+    else:
+        trainer.fit(small(), DataLoader(pictures(), batch_size=16, shuffle=True))
     assert len(seen) == 6
     for first, later in zip(seen[:2] * 2, seen[2:], strict=True):
         assert torch.equal(first, later)
