@@ -6,15 +6,18 @@ import math
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from cloudedge_pl.errors import require_positive, require_range
+from cloudedge_pl.scheduling.base import SeededScheduler
 from cloudedge_pl.scheduling.bounds import longest_task_bound, mean_seconds
 from cloudedge_pl.scheduling.identical import assign_identical
-from cloudedge_pl.scheduling.instance import Instance, no_memory_left
+from cloudedge_pl.scheduling.instance import Instance
+from cloudedge_pl.scheduling.packing import pack
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 
-class AdaptiveTaskScheduler:
+class AdaptiveTaskScheduler(SeededScheduler):
     """ATSA, improved.
 
     Identical tasks (a training batch under one split) are scheduled exactly, without a colony. For others:
@@ -28,7 +31,13 @@ class AdaptiveTaskScheduler:
        pheromone, eta the product of one over the completion time, the memory left free, and the price. After
        each round pheromone evaporates and every ant's pairs receive Q * bound / makespan.
     4. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
-       stay warm for the next window; nodes may join and leave.
+       stay warm for the next window; nodes may join and leave, and one that no task could use keeps its own.
+
+    Between windows it is the prices that adapt. The pheromone, which the paper has, was measured to make schedules
+    neither better nor worse beside prices and local search.
+
+    A node that can get no task, or whose backlog ends after the last task, is left out of the search: even if it
+    decides the makespan, the tasks of this window are done as early as possible on the others.
 
     An evaluation, in :attr:`Assignment.history_seconds`, is one schedule built, one pass of pricing over the
     matrix, or as many pairs looked at by the local search as there are tasks.
@@ -84,7 +93,8 @@ class AdaptiveTaskScheduler:
             price_updates=price_updates,
         )
         require_range("atsa", 0, math.inf, open_high=True, tolerance=tolerance)
-        self.seed, self.price_updates = int(seed), int(price_updates)
+        super().__init__(seed=seed)
+        self.price_updates = int(price_updates)
         self._settings = (
             float(alpha),
             float(beta),
@@ -96,22 +106,50 @@ class AdaptiveTaskScheduler:
             int(evaluations),
             float(tolerance),
         )
-        self.windows = 0
         self._trail: dict[str, float] = {}
         self._log_price: dict[str, float] = {}
 
+    @override
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        """Returns a node for every task; raises ValueError where no way is found to fit all of them."""
         instance = Instance.of(window, state)
         if instance.identical:
             node = assign_identical(instance)
             assignment = instance.assignment(node, float(instance.loads(node).max()))
         else:
-            assignment = self._search(instance, state.names)
+            assignment = self._schedule(instance, [str(name) for name in state.names])
         self.windows += 1
         return assignment
 
-    def _search(self, instance: Instance, names: tuple[str, ...]) -> Assignment:
+    def _schedule(self, instance: Instance, names: list[str]) -> Assignment:
+        from cloudedge_pl.scheduling.colony import earliest_finish
+
+        node, stuck = earliest_finish(
+            np.ascontiguousarray(instance.times_seconds),
+            instance.ready_seconds,
+            instance.memory_bytes,
+            instance.capacity_bytes,
+        )
+        if stuck >= 0:
+            node = pack(instance)
+        latest = bound = float(instance.ready_seconds.max())
+        history = np.zeros(0)
+        while True:
+            useful = np.flatnonzero(instance.useful(node))
+            part = instance if len(useful) == instance.num_nodes else instance.on(useful)
+            found, least, steps = self._search(
+                part, [names[j] for j in useful], np.searchsorted(useful, node), len(history)
+            )
+            node, bound = useful[found], max(bound, least)
+            history = np.append(history, np.maximum(steps, latest))
+            if part.loads(found).max() <= part.last_done(found):
+                break
+        return instance.assignment(node, bound, np.minimum.accumulate(history))
+
+    def _search(
+        self, instance: Instance, names: list[str], first: np.ndarray, done: int
+    ) -> tuple[np.ndarray, float, np.ndarray]:
+        """Returns a schedule no worse than ``first``, a lower bound and the best makespans, ``done`` of them before."""
         from cloudedge_pl.scheduling.colony import Settings, search
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.pricing import prices
@@ -122,7 +160,8 @@ class AdaptiveTaskScheduler:
         )
         bound = max(dual, longest_task_bound(instance))
         price = np.exp(log_price - log_price.max())
-        node, history, trail, stuck = search(
+        settings = Settings(*self._settings)
+        node, history, trail = search(
             times,
             instance.ready_seconds,
             instance.memory_bytes,
@@ -130,32 +169,42 @@ class AdaptiveTaskScheduler:
             price / price.sum(),
             bound,
             np.array([self._trail.get(name, 1.0) for name in names]),
-            Settings(*self._settings),
+            settings._replace(evaluations=max(settings.evaluations - done, 1)),
+            first,
             stream(self.seed, self.windows),
         )
-        if stuck >= 0:
-            raise no_memory_left(instance, stuck, instance.capacity_bytes)
         self._trail.update(zip(names, trail.tolist(), strict=True))
+        known = self._known_prices(names)
+        if (old := ~np.isnan(known)).any():  # only ratios matter; keep them to nodes that are not here now
+            log_price = log_price + np.mean(known[old] - log_price[old])
         self._log_price.update(zip(names, log_price.tolist(), strict=True))
         # No schedule was seen while pricing, but the first one needs no prices.
-        history = np.concatenate([np.full(passes, history[0]), history])
-        return instance.assignment(node, bound, history)
+        return node, bound, np.concatenate([np.full(passes, history[0]), history])
 
-    def _first_prices(self, times: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-        """Logarithms: those of the last window for nodes that were there, in proportion to speed for others."""
+    def _known_prices(self, names: list[str]) -> np.ndarray:
+        return np.array([self._log_price.get(name, np.nan) for name in names])
+
+    def _first_prices(self, times: np.ndarray, names: list[str]) -> np.ndarray:
+        """Logarithms to start from: in proportion to speed, even, and those of earlier windows.
+
+        A node that was not there then is as much dearer than the others as it is faster.
+        """
         speed = -np.log(mean_seconds(times))
-        known = np.array([self._log_price.get(name, np.nan) for name in names])
-        warm = ~np.isnan(known)
-        if not warm.any():
-            return speed
-        return np.where(warm, known, speed + float(np.mean(known[warm] - speed[warm])))
+        starts = [speed, np.zeros(len(names))]
+        known = self._known_prices(names)
+        old = ~np.isnan(known)
+        if old.any():
+            starts.append(np.where(old, known, speed + float(np.mean(known[old] - speed[old]))))
+        return np.array(starts)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """Windows so far; pheromone and price of each node by its name."""
-        return {"windows": self.windows, "trail": dict(self._trail), "log_price": dict(self._log_price)}
+        return {**super().state_dict(), "trail": dict(self._trail), "log_price": dict(self._log_price)}
 
+    @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what :meth:`state_dict` gave."""
-        self.windows = int(state["windows"])
+        super().load_state_dict(state)
         self._trail = {str(name): float(value) for name, value in state["trail"].items()}
         self._log_price = {str(name): float(value) for name, value in state["log_price"].items()}

@@ -46,9 +46,10 @@ def search(
     bound: float,
     trail: np.ndarray,
     settings: Settings,
+    first: np.ndarray,
     random: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Builds first schedules by list and by price, then lets ants vary the best one.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Improves a first schedule and one by price, then lets ants vary the better one.
 
     Args:
         times: [num_tasks, num_nodes].
@@ -59,11 +60,12 @@ def search(
         bound: lower bound on the makespan.
         trail: [num_nodes] pheromone to start with.
         settings: of the colony.
+        first: [num_tasks] node of each task in a schedule that memory allows.
         random: state of the generator, moved on.
 
     Returns:
-        node of each task; best makespan by evaluation; pheromone of each node, of mean 1; -1, or a task for which
-        no memory was left, in which case the rest is void.
+        node of each task; best makespan by evaluation; pheromone of each node, of mean 1 over those that were any
+        task's candidates, and as it was for others.
     """
     num_tasks, num_nodes = times.shape
     k = min(settings.candidates, num_nodes)
@@ -71,10 +73,7 @@ def search(
     enough = bound * (1.0 + settings.tolerance)
     limit = settings.evaluations * num_tasks
     history = np.empty(settings.evaluations + 3)
-    schedule, schedules, done, stuck = _start(pairs, ready, capacity, bound, enough, limit, history)
-    if stuck >= 0:
-        return schedule.node, history[:0], trail, stuck
-
+    schedule, schedules, done = _start(pairs, ready, capacity, bound, enough, limit, first, history)
     best = schedule.load.max()
     best_node, best_load = schedule.node.copy(), schedule.load.copy()
     tau = np.empty((num_tasks, k))
@@ -99,7 +98,42 @@ def search(
         else:
             adopt(pairs, schedule, best_node, best_load)
         done = _record(history, done, schedules + ants + schedule.work[0] // num_tasks, best)
-    return best_node, history[:done], _by_node(pairs, tau, num_nodes), -1
+    return best_node, history[:done], _by_node(pairs, tau, trail)
+
+
+@compiled
+def earliest_finish(
+    times: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """The longest task first, each where it is done first; if memory runs out, the one of most memory first.
+
+    Returns:
+        node of each task, and -1; or a task for which no memory was left, in which case the nodes are void.
+    """
+    num_tasks, num_nodes = times.shape
+    shortest = np.empty(num_tasks)
+    for i in range(num_tasks):
+        shortest[i] = times[i].min()
+    node = np.full(num_tasks, -1)
+    stuck = -1
+    for keys in (shortest, memory):
+        load, free = ready.copy(), capacity.copy()
+        stuck = -1
+        for i in np.argsort(-keys, kind="mergesort"):
+            at, least = -1, np.inf
+            for j in range(num_nodes):
+                done = load[j] + times[i, j]
+                if done < least and memory[i] <= free[j]:
+                    least, at = done, j
+            if at < 0:
+                stuck = i
+                break
+            node[i] = at
+            load[at] = least
+            free[at] -= memory[i]
+        if stuck < 0:
+            break
+    return node, stuck
 
 
 @compiled
@@ -110,11 +144,12 @@ def _start(
     bound: float,
     enough: float,
     limit: int,
+    first: np.ndarray,
     history: np.ndarray,
-) -> tuple[Partial, int, int, int]:
-    """Returns the better of a schedule by list and one by price, both improved where that can pay.
+) -> tuple[Partial, int, int]:
+    """Returns the better of the first schedule and one by price, both improved where that can pay.
 
-    The whole of the answer: schedule, schedules built, entries of the history filled, stuck task or -1.
+    The whole of the answer: schedule, schedules built, entries of the history filled.
     """
     num_tasks = len(pairs.memory)
     shortest = np.empty(num_tasks)
@@ -122,12 +157,8 @@ def _start(
         shortest[i] = pairs.times[i].min()
     longest_first = np.argsort(-shortest, kind="mergesort")
     listed = empty(num_tasks, ready, capacity)
-    stuck = _build(pairs, listed, longest_first, 0.0)
-    if stuck >= 0:  # large memories are packed easier while there is room
-        listed = empty(num_tasks, ready, capacity)
-        stuck = _build(pairs, listed, np.argsort(-pairs.memory, kind="mergesort"), 0.0)
-        if stuck >= 0:
-            return listed, 0, 0, stuck
+    for i in longest_first:
+        place(pairs, listed, i, first[i])
     best, schedules = listed.load.max(), 1
     done = _record(history, 0, 1, best)
     schedule = listed
@@ -135,7 +166,7 @@ def _start(
     wasted = listed.cost.sum()
     if wasted > enough - bound and best > enough:
         priced = empty(num_tasks, ready, capacity)
-        if _build(pairs, priced, longest_first, bound) < 0:
+        if _build(pairs, priced, longest_first, bound):
             schedules += 1
             improve(pairs, priced, enough, limit)
             listed.work[0] = priced.work[0]
@@ -148,34 +179,33 @@ def _start(
             best, schedule = listed.load.max(), listed
         schedule.work[0] = listed.work[0]
         done = _record(history, done, schedules + listed.work[0] // num_tasks, best)
-    return schedule, schedules, done, -1
+    return schedule, schedules, done
 
 
 @compiled
-def _build(pairs: Pairs, schedule: Partial, order: np.ndarray, full: float) -> int:
-    """Places the tasks in order; returns a task for which no memory was left, or -1.
+def _build(pairs: Pairs, schedule: Partial, order: np.ndarray, full: float) -> bool:
+    """Places the tasks in order; returns whether memory was left for all of them.
 
     A task goes to its cheapest node that is not loaded beyond ``full`` by it, else to where it is done first.
     """
     for i in order:
         at = -1
-        if full > 0.0:
-            for a in range(pairs.nodes.shape[1]):
-                j = pairs.nodes[i, a]
-                fits = j >= 0 and pairs.memory[i] <= schedule.free[j]
-                if fits and schedule.load[j] + pairs.seconds[i, a] <= full:
-                    at = j
-                    break
+        for a in range(pairs.nodes.shape[1]):
+            j = pairs.nodes[i, a]
+            fits = j >= 0 and pairs.memory[i] <= schedule.free[j]
+            if fits and schedule.load[j] + pairs.seconds[i, a] <= full:
+                at = j
+                break
         if at < 0:
-            first = np.inf
+            least = np.inf
             for j in range(len(schedule.load)):
                 done = schedule.load[j] + pairs.times[i, j]
-                if done < first and pairs.memory[i] <= schedule.free[j]:
-                    first, at = done, j
+                if done < least and pairs.memory[i] <= schedule.free[j]:
+                    least, at = done, j
         if at < 0:
-            return i
+            return False
         place(pairs, schedule, i, at)
-    return -1
+    return True
 
 
 @compiled
@@ -221,19 +251,19 @@ def _lay(pairs: Pairs, schedule: Partial, laid: np.ndarray, amount: float) -> No
 
 
 @compiled
-def _by_node(pairs: Pairs, tau: np.ndarray, num_nodes: int) -> np.ndarray:
-    """The mean pheromone on the pairs of each node, scaled to mean 1; 1 for a node that is no task's candidate."""
-    total, count = np.zeros(num_nodes), np.zeros(num_nodes)
+def _by_node(pairs: Pairs, tau: np.ndarray, trail: np.ndarray) -> np.ndarray:
+    """The mean pheromone on the pairs of each node, scaled to mean 1; as in ``trail`` for no task's candidate."""
+    total, count = np.zeros(len(trail)), np.zeros(len(trail))
     for i in range(tau.shape[0]):
         for a in range(tau.shape[1]):
             if pairs.nodes[i, a] >= 0:
                 total[pairs.nodes[i, a]] += tau[i, a]
                 count[pairs.nodes[i, a]] += 1.0
-    trail = np.ones(num_nodes)
-    for j in range(num_nodes):
+    by_node = trail.copy()
+    for j in range(len(trail)):
         if count[j] > 0.0:
-            trail[j] = total[j] / count[j] * count.sum() / total.sum()
-    return trail
+            by_node[j] = total[j] / count[j] * count.sum() / total.sum()
+    return by_node
 
 
 @compiled

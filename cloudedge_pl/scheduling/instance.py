@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -84,6 +84,29 @@ class Instance:
             return self.ready_seconds + count * np.where(count > 0, row, 0.0)
         taken = self.times_seconds[np.arange(self.num_tasks), node]
         return self.ready_seconds + np.bincount(node, taken, minlength=self.num_nodes)
+
+    def last_done(self, node: np.ndarray) -> float:
+        """Returns when the last task is done: the makespan without the nodes that get no task."""
+        return float(self.loads(node)[np.bincount(node, minlength=self.num_nodes) > 0].max(initial=0.0))
+
+    def useful(self, node: np.ndarray) -> np.ndarray:
+        """Returns bool [num_nodes]: what is used here, and by any schedule that has its last task done earlier.
+
+        The others only lift the makespan, whatever is decided: without them an optimal schedule is still one, and what
+        is left can be made early even if their backlog decides the makespan.
+        """
+        used = np.bincount(node, minlength=self.num_nodes) > 0
+        runs = (self.times_seconds < np.inf).any(axis=0)
+        return used | (runs & (self.ready_seconds < self.last_done(node)))
+
+    def on(self, nodes: np.ndarray) -> Instance:
+        """The problem on some nodes only, by their indices."""
+        return replace(
+            self,
+            times_seconds=self.times_seconds[:, nodes],
+            ready_seconds=self.ready_seconds[nodes],
+            capacity_bytes=self.capacity_bytes[nodes],
+        )
 
     def assignment(
         self, node: np.ndarray, lower_bound_seconds: float, history_seconds: np.ndarray | None = None

@@ -1,0 +1,144 @@
+"""A node for every task where the nodes' memory is scarce, whatever the time it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cloudedge_pl.scheduling.instance import Instance, no_memory_left
+
+KICKS = 40
+"""So often the repair starts again from where it got stuck, with some tasks moved at random."""
+
+SMALL = 2000
+"""Pairs of task and node up to which the search for a packing is made complete."""
+
+SMALL_SECONDS = 5.0
+
+
+def pack(instance: Instance) -> np.ndarray:
+    """Returns a node for every task, int64 [num_tasks], within the memory of each node.
+
+    Best fit, the largest task first; then moves and swaps that make what is over less; then, for small windows, HiGHS.
+
+    Raises:
+        ValueError: if no packing is found; the error says whether there is none.
+    """
+    node = _best_fit(instance)
+    proven = instance.memory_bytes.sum() > instance.capacity_bytes.sum()
+    if not proven:
+        random = np.random.default_rng(0)
+        for _ in range(KICKS):
+            if _repair(instance, node):
+                return node
+            _kick(instance, node, random)
+        if (instance.times_seconds < np.inf).sum() <= SMALL:
+            solved, proven = _solve(instance)
+            if solved is not None:
+                return solved
+    if proven:
+        raise _no_packing(instance)
+    raise ValueError(
+        f"found no packing of the {instance.num_tasks} tasks into the nodes' memory, though there may be one: "
+        f"they need {instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. Make the window smaller, or "
+        "give the nodes more memory."
+    )
+
+
+def _over(instance: Instance, node: np.ndarray) -> np.ndarray:
+    """Bytes beyond each node's memory, negative where some is free."""
+    return np.bincount(node, instance.memory_bytes, minlength=instance.num_nodes) - instance.capacity_bytes
+
+
+def _best_fit(instance: Instance) -> np.ndarray:
+    """The largest task first, each where it leaves least memory free; where it fits least badly if nowhere."""
+    node = np.empty(instance.num_tasks, dtype=np.int64)
+    free = instance.capacity_bytes.copy()
+    for i in np.argsort(-instance.memory_bytes, kind="stable"):
+        runs = instance.times_seconds[i] < np.inf
+        left = np.where(runs, free - instance.memory_bytes[i], -np.inf)
+        fits = left >= 0
+        j = int(np.argmin(np.where(fits, left, np.inf))) if fits.any() else int(np.argmax(left))
+        node[i] = j
+        free[j] -= instance.memory_bytes[i]
+    return node
+
+
+def _repair(instance: Instance, node: np.ndarray) -> bool:
+    """Makes the move or swap that takes most off what is over, again and again; returns whether nothing is over."""
+    runs, memory = instance.times_seconds < np.inf, instance.memory_bytes
+    everyone = np.arange(instance.num_tasks)
+    while True:
+        over = _over(instance, node)
+        if not (over > 0).any():
+            return True
+        excess = np.maximum(over, 0.0)
+        most, change = 1e-12 * excess.sum(), None
+        for i in np.flatnonzero(over[node] > 0):
+            c = node[i]
+            moved = excess[c] - np.maximum(over[c] - memory[i], 0.0) + excess
+            moved = moved - np.maximum(over + memory[i], 0.0)
+            moved[~runs[i]] = moved[c] = -np.inf
+            j = int(np.argmax(moved))
+            if moved[j] > most:
+                most, change = moved[j], (i, j, -1)
+            less = memory[i] - memory
+            swapped = excess[c] + excess[node] - np.maximum(over[c] - less, 0.0)
+            swapped = swapped - np.maximum(over[node] + less, 0.0)
+            swapped[(node == c) | ~runs[i, node] | ~runs[everyone, c]] = -np.inf
+            p = int(np.argmax(swapped))
+            if swapped[p] > most:
+                most, change = swapped[p], (i, int(node[p]), p)
+        if change is None:
+            return False
+        i, j, p = change
+        if p >= 0:
+            node[p] = node[i]
+        node[i] = j
+
+
+def _kick(instance: Instance, node: np.ndarray, random: np.random.Generator) -> None:
+    for i in random.choice(instance.num_tasks, min(3, instance.num_tasks), replace=False):
+        node[i] = random.choice(np.flatnonzero(instance.times_seconds[i] < np.inf))
+
+
+def _no_packing(instance: Instance) -> ValueError:
+    """The error of the first task that best fit finds no room for."""
+    free = instance.capacity_bytes.copy()
+    for i in np.argsort(-instance.memory_bytes, kind="stable"):
+        left = np.where(instance.times_seconds[i] < np.inf, free - instance.memory_bytes[i], -1.0)
+        if left.max() < 0:
+            break
+        j = int(np.argmin(np.where(left >= 0, left, np.inf)))
+        free[j] = left[j]
+    return no_memory_left(instance, int(i), free)
+
+
+def _solve(instance: Instance) -> tuple[np.ndarray | None, bool]:
+    """A packing by HiGHS, and, if it gives none, whether there is none."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    tasks, nodes = np.nonzero(instance.times_seconds < np.inf)
+    pairs = np.arange(len(tasks))
+    once = coo_array((np.ones(len(pairs)), (tasks, pairs)), shape=(instance.num_tasks, len(pairs)))
+    # In units of the largest need: the tolerances of HiGHS are absolute.
+    unit = instance.memory_bytes.max() / 1e3
+    held = coo_array(
+        (instance.memory_bytes[tasks] / unit, (nodes, pairs)), shape=(instance.num_nodes, len(pairs))
+    )
+    solution = milp(
+        np.zeros(len(pairs)),
+        constraints=[
+            LinearConstraint(once.tocsr(), 1.0, 1.0),
+            LinearConstraint(held.tocsr(), -np.inf, instance.capacity_bytes / unit),
+        ],
+        integrality=np.ones(len(pairs)),
+        bounds=Bounds(0.0, 1.0),
+        options={"time_limit": SMALL_SECONDS},
+    )
+    if solution.x is None:
+        return None, solution.status == 2
+    node = np.empty(instance.num_tasks, dtype=np.int64)
+    used = solution.x > 0.5
+    node[tasks[used]] = nodes[used]
+    return (None if (_over(instance, node) > 0).any() else node), False
