@@ -38,9 +38,9 @@ def pack(instance: Instance) -> np.ndarray:
     if proven:
         raise _no_packing(instance)
     raise ValueError(
-        f"found no packing of the {instance.num_tasks} tasks into the nodes' memory, though there may be one: "
-        f"they need {instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. Make the window smaller, or "
-        "give the nodes more memory."
+        f"found no packing of the {instance.num_tasks} tasks into the nodes' memory, though there may be one: they "
+        f"need {instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. "
+        "Make the window smaller, or give the nodes more memory."
     )
 
 
