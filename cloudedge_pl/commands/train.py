@@ -24,7 +24,6 @@ from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import summary_table
 from cloudedge_pl.reports.shard_figures import save_shards
 from cloudedge_pl.training import CloudEdgeStrategy
-from cloudedge_pl.training.local_data import LocalData
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -91,20 +90,13 @@ def report(summary: dict[str, Any], trainer: pl.Trainer, folder: Path) -> None:
         write_json(folder / "accounts.json", strategy.simulator.report())
         accounts = json.loads((folder / "accounts.json").read_text())
         if strategy.local_data is not None and strategy.local_data.is_set_up:
-            report_shards(strategy.local_data, getattr(trainer, "datamodule", None), folder)
+            data = strategy.local_data
+            data.shards.save(folder / "shards.json")
+            save_shards(data.class_counts(), data.class_names(), folder / "figures" / "shards.png")
     if metrics_csv.exists():
         save_run_figures(metrics_csv, accounts, folder / "figures")
     console().print(summary_table(summary))
     console().print(f"Everything of this run is in {folder}", soft_wrap=True)
-
-
-def report_shards(data: LocalData, datamodule: Any, folder: Path) -> None:
-    """Leaves shards.json and a figure of who owns what."""
-    data.shards.save(folder / "shards.json")
-    names = getattr(datamodule, "class_names", None)
-    counts = data.shards.class_counts(data.labels(), None if names is None else len(names))
-    names = names or [str(label) for label in range(counts.shape[1])]
-    save_shards(counts, names, folder / "figures" / "shards.png")
 
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="train")
