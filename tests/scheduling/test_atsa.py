@@ -188,7 +188,7 @@ def test_prices_stay_warm_and_make_pricing_shorter():
 
 def test_pheromone_grows_where_schedules_use_it_and_leads_the_ants():
     times, state = generate("unrelated", 200, 6, seed=0), NodeState.idle(6)
-    scheduler = create_scheduler("atsa", evaluations=2000, tolerance=0.0)
+    scheduler = create_scheduler("atsa", tolerance=0.0)
     scheduler.assign(TaskWindow(times), state)
     trail = np.array([scheduler.state_dict()["trail"][str(j)] for j in range(6)])
     assert np.ptp(trail) > 0.01
