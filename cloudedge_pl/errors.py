@@ -44,6 +44,9 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
     Raises:
         ValueError: on an unknown name.
     """
+    if not isinstance(name, str):
+        there_are = ", ".join(sorted(registry))
+        raise ValueError(f"{kind} {name!r} is not a name (text). There are: {there_are}.")
     if name in registry:
         return registry[name]
     close = difflib.get_close_matches(name, registry, n=1)
@@ -54,17 +57,49 @@ def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
 def require_positive(owner: str, allow_infinite: bool = False, **values: float) -> None:
     """Raises ValueError on a value that is not a positive number, naming ``owner`` and the field."""
     for field, value in values.items():
-        if not (value > 0) or math.isnan(value) or (math.isinf(value) and not allow_infinite):
-            raise ValueError(f"{owner}: {field} is {value}; it must be a positive, finite number.")
+        good = _is_number(value) and value > 0
+        if not good or math.isnan(value) or (math.isinf(value) and not allow_infinite):
+            raise ValueError(f"{owner}: {field} is {_shown(value)}; it must be a positive, finite number.")
 
 
 def require_range(
-    owner: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False, **values: float
+    owner: str,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    whole: bool | None = None,
+    **values: float,
 ) -> None:
-    """Raises ValueError on a value outside low..high, naming ``owner``, the field and the range."""
+    """Raises ValueError on a value outside low..high, naming ``owner``, the field and the range.
+
+    Args:
+        owner: whose values they are.
+        low: the least value.
+        high: the greatest value.
+        open_low: whether ``low`` itself is out of the range.
+        open_high: likewise ``high``.
+        whole: whether a value must be without a fraction; None says so of what is counted, that is, of every range
+            from 1 up to, but without, infinity.
+        values: by their fields.
+    """
+    if whole is None:
+        whole = low == 1 and high == math.inf and open_high and not open_low
     for field, value in values.items():
-        above = value > low if open_low else value >= low
-        below = value < high if open_high else value <= high
-        if not (above and below):
+        good = _is_number(value)
+        above = good and (value > low if open_low else value >= low)
+        below = good and (value < high if open_high else value <= high)
+        if not (above and below) or (whole and value != math.floor(value)):
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-            raise ValueError(f"{owner}: {field} is {value}; it must lie in {interval}.")
+            what = f"be a whole number in {interval}" if whole else f"lie in {interval}"
+            raise ValueError(f"{owner}: {field} is {_shown(value)}; it must {what}.")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value compares with numbers: of Python, numpy or torch, but neither text nor yes and no."""
+    return hasattr(value, "__float__") and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    return str(value) if _is_number(value) else repr(value)

@@ -43,10 +43,14 @@ def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.n
 
     Args:
         family: a name of :data:`FAMILIES`.
-        num_tasks: at least 1.
-        num_nodes: at least 1.
-        seed: of the draws.
+        num_tasks: a whole number, at least 1.
+        num_nodes: likewise.
+        seed: of the draws; a whole number, at least 0.
+
+    Raises:
+        ValueError: on an unknown family, or a number out of its range.
     """
     make = lookup(FAMILIES, family, "family of times")
     require_range("times", 1, np.inf, open_high=True, num_tasks=num_tasks, num_nodes=num_nodes)
-    return make(np.random.default_rng(seed), num_tasks, num_nodes)
+    require_range("times", 0, np.inf, open_high=True, whole=True, seed=seed)
+    return make(np.random.default_rng(int(seed)), int(num_tasks), int(num_nodes))
