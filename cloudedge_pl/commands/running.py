@@ -1,77 +1,42 @@
-"""What the commands share: building the parts from the config, reporting, and clear errors instead of tracebacks."""
+"""What the commands that plan or train share: building the parts from the config, and reporting on them."""
 
 from __future__ import annotations
 
-import functools
-import json
 import math
-import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
+from omegaconf import DictConfig
 from typing_extensions import override
 
+from cloudedge_pl.commands.reporting import (
+    clear_errors,
+    console,
+    output_dir,
+    resolved,
+    write_json,
+)
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
 from cloudedge_pl.training import CloudEdgeStrategy
 
-USER_ERRORS = (ValueError, RuntimeError, FileNotFoundError)
-"""What bad input raises; the message says what to do, a traceback adds nothing."""
-
-
-def console() -> Console:
-    """Where tables are shown; wide enough for a plan when the output is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120)
-
-
-def output_dir() -> Path:
-    """Hydra's directory for this run."""
-    return Path(HydraConfig.get().runtime.output_dir)
-
-
-def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Shows an error of the user's input as its message alone and exits with 1; CLOUDEDGE_TRACE=1 shows it all."""
-
-    @functools.wraps(command)
-    def wrapper(cfg: DictConfig) -> Any:
-        try:
-            return command(cfg)
-        except (*USER_ERRORS, InstantiationException) as error:
-            if os.environ.get("CLOUDEDGE_TRACE"):
-                raise
-            cause = (
-                error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            )
-            where = f" (in {error.args[0].splitlines()[-1]})" if cause is not error and error.args else ""
-            sys.exit(f"{type(cause).__name__}: {cause}{where}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
-
-    return wrapper
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON that any parser reads: what is not a finite number becomes null."""
-    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+__all__ = [
+    "PlanReport",
+    "Throughput",
+    "build",
+    "clear_errors",
+    "console",
+    "output_dir",
+    "report_plan",
+    "resolved",
+    "versions",
+    "write_json",
+]
 
 
 def report_plan(plan: OffloadPlan, folder: Path) -> None:
@@ -175,10 +140,3 @@ def versions() -> dict[str, str]:
         "pytorch_lightning": pl.__version__,
         "numpy": numpy.__version__,
     }
-
-
-def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain containers."""
-    content = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
