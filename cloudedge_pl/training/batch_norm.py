@@ -121,7 +121,7 @@ class _Local(_Frozen):
                 "(offloading.split_point)."
             )
         if len(counts) == 1 and x.numel() > x.shape[1]:
-            return type(m).forward(m, x)  # a node alone, with a variance: what the layer does by itself, and quicker
+            return type(m).forward(m, x)  # a node alone, and there is a variance
         many = len(counts) >= MANY and x.numel() <= SMALL * len(counts)
         out, means, variances = self._at_once(x) if many else self._one_by_one(x)
         if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
