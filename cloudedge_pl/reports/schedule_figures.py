@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ LONGEST_DETOUR = 3.0
 NAMED_NODES, NUMBERED_TASKS = 40, 120
 """Up to so many nodes are named, and so many tasks numbered where the bar is wide enough."""
 
+LEAST_PERCENT = 1e-2
+"""What is closer to the bound is drawn here, since a logarithmic scale has no zero."""
+
+ROUNDING_PERCENT = 1e-9
+"""What is closer to the bound than this is on it."""
+
 COLOURS = {"atsa": ANSWERED, "aco": EDGE, "pso": CLOUD, "atsa_paper": EXIT}
 
 
@@ -70,7 +76,7 @@ def save_gantt(charts: Sequence[Chart], path: Path) -> Path:
         figure = new_figure(10.5, height * len(charts) + 0.5)
         panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
         bound = max(chart.assignment.lower_bound_seconds for chart in charts)
-        end = max(chart.assignment.makespan_seconds for chart in charts)
+        end = max(chart.assignment.makespan_seconds for chart in charts) or 1.0
         for axes, chart in zip(panels, charts, strict=True):
             _draw_gantt(axes, chart, bound, end)
         panels[-1].set_xlabel("seconds after the window opened")
@@ -146,38 +152,40 @@ def save_convergence(
 ) -> Path:
     """Draws how far the best makespan so far is above the lower bound, by evaluations; both scales are logarithmic.
 
-    A line is the median over the windows, its band reaches from the best to the worst.
+    A line is the median over the windows, its band reaches from the best to the worst. What is less than
+    :data:`LEAST_PERCENT` above the bound is drawn there; the labels have the true medians.
 
     Args:
         histories: of each scheduler, for each window, its ``history_seconds``.
-        lower_bound_seconds: of each window, the highest known.
+        lower_bound_seconds: of each window, the highest known; above 0.
         path: of the PNG.
         references: makespans, for each window, of schedulers that build one schedule; drawn as level lines.
     """
     bounds = np.asarray(lower_bound_seconds, dtype=np.float64)
+    if not bounds.min() > 0:
+        raise ValueError(f"lower_bound_seconds holds {bounds.min()}; nothing is a share above a bound of 0.")
+    colours = _colours(histories)
     with figure_style():
         figure = new_figure(8.6, 5.0)
         axes = figure.subplots()
         longest = max(len(history) for runs in histories.values() for history in runs)
         ends: list[tuple[float, str, str]] = []
-        for index, (name, runs) in enumerate(histories.items()):
-            colour = COLOURS.get(name, SERIES[index % len(SERIES)])
+        for name, runs in histories.items():
             at, above = _excess(runs, bounds, longest)
-            axes.fill_between(
-                at, above.min(axis=0), above.max(axis=0), color=colour, alpha=0.14, linewidth=0, step="post"
-            )
-            axes.step(at, np.median(above, axis=0), where="post", color=colour)
-            ends.append((float(np.median(above[:, -1])), name, colour))
+            low, middle, high = (_drawn(part) for part in (above.min(0), np.median(above, 0), above.max(0)))
+            axes.fill_between(at, low, high, color=colours[name], alpha=0.14, linewidth=0, step="post")
+            axes.step(at, middle, where="post", color=colours[name])
+            ends.append((float(np.median(above[:, -1])), name, colours[name]))
         for name, makespans in (references or {}).items():
             level = float(np.median(_percent_above(np.asarray(makespans), bounds)))
-            axes.axhline(level, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+            axes.axhline(float(_drawn(level)), color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
             ends.append((level, name, MUTED))
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlim(1, longest)
+        axes.set_xlim(1, max(longest, 2))
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}%"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel("evaluations")
         axes.set_ylabel("makespan above the lower bound")
@@ -195,7 +203,21 @@ def _excess(runs: Sequence[np.ndarray], bounds: np.ndarray, longest: int) -> tup
 
 
 def _percent_above(makespans: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    return np.maximum(100 * (makespans / bounds - 1), 1e-2)
+    above = 100 * (makespans / bounds - 1)
+    return np.where(above < ROUNDING_PERCENT, 0.0, above)
+
+
+def _drawn(above: np.ndarray | float) -> np.ndarray:
+    return np.maximum(above, LEAST_PERCENT)
+
+
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each: the well-known ones have theirs, the others get what is left."""
+    names = list(names)
+    known = {name: COLOURS[name] for name in names if name in COLOURS}
+    free = [colour for colour in SERIES if colour not in known.values()]
+    others = [name for name in names if name not in known]
+    return known | {name: free[index % len(free)] for index, name in enumerate(others)}
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
@@ -204,10 +226,20 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     gap = 0.052 * (high - low)
     place = -np.inf
     for level, name, colour in sorted(ends):
-        place = max(float(np.log(level)), place + gap)
+        place = max(float(np.log(_drawn(level))), place + gap)
         share = (place - low) / (high - low)
-        text = f"{name}  {_percent(level)}"
+        text = f"{name}  {_small_percent(level)}"
         axes.text(1.012, share, text, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+
+
+def _tick(value: float) -> str:
+    if value < 0.999 * LEAST_PERCENT:
+        return ""
+    return f"\N{LESS-THAN OR EQUAL TO}{value:g}%" if value < 1.001 * LEAST_PERCENT else f"{value:g}%"
+
+
+def _small_percent(value: float) -> str:
+    return f"<{LEAST_PERCENT:g}%" if 0 < value < LEAST_PERCENT else _percent(value)
 
 
 def _percent(value: float) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """One scheduler's answer: its name, the assignment, and how long the call took, kernels compiled."""
+    """One scheduler's answer: its unique label, the assignment, and how long the call took, kernels compiled."""
 
     name: str
     assignment: Assignment
@@ -41,7 +42,7 @@ def schedule_table(rows: Sequence[ScheduleRow], chosen: str, title: str) -> Tabl
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
-    table.add_column("scheduler", no_wrap=True)
+    table.add_column("scheduler", overflow="fold", min_width=14)
     for name in ("makespan", "above bound", "idle", "tasks per node", "evaluations", "call"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: row.assignment.makespan_seconds):
@@ -56,7 +57,7 @@ def _cells(row: ScheduleRow, bound: float, chosen: str) -> tuple[str, ...]:
     idle = 1 - float(np.mean(assignment.loads_seconds)) / makespan if makespan > 0 else 0.0
     return (
         CHOSEN if row.name == chosen else "",
-        row.name,
+        escape(row.name),
         f"{makespan:.5g} s",
         above,
         f"{100 * idle:.1f}%",

@@ -10,7 +10,7 @@ from cloudedge_pl.scheduling.types import NodeState, TaskWindow
 
 MOST_PAIRS: dict[str, int] = {
     "aco": 10**5,
-    "pso": 10**5,
+    "pso": 10**6,
     "atsa_paper": 10**5,
     "exact": 10**5,
     "min_min": 10**6,
@@ -18,7 +18,7 @@ MOST_PAIRS: dict[str, int] = {
     "sufferage": 10**6,
     "work_stealing": 10**7,
 }
-"""Pairs of task and node up to which a comparison runs a scheduler: beyond, it takes half a minute to hours."""
+"""Pairs of task and node up to which a comparison runs a scheduler: beyond, one window takes seconds to hours."""
 
 
 def suits(name: str, num_pairs: int) -> bool:
