@@ -91,6 +91,7 @@ class OffloadOptions:
                 math.inf,
                 open_high=True,
                 open_low=False,
+                whole=False,
                 **{f"weights[{criterion!r}]": weight},
             )
         if not any(self.weights.values()):
