@@ -69,7 +69,7 @@ def require_range(
     *,
     open_low: bool = False,
     open_high: bool = False,
-    whole: bool | None = None,
+    whole: bool = False,
     **values: float,
 ) -> None:
     """Raises ValueError on a value outside low..high, naming ``owner``, the field and the range.
@@ -80,12 +80,9 @@ def require_range(
         high: the greatest value.
         open_low: whether ``low`` itself is out of the range.
         open_high: likewise ``high``.
-        whole: whether a value must be without a fraction; None says so of what is counted, that is, of every range
-            from 1 up to, but without, infinity.
+        whole: whether a value must be without a fraction, as what is counted.
         values: by their fields.
     """
-    if whole is None:
-        whole = low == 1 and high == math.inf and open_high and not open_low
     for field, value in values.items():
         good = _is_number(value)
         above = good and (value > low if open_low else value >= low)

@@ -150,7 +150,7 @@ def schedule(cfg: DictConfig) -> Assignment:
         The chosen scheduler's answer.
     """
     options = resolved(cfg)
-    require_range("schedule", 1, math.inf, open_high=True, windows=options["windows"])
+    require_range("schedule", 1, math.inf, open_high=True, whole=True, windows=options["windows"])
     selection = Selection.of(options)
     window, state = _problem(options)
     size = f"{window.num_tasks} tasks on {window.num_nodes} nodes"

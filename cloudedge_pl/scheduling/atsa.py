@@ -86,6 +86,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
             1,
             math.inf,
             open_high=True,
+            whole=True,
             ants=ants,
             released=released,
             candidates=candidates,

@@ -51,6 +51,6 @@ def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.n
         ValueError: on an unknown family, or a number out of its range.
     """
     make = lookup(FAMILIES, family, "family of times")
-    require_range("times", 1, np.inf, open_high=True, num_tasks=num_tasks, num_nodes=num_nodes)
+    require_range("times", 1, np.inf, open_high=True, whole=True, num_tasks=num_tasks, num_nodes=num_nodes)
     require_range("times", 0, np.inf, open_high=True, whole=True, seed=seed)
     return make(np.random.default_rng(int(seed)), int(num_tasks), int(num_nodes))

@@ -97,7 +97,9 @@ def _openings(
             f"tasks_per_window is {tasks_per_window} and seconds_per_window is {seconds_per_window}; give one of them."
         )
     if tasks_per_window is not None:
-        require_range("sliding window", 1, np.inf, open_high=True, tasks_per_window=tasks_per_window)
+        require_range(
+            "sliding window", 1, np.inf, open_high=True, whole=True, tasks_per_window=tasks_per_window
+        )
         for last in range(tasks_per_window, len(arrival) + tasks_per_window, tasks_per_window):
             arrived = min(last, len(arrival))
             yield float(arrival[arrived - 1]), arrived

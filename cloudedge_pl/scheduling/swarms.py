@@ -82,7 +82,7 @@ class AntSystem(SwarmScheduler):
         require_range(self.name, 1, 10, alpha=alpha, beta=beta)
         require_range(self.name, 0, 1, open_low=True, open_high=True, rho=rho)
         require_positive(self.name, deposit=deposit)
-        require_range(self.name, 1, math.inf, open_high=True, ants=ants, evaluations=evaluations)
+        require_range(self.name, 1, math.inf, open_high=True, whole=True, ants=ants, evaluations=evaluations)
         self.alpha, self.beta, self.rho, self.deposit = float(alpha), float(beta), float(rho), float(deposit)
         self.ants, self.evaluations = int(ants), int(evaluations)
 
@@ -191,7 +191,9 @@ class ParticleSwarm(SwarmScheduler):
         super().__init__(seed=seed)
         require_range("pso", 0, 1, open_high=True, inertia=inertia)
         require_range("pso", 0, math.inf, open_high=True, cognitive=cognitive, social=social)
-        require_range("pso", 1, math.inf, open_high=True, particles=particles, evaluations=evaluations)
+        require_range(
+            "pso", 1, math.inf, open_high=True, whole=True, particles=particles, evaluations=evaluations
+        )
         self.inertia, self.cognitive, self.social = float(inertia), float(cognitive), float(social)
         self.particles, self.evaluations = int(particles), int(evaluations)
 

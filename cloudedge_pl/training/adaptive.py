@@ -43,7 +43,7 @@ class AdaptiveInterval:
         if not self.budgets:
             raise StrategyError(f"{owner}: no budget given; give at least one of {', '.join(RESOURCES)}.")
         require_positive(owner, False, **self.budgets, control=self.control)
-        require_range(owner, 1, math.inf, open_high=True, max_steps=self.max_steps)
+        require_range(owner, 1, math.inf, open_high=True, whole=True, max_steps=self.max_steps)
 
     @property
     def budgets(self) -> dict[str, float]:
