@@ -3,11 +3,13 @@
 Families of times as in ``cloudedge_pl.scheduling.families``. A row is one call on one window: seconds of the call
 with kernels compiled, makespan, lower bound (of the LP relaxation; exact for identical tasks; the dual bound of the
 prices above ``--lp-pairs`` pairs of task and node), ratio = makespan / lower_bound, evaluations.
-An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end.
+An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end. What a
+window is too large for is left out, with a line on stderr; of the largest, only identical tasks are run, by ``atsa``.
 
 Peers, where installed (``pip install cloudedge_pl[bench]``): OR-Tools CP-SAT and mealpy's genetic algorithm, which
-came out best of its 18 optimisers that we tried, each after every limit of ``--peer-seconds``; and ``exact`` with
-``--exact-seconds``. Without ``--json``, medians over the seeds are printed as a table.
+came out best of its 18 optimisers that we tried, each once for every limit of ``--peer-seconds``; and ``exact`` with
+``--exact-seconds``. Without ``--json``, medians over the seeds are printed as tables: all rows; ``atsa`` over the best
+that any peer found, where peers were run; evaluations, where ``aco`` or ``pso`` were.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +27,13 @@ import numpy as np
 from setting import print_json, setting, timed
 
 from cloudedge_pl.scheduling import SCHEDULERS, TaskWindow, schedule
+from cloudedge_pl.scheduling.comparing import suits, warm_up
 from cloudedge_pl.scheduling.families import FAMILIES, generate
 
-SIZES = ("200x10", "200x30", "1000x30", "10000x1000")
+SIZES = ("200x10", "200x30", "1000x30", "10000x1000", "100000x1000")
 
-UNSUITED: dict[str, int] = {"exact": 0, "aco": 10**5, "pso": 10**5, "atsa_paper": 10**5}
-"""Pairs of task and node above which a scheduler is left out: it would take minutes, or has an option of its own."""
+LARGEST = 10**7
+"""Pairs of task and node above which only identical tasks are scheduled, by atsa: others' times fill the memory."""
 
 Row = dict[str, Any]
 
@@ -56,8 +59,8 @@ def lp_bound(times: np.ndarray) -> float:
     return max(float(answer.fun), float(times.min(axis=1).max()))
 
 
-def cp_sat(times: np.ndarray, limits: Sequence[float]) -> Iterator[tuple[float, float]]:
-    """(limit, makespan) of one run of CP-SAT, looked at as each limit passes."""
+def cp_sat(times: np.ndarray, limit: float, seed: int) -> float:
+    """Makespan of CP-SAT; inf if it found none."""
     from ortools.sat.python import cp_model
 
     tasks, nodes = times.shape
@@ -71,28 +74,20 @@ def cp_sat(times: np.ndarray, limits: Sequence[float]) -> Iterator[tuple[float, 
     for node in range(nodes):
         model.add(sum(int(whole[task, node]) * used[task][node] for task in range(tasks)) <= makespan)
     model.minimize(makespan)
-
-    class Watch(cp_model.CpSolverSolutionCallback):
-        def __init__(self) -> None:
-            super().__init__()
-            self.found: list[tuple[float, float]] = []
-
-        def on_solution_callback(self) -> None:
-            loads = np.zeros(nodes)
-            for task, row in enumerate(used):
-                node = next(at for at, variable in enumerate(row) if self.boolean_value(variable))
-                loads[node] += times[task, node]
-            self.found.append((self.wall_time, float(loads.max())))
-
-    solver, watch = cp_model.CpSolver(), Watch()
-    solver.parameters.max_time_in_seconds = max(limits)
-    solver.solve(model, watch)
-    for limit in limits:
-        yield limit, min((found for seconds, found in watch.found if seconds <= limit), default=float("inf"))
+    solver = cp_model.CpSolver()
+    solver.parameters.max_time_in_seconds = limit
+    solver.parameters.random_seed = seed
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return float("inf")
+    loads = np.zeros(nodes)
+    for task, row in enumerate(used):
+        node = next(at for at, variable in enumerate(row) if solver.boolean_value(variable))
+        loads[node] += times[task, node]
+    return float(loads.max())
 
 
-def genetic(times: np.ndarray, limits: Sequence[float], seed: int) -> Iterator[tuple[float, float]]:
-    """(limit, makespan) of mealpy's genetic algorithm on a node per task."""
+def genetic(times: np.ndarray, limit: float, seed: int) -> float:
+    """Makespan of mealpy's genetic algorithm on a node per task."""
     from mealpy import GA, IntegerVar
 
     tasks, nodes = times.shape
@@ -108,17 +103,16 @@ def genetic(times: np.ndarray, limits: Sequence[float], seed: int) -> Iterator[t
         "minmax": "min",
         "log_to": None,
     }
-    for limit in limits:
-        optimiser = GA.BaseGA(epoch=100_000, pop_size=50, pc=0.9, pm=0.01)
-        best = optimiser.solve(problem, termination={"max_time": limit}, seed=seed)
-        yield limit, float(best.target.fitness)
+    optimiser = GA.BaseGA(epoch=100_000, pop_size=50, pc=0.9, pm=0.01)
+    best = optimiser.solve(problem, termination={"max_time": limit}, seed=seed)
+    return float(best.target.fitness)
 
 
-PEERS: dict[str, tuple[str, Callable[..., Iterator[tuple[float, float]]]]] = {
-    "cp_sat": ("ortools", lambda times, limits, _: cp_sat(times, limits)),
+PEERS: dict[str, tuple[str, Callable[[np.ndarray, float, int], float]]] = {
+    "cp_sat": ("ortools", cp_sat),
     "mealpy_ga": ("mealpy", genetic),
 }
-"""By name: the package, and the function of times, limits and seed."""
+"""By name: the package, and the makespan from times, limit in seconds, and seed."""
 
 
 def installed(package: str) -> bool:
@@ -141,24 +135,34 @@ def prints_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+def left_out(family: str, name: str, pairs: int) -> bool:
+    """Whether a scheduler is not run on a window of so many pairs of task and node."""
+    if pairs > LARGEST:
+        return family != "identical" or name != "atsa"
+    return name == "exact" or not suits(name, pairs)  # exact has an option of its own
+
+
 def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namespace) -> Iterator[Row]:
     """The rows of one window."""
+    pairs = tasks * nodes
+    names = [name for name in options.schedulers if not left_out(family, name, pairs)]
+    exact = options.exact_seconds if suits("exact", pairs) else 0.0
+    if not names and not exact:
+        return
     times = generate(family, tasks, nodes, seed)
     window = TaskWindow(times)
     answers = {}
-    for name in options.schedulers:
-        if times.size <= UNSUITED.get(name, times.size):
-            schedule(TaskWindow(times[:3]), name)  # compiles
-            answers[name] = timed(lambda name=name: schedule(window, name, seed=seed))
-    if options.exact_seconds:
-        limit = options.exact_seconds
+    for name in names:
+        warm_up(name, window)
+        answers[name] = timed(lambda name=name: schedule(window, name, seed=seed))
+    if exact:
         with prints_to_stderr():
-            answers[f"exact@{limit:g}s"] = timed(
-                lambda: schedule(window, "exact", seed=seed, time_limit_seconds=limit, start=False)
+            answers[f"exact@{exact:g}s"] = timed(
+                lambda: schedule(window, "exact", seed=seed, time_limit_seconds=exact, start=False)
             )
     bound = max(answer.lower_bound_seconds for answer, _ in answers.values())
-    if family != "identical" and times.size <= options.lp_pairs:
-        bound = max(lp_bound(times), float(times.min(axis=1).max()))
+    if family != "identical" and pairs <= options.lp_pairs:
+        bound = max(bound, lp_bound(times))
     where = {"family": family, "tasks": tasks, "nodes": nodes, "seed": seed}
 
     def row(name: str, seconds: float, makespan: float, **more: Any) -> Row:
@@ -175,11 +179,11 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
         elif name in ("aco", "pso"):  # after which it found nothing better
             more["evaluations_to_end"] = int(np.argmin(answer.history_seconds)) + 1
         yield row(name, seconds, answer.makespan_seconds, **more)
-    if options.peers and times.size <= options.peer_pairs:
+    if options.peers and pairs <= options.peer_pairs:
         for name, (package, peer) in PEERS.items():
-            if installed(package):
-                for limit, makespan in peer(times, options.peer_seconds, seed):
-                    yield row(f"{name}@{limit:g}s", limit, makespan)
+            for limit in options.peer_seconds if installed(package) else []:
+                makespan, seconds = timed(lambda peer=peer, limit=limit: peer(times, limit, seed))
+                yield row(f"{name}@{limit:g}s", seconds, makespan)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -201,37 +205,143 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def windows(rows: Sequence[Row]) -> dict[tuple[str, int, int], list[dict[str, Row]]]:
+    """The rows of each window by scheduler; windows by family, tasks and nodes."""
+    found: dict[tuple[str, int, int, int], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        found[row["family"], row["tasks"], row["nodes"], row["seed"]][row["scheduler"]] = row
+    groups: dict[tuple[str, int, int], list[dict[str, Row]]] = defaultdict(list)
+    for (family, tasks, nodes, _), window in found.items():
+        groups[family, tasks, nodes].append(window)
+    return groups
+
+
+def peers_table(rows: Sequence[Row]) -> str:
+    """atsa's makespan over the best that any peer found, and its time; empty where no peer was run."""
+    lines = []
+    for (family, tasks, nodes), group in windows(rows).items():
+        ratios, seconds = [], []
+        for window in group:
+            best = min((row["makespan"] for name, row in window.items() if "@" in name), default=np.inf)
+            if "atsa" in window and best < np.inf:
+                ratios.append(window["atsa"]["makespan"] / best)
+                seconds.append(1e3 * window["atsa"]["seconds"])
+        if ratios:
+            lines.append(
+                f"| {family} {tasks}x{nodes} | {statistics.median(ratios):.4f} | {max(ratios):.4f} | "
+                f"{statistics.median(seconds):.1f} ms | {max(seconds):.1f} ms |"
+            )
+    head = ["| windows | median | worst | median time | longest |", "|---|---|---|---|---|"]
+    title = "atsa over the best that any peer found, and its time:"
+    return "\n".join([title, "", *head, *lines]) if lines else ""
+
+
+def evaluations_table(rows: Sequence[Row]) -> str:
+    """Medians of the evaluations until atsa is as good as aco and pso; empty where these were not run."""
+    lines = []
+    for (family, tasks, nodes), group in windows(rows).items():
+        cells = []
+        for other in ("aco", "pso"):
+            both = [window for window in group if {"atsa", other} <= window.keys()]
+            cells += [
+                _median(window["atsa"][f"evaluations_to_{other}"] for window in both),
+                _median(window[other]["evaluations_to_end"] for window in both),
+            ]
+        if any(cells):
+            lines.append(f"| {family} {tasks}x{nodes} | {' | '.join(cells)} |")
+    head = [
+        "| windows | atsa reaches aco | aco's own | atsa reaches pso | pso's own |",
+        "|---|---|---|---|---|",
+    ]
+    title = "Evaluations until atsa is as good as aco and pso at their end, and after which these found no better:"
+    return "\n".join([title, "", *head, *lines]) if lines else ""
+
+
+def _median(counts: Iterable[int | None]) -> str:
+    known = [np.inf if count is None else count for count in counts]
+    if not known:
+        return ""
+    middle = statistics.median(known)
+    return f"{middle:.0f}" if middle < np.inf else "never"
+
+
+def size(text: str) -> tuple[int, int]:
+    """Tasks and nodes of a size such as 200x10."""
+    tasks, cross, nodes = text.partition("x")
+    if not (cross and tasks.isdecimal() and nodes.isdecimal() and int(tasks) > 0 and int(nodes) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write tasks x nodes, such as 200x10")
+    return int(tasks), int(nodes)
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A finite number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < np.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def tell(line: str) -> None:
+    """A line beside the results."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES))
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="TASKSxNODES")
-    parser.add_argument("--seeds", type=int, default=20, help="windows of each family and size")
+    parser.add_argument(
+        "--sizes", nargs="+", type=size, default=list(map(size, SIZES)), metavar="TASKSxNODES"
+    )
+    parser.add_argument("--seeds", type=count, default=20, help="windows of each family and size")
     parser.add_argument("--schedulers", nargs="+", choices=list(SCHEDULERS), default=list(SCHEDULERS))
     parser.add_argument(
-        "--exact-seconds", type=float, default=0.0, help="also run HiGHS, from scratch, this long"
+        "--exact-seconds", type=seconds, default=0.0, help="also run HiGHS, from scratch, this long"
     )
     parser.add_argument("--peers", action="store_true", help="also run OR-Tools CP-SAT and mealpy")
-    parser.add_argument("--peer-seconds", nargs="+", type=float, default=[1.0, 10.0])
+    parser.add_argument("--peer-seconds", nargs="+", type=seconds, default=[1.0, 10.0])
     parser.add_argument("--peer-pairs", type=int, default=50_000, help="up to so many pairs of task and node")
     parser.add_argument("--lp-pairs", type=int, default=50_000, help="up to so many, the bound is the LP's")
     parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
     options = parser.parse_args(arguments)
+    if options.schedulers == ["exact"] and not options.exact_seconds:
+        parser.error("exact is run by --exact-seconds LIMIT, not by --schedulers")
+    for name, (package, _) in PEERS.items():
+        if options.peers and not installed(package):
+            tell(f"left out: {name}, as {package} is not installed (pip install 'cloudedge_pl[bench]')")
     shared = setting("schedule", "numpy", "scipy", "numba", "ortools", "mealpy")
     rows = []
-    for size in options.sizes:
-        tasks, nodes = map(int, size.split("x"))
+    for tasks, nodes in options.sizes:
         for family in options.families:
+            where = f"{family} {tasks}x{nodes}"
+            out = [name for name in options.schedulers if left_out(family, name, tasks * nodes)]
+            if out:
+                tell(f"{where}, left out: {', '.join(out)}")
             for seed in range(options.seeds):
                 for row in run(family, tasks, nodes, seed, options):
                     rows.append(row)
                     if options.json:
                         print_json({**shared, **row})
             if not options.json:
-                print(f"{family} {size} done", file=sys.stderr, flush=True)
+                tell(f"{where} done")
+    if not rows:
+        sys.exit(
+            "nothing was run: every scheduler is left out at these sizes; choose others, or smaller sizes"
+        )
     if not options.json:
-        print(", ".join(f"{name} {value}" for name, value in shared.items()), table(rows), sep="\n\n")
+        tables = filter(None, (table(rows), peers_table(rows), evaluations_table(rows)))
+        print(", ".join(f"{name} {value}" for name, value in shared.items()), *tables, sep="\n\n")
 
 
 if __name__ == "__main__":

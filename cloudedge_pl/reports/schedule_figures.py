@@ -189,7 +189,8 @@ def save_convergence(
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel("evaluations")
         axes.set_ylabel("makespan above the lower bound")
-        axes.set_title(f"Convergence: median of {len(bounds)} windows, band from best to worst")
+        windows = f": median of {len(bounds)} windows, band from best to worst" if len(bounds) > 1 else ""
+        axes.set_title(f"Convergence{windows}")
         figure.canvas.draw_idle()
         _label_ends(axes, ends)
         return save_figure(figure, path)
