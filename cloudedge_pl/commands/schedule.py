@@ -272,7 +272,9 @@ def _convergence(
             answers[entry.label] = [entry.assign(each, state) for each in windows]
             if entry not in levels:
                 took = format_seconds(time.perf_counter() - start)
-                say(f"convergence of {entry.label}: {len(windows)} windows in {took}")
+                say(
+                    f"convergence of {entry.label}: {took}, {len(windows)} window{'s' if len(windows) > 1 else ''}"
+                )
     bounds = [max(each[at].lower_bound_seconds for each in answers.values()) for at in range(len(windows))]
     if not min(bounds) > 0:
         console().print("convergence.png is left out: the lower bound is 0 s, nothing is a share above it")
