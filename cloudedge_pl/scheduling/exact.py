@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 
@@ -19,7 +20,8 @@ class ExactScheduler(SeededScheduler):
     """Minimises the makespan as a mixed-integer program, by HiGHS through ``scipy.optimize.milp``.
 
     Variables are which pair of task and node is used, and the makespan. What HiGHS has when time is up is kept; the
-    outcome then depends on the machine's speed.
+    outcome then depends on the machine's speed. Nodes whose backlog ends after the last task are left out, as by ATSA.
+    The lower bound is that of HiGHS less its tolerance, a share of 2e-9 of the makespan.
 
     Args:
         seed: of the ATSA that makes the first schedule.
@@ -45,9 +47,10 @@ class ExactScheduler(SeededScheduler):
             node = assign_identical(instance)
             return instance.assignment(node, float(instance.loads(node).max()))
         known = self._first(window, state) if self.start else None
-        if known is not None and known.gap <= self.gap:
-            return known
-        node, bound = self._solve(instance, known)
+        if known is None:
+            node, bound = self._solve(instance, None, time.monotonic() + self.time_limit_seconds)
+        else:
+            node, bound = self._improve(instance, known)
         return instance.assignment(node, max(bound, lower_bound(instance)))
 
     def _first(self, window: TaskWindow, state: NodeState) -> Assignment | None:
@@ -56,65 +59,52 @@ class ExactScheduler(SeededScheduler):
         except ValueError:  # a packing that a rule of thumb does not find may exist all the same
             return None
 
-    def _solve(self, instance: Instance, known: Assignment | None) -> tuple[np.ndarray, float]:
-        from scipy.optimize import Bounds, LinearConstraint, milp
+    def _improve(self, instance: Instance, known: Assignment) -> tuple[np.ndarray, float]:
+        """Solves for the nodes that can help, until it is a task and not a backlog that is done last."""
+        node, bound = known.node, known.lower_bound_seconds
+        ends = time.monotonic() + self.time_limit_seconds
+        while True:
+            useful = np.flatnonzero(instance.useful(node))
+            part, first = instance.on(useful), np.searchsorted(useful, node)
+            whole = len(useful) == instance.num_nodes
+            makespan, least = float(part.loads(first).max()), bound if whole else lower_bound(part)
+            if makespan <= least * (1.0 + self.gap) or time.monotonic() >= ends:
+                return node, bound
+            found, proven = self._solve(part, first, ends)
+            node, bound = useful[found], max(bound, proven)
+            if whole or part.loads(found).max() <= part.last_done(found):
+                return node, bound
 
-        tasks, nodes = np.nonzero(instance.times_seconds < np.inf)
-        seconds = instance.times_seconds[tasks, nodes]
-        most = np.inf if known is None else known.makespan_seconds * (1 + 1e-9)
-        if most < np.inf:  # a pair that is longer than a known makespan is in no better schedule
-            keep = instance.ready_seconds[nodes] + seconds <= most
-            tasks, nodes, seconds = tasks[keep], nodes[keep], seconds[keep]
-        pairs = len(tasks)
-        rows = [
-            LinearConstraint(_incidence(tasks, np.ones(pairs), instance.num_tasks, 0.0), 1.0, 1.0),
-            LinearConstraint(
-                _incidence(nodes, seconds, instance.num_nodes, -1.0), -np.inf, -instance.ready_seconds
-            ),
-        ]
-        if instance.memory_binds:
-            held = _incidence(nodes, instance.memory_bytes[tasks], instance.num_nodes, 0.0)
-            rows.append(LinearConstraint(held, -np.inf, instance.capacity_bytes))
-        solution = milp(
-            np.append(np.zeros(pairs), 1.0),
-            constraints=rows,
-            integrality=np.append(np.ones(pairs), 0.0),
-            bounds=Bounds(0.0, np.append(np.ones(pairs), most)),
-            options={"time_limit": self.time_limit_seconds, "mip_rel_gap": self.gap},
-        )
-        bound = float(solution.mip_dual_bound) if solution.mip_dual_bound is not None else 0.0
-        if solution.x is None:
-            if known is not None:
-                return known.node, bound
-            if solution.status == 2:
-                raise ValueError(
-                    f"exact: the {instance.num_tasks} tasks do not fit the nodes' memory together: they need "
-                    f"{instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. Make the "
-                    "window smaller, or give the nodes more memory."
-                )
+    def _solve(self, instance: Instance, known: np.ndarray | None, ends: float) -> tuple[np.ndarray, float]:
+        """Returns a schedule, no worse than ``known``, and a lower bound on the makespan."""
+        from cloudedge_pl.scheduling.integer_program import IntegerProgram
+
+        most = np.inf if known is None else float(instance.loads(known).max())
+        program = IntegerProgram(instance, most)
+        while True:
+            left = max(ends - time.monotonic(), 0.0)
+            solution = program.solve(left, self.gap)
+            bound = program.bound(solution)
+            if solution.x is None:
+                break
+            node = program.schedule(solution.x)
+            over = instance.overfull(node)
+            if not len(over):
+                if known is not None and instance.loads(node).max() > most:
+                    return known, bound
+                return node, bound
+            program.forbid(node, over)
+            if time.monotonic() >= ends:
+                break
+        if known is not None:
+            return known, bound
+        if solution.status == 2:
             raise ValueError(
-                f"exact: no schedule within {self.time_limit_seconds:g} s ({solution.message}); raise "
-                "time_limit_seconds, or set start=True to fall back on ATSA's."
+                f"exact: the {instance.num_tasks} tasks do not fit the nodes' memory together: they need "
+                f"{instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. Make the "
+                "window smaller, or give the nodes more memory."
             )
-        node = np.empty(instance.num_tasks, dtype=np.int64)
-        used = solution.x[:-1] > 0.5
-        node[tasks[used]] = nodes[used]
-        if known is not None and instance.loads(node).max() > known.makespan_seconds:
-            return known.node, bound
-        return node, bound
-
-
-def _incidence(rows: np.ndarray, values: np.ndarray, num_rows: int, makespan: float) -> object:
-    """A sparse matrix [num_rows, pairs + 1]: ``values`` in the row of each pair, ``makespan`` in the last column."""
-    from scipy.sparse import csr_array
-
-    columns = np.arange(len(rows))
-    if makespan == 0.0:
-        return csr_array((values, (rows, columns)), shape=(num_rows, len(rows) + 1))
-    return csr_array(
-        (
-            np.append(values, np.full(num_rows, makespan)),
-            (np.append(rows, np.arange(num_rows)), np.append(columns, np.full(num_rows, len(rows)))),
-        ),
-        shape=(num_rows, len(rows) + 1),
-    )
+        raise ValueError(
+            f"exact: no schedule within {self.time_limit_seconds:g} s ({solution.message}); raise "
+            "time_limit_seconds, or set start=True to fall back on ATSA's."
+        )

@@ -144,11 +144,15 @@ class Instance:
         return finish
 
     def _check_memory(self, node: np.ndarray) -> None:
+        over = self.overfull(node)
+        assert not len(over), f"node {over[0]} holds tasks beyond its memory"
+
+    def overfull(self, node: np.ndarray) -> np.ndarray:
+        """Returns the nodes that hold tasks beyond their memory if task i runs on ``node[i]``."""
         if not self.memory_binds:
-            return
+            return np.zeros(0, dtype=np.int64)
         held = np.bincount(node, self.memory_bytes, minlength=self.num_nodes)
-        over = held > self.capacity_bytes * (1 + 1e-12)
-        assert not over.any(), f"node {int(np.argmax(over))} holds tasks beyond its memory"
+        return np.flatnonzero(held > self.capacity_bytes * (1 + 1e-12))
 
 
 def no_memory_left(instance: Instance, task: int, free_bytes: np.ndarray) -> ValueError:

@@ -56,11 +56,16 @@ def _best_fit(instance: Instance) -> np.ndarray:
     for i in np.argsort(-instance.memory_bytes, kind="stable"):
         runs = instance.times_seconds[i] < np.inf
         left = np.where(runs, free - instance.memory_bytes[i], -np.inf)
-        fits = left >= 0
-        j = int(np.argmin(np.where(fits, left, np.inf))) if fits.any() else int(np.argmax(left))
+        j = _tightest(left) if (left >= 0).any() else int(np.argmax(left))
         node[i] = j
         free[j] -= instance.memory_bytes[i]
     return node
+
+
+def _tightest(left: np.ndarray) -> int:
+    """The node that keeps least memory free, of those where none is missing; it may be without limit everywhere."""
+    fits = np.flatnonzero(left >= 0)
+    return int(fits[np.argmin(left[fits])])
 
 
 def _repair(instance: Instance, node: np.ndarray) -> bool:
@@ -108,7 +113,7 @@ def _no_packing(instance: Instance) -> ValueError:
         left = np.where(instance.times_seconds[i] < np.inf, free - instance.memory_bytes[i], -1.0)
         if left.max() < 0:
             break
-        j = int(np.argmin(np.where(left >= 0, left, np.inf)))
+        j = _tightest(left)
         free[j] = left[j]
     return no_memory_left(instance, int(i), free)
 

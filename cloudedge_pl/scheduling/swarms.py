@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,14 +19,18 @@ Found = tuple[np.ndarray, np.ndarray, int]
 
 
 class SwarmScheduler(SeededScheduler):
-    """Samples schedules, better ones as it goes; a subclass defines :meth:`search`."""
+    """Samples schedules, better ones as it goes; a subclass defines :meth:`search`.
+
+    The search counts time in units of the window's mean execution time, so that first pheromone and deposit keep
+    their proportion whatever the window's scale.
+    """
 
     @abstractmethod
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
         """Returns the best schedule sampled.
 
         Args:
-            instance: the problem, with at least one task.
+            instance: the problem, with at least one task, its seconds in units of their mean.
             times: its execution times, contiguous [num_tasks, num_nodes].
             used_memory: share of each node's free memory that each task takes, [num_tasks, num_nodes].
         """
@@ -37,13 +42,17 @@ class SwarmScheduler(SeededScheduler):
             return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
         # Of the window, not of the instance: mu grows with every task, even where tasks hold memory one at a time only.
         used_memory = window.memory_bytes[:, None] / np.maximum(state.free_memory_bytes, 1.0)
-        node, history, stuck = self.search(
-            instance, np.ascontiguousarray(instance.times_seconds), used_memory
+        unit = float(np.mean(mean_seconds(instance.times_seconds)))
+        scaled = replace(
+            instance,
+            times_seconds=instance.times_seconds / unit,
+            ready_seconds=instance.ready_seconds / unit,
         )
+        node, history, stuck = self.search(scaled, np.ascontiguousarray(scaled.times_seconds), used_memory)
         if stuck >= 0:
             raise no_memory_left(instance, stuck, instance.capacity_bytes)
         self.windows += 1
-        return instance.assignment(node, lower_bound(instance), history)
+        return instance.assignment(node, lower_bound(instance), history * unit)
 
 
 class AntSystem(SwarmScheduler):

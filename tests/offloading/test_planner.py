@@ -310,3 +310,13 @@ def test_pickle_and_copy():
     plan = plan_offloading(make_profile(1, 6), make_fleet(), EASY)
     for twin in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
         assert twin.to_dict() == plan.to_dict()
+
+
+@pytest.mark.parametrize("objective", ["deepest", "min_delay", "min_upload"])
+def test_every_plan_is_plain_json(objective):
+    import json
+
+    profile, fleet = make_profile(1, 6), make_fleet()
+    for split_point in (None, *range(7)):
+        plan = plan_offloading(profile, fleet, EASY, split_point=split_point, objective=objective)
+        assert json.loads(json.dumps(plan.to_dict()))["split_point"] == plan.split_point

@@ -34,6 +34,24 @@ def problems(draw, max_tasks: int = 9, max_nodes: int = 4, identical: bool = Fal
     return window, NodeState(np.array(ready), np.array(free), ~np.array(away) | (np.arange(nodes) == 0))
 
 
+@st.composite
+def packings(draw, max_tasks: int = 8, max_nodes: int = 4):
+    """A window whose tasks share the nodes' memory to the last byte, in some packing; some nodes have no limit."""
+    tasks, nodes = draw(st.integers(1, max_tasks)), draw(st.integers(1, max_nodes))
+    owner = np.array(draw(st.lists(st.integers(0, nodes - 1), min_size=tasks, max_size=tasks)))
+    memory = np.array(draw(st.lists(st.integers(1, 9).map(float), min_size=tasks, max_size=tasks)))
+    entry = st.one_of(SECONDS, SECONDS, st.just(math.inf))
+    times = np.array(draw(st.lists(entry, min_size=tasks * nodes, max_size=tasks * nodes))).reshape(
+        tasks, nodes
+    )
+    times[np.arange(tasks), owner] = draw(st.floats(0.1, 9.0))
+    unlimited = np.array(draw(st.lists(st.booleans(), min_size=nodes, max_size=nodes)))
+    room = np.where(unlimited, math.inf, np.bincount(owner, memory, nodes))
+    return TaskWindow(times, memory, queue_holds_memory=True), NodeState(
+        np.zeros(nodes), room, np.ones(nodes, dtype=bool)
+    )
+
+
 def may_run(window: TaskWindow, state: NodeState, task: int, node: int) -> bool:
     """Whether the task fits the node if it were alone."""
     return bool(

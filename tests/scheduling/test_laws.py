@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudedge_pl.scheduling import SCHEDULERS, NodeState, TaskWindow, create_scheduler
-from tests.scheduling.problems import least_makespan, loads_of, may_run, memory_holds, problems
+from tests.scheduling.problems import least_makespan, loads_of, may_run, memory_holds, packings, problems
 
 OPTIONS = {
     "aco": {"evaluations": 60, "ants": 5},
@@ -75,6 +75,25 @@ def test_no_schedule_is_below_the_bound_and_exact_is_the_best_of_all(name, probl
     assert assignment.makespan_seconds >= least * (1 - 1e-9)
     if name == "exact":
         assert assignment.makespan_seconds == pytest.approx(least, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["atsa", "exact"])
+@law
+@given(problem=packings())
+def test_tasks_that_share_memory_to_the_last_byte_are_packed(name, problem):
+    window, state = problem
+    node = make(name).assign(window, state).node
+    assert all(may_run(window, state, task, at) for task, at in enumerate(node))
+    assert memory_holds(window, state, node)
+
+
+@pytest.mark.parametrize("name", ["atsa", "exact"])
+def test_memory_without_limit_packs_beside_scarce_memory(name):
+    window = TaskWindow(
+        np.array([[1, 2], [1, math.inf], [math.inf, 2]]), np.array([4.0, 3, 2]), queue_holds_memory=True
+    )
+    state = NodeState(np.zeros(2), np.array([5.0, math.inf]), np.ones(2, dtype=bool))
+    assert make(name).assign(window, state).node.tolist() == [1, 0, 1]
 
 
 @law
@@ -145,3 +164,30 @@ def test_the_same_seed_makes_the_same_schedule(name, problem, seed):
     except ValueError:
         return
     np.testing.assert_array_equal(make(name, seed).assign(window, state).node, once.node)
+
+
+def _window(seed: int, scale: float, names: tuple[str, ...] = ()) -> tuple[TaskWindow, NodeState]:
+    """Twelve unlike tasks that share the memory of four nodes, one of which is busy; seconds times ``scale``."""
+    random = np.random.default_rng(seed)
+    times, need = random.uniform(1, 9, (12, 4)), random.uniform(1, 4, 12)
+    ready = np.array([0.0, 2.0, 0.0, 0.0])
+    window = TaskWindow(times * scale, need, queue_holds_memory=True)
+    return window, NodeState(ready * scale, np.array([14.0, 14.0, 14.0, math.inf]), np.ones(4, bool), names)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1e4, 1e9, 2.0**-40, 2.0**40])
+def test_the_unit_of_time_changes_no_schedule(name, scale):
+    for seed in range(3):
+        plain, scaled = (make(name).assign(*_window(seed, unit)) for unit in (1.0, scale))
+        np.testing.assert_array_equal(scaled.node, plain.node)
+        assert scaled.lower_bound_seconds == pytest.approx(scale * plain.lower_bound_seconds, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_names_of_nodes_change_no_schedule(name):
+    for seed in range(3):
+        plain, renamed = (
+            make(name).assign(*_window(seed, 1.0, names)) for names in ((), ("z", "10", "a b", "é"))
+        )
+        np.testing.assert_array_equal(renamed.node, plain.node)
