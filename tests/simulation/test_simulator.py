@@ -15,7 +15,7 @@ from cloudedge_pl.offloading import SplitCosts
 from cloudedge_pl.scheduling import create_scheduler
 from cloudedge_pl.simulation import Simulator
 
-RULE = DormancyRule(sleep_ratio=1.3, wake_ratio=1.1, smoothing=0.2, warmup_windows=2)
+RULE = DormancyRule(sleep_ratio=1.3, wake_ratio=1.1, smoothing=0.2, warmup_windows=2, dwell_windows=1)
 
 
 def decide(state: DormancyState, delay: float) -> DormancyState:

@@ -51,7 +51,7 @@ def run(
     pl.seed_everything(7)
     module, data = make_module(), make_data()
     extra = [
-        ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2),
+        ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2, dwell_windows=1),
         ce.WeightedAggregation(),
         ce.CostLogger(),
     ]

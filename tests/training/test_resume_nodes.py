@@ -54,7 +54,7 @@ def fit(root: Path, kind: str, *callbacks: pl.Callback, ckpt_path: Any = None) -
             )
 
     extra = [
-        ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2),
+        ce.CloudDormancy(sleep_ratio=1.1, wake_ratio=1.05, warmup_windows=2, dwell_windows=1),
         ce.WeightedAggregation(**AGGREGATIONS[kind]),
         Ending(),
         *callbacks,

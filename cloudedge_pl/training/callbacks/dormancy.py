@@ -26,9 +26,9 @@ class CloudDormancy(pl.Callback):
         wake_ratio: float = 1.25,
         smoothing: float = 0.02,
         warmup_windows: int = 10,
-        max_sleep_windows: int = 20,
+        dwell_windows: int = 3,
     ) -> None:
-        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, warmup_windows, max_sleep_windows)
+        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, warmup_windows, dwell_windows)
 
     def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
         """The state for a window, from the state before it and the delay measured (asleep: probed) at its start."""
