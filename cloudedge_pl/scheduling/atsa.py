@@ -190,7 +190,8 @@ class AdaptiveTaskScheduler(SeededScheduler):
 
         A node that was not there then is as much dearer than the others as it is faster.
         """
-        speed = -np.log(mean_seconds(times))
+        mean = mean_seconds(times)
+        speed = -np.log(mean / mean.max())
         starts = [speed, np.zeros(len(names))]
         known = self._known_prices(names)
         old = ~np.isnan(known)

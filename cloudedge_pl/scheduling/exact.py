@@ -21,7 +21,7 @@ class ExactScheduler(SeededScheduler):
 
     Variables are which pair of task and node is used, and the makespan. What HiGHS has when time is up is kept; the
     outcome then depends on the machine's speed. Nodes whose backlog ends after the last task are left out, as by ATSA.
-    The lower bound is that of HiGHS less its tolerance, a share of 2e-9 of the makespan.
+    The lower bound is that of HiGHS less its tolerances, a share of 1e-7 of the makespan and 1e-10 for each task.
 
     Args:
         seed: of the ATSA that makes the first schedule.
@@ -47,10 +47,13 @@ class ExactScheduler(SeededScheduler):
             node = assign_identical(instance)
             return instance.assignment(node, float(instance.loads(node).max()))
         known = self._first(window, state) if self.start else None
+        ends = time.monotonic() + self.time_limit_seconds
         if known is None:
-            node, bound = self._solve(instance, None, time.monotonic() + self.time_limit_seconds)
+            node, bound = self._solve(instance, None, ends)
         else:
-            node, bound = self._improve(instance, known)
+            node, bound = known.node, known.lower_bound_seconds
+        if known is not None or instance.loads(node).max() > instance.last_done(node):
+            node, bound = self._improve(instance, node, bound, ends)
         return instance.assignment(node, max(bound, lower_bound(instance)))
 
     def _first(self, window: TaskWindow, state: NodeState) -> Assignment | None:
@@ -59,10 +62,10 @@ class ExactScheduler(SeededScheduler):
         except ValueError:  # a packing that a rule of thumb does not find may exist all the same
             return None
 
-    def _improve(self, instance: Instance, known: Assignment) -> tuple[np.ndarray, float]:
+    def _improve(
+        self, instance: Instance, node: np.ndarray, bound: float, ends: float
+    ) -> tuple[np.ndarray, float]:
         """Solves for the nodes that can help, until it is a task and not a backlog that is done last."""
-        node, bound = known.node, known.lower_bound_seconds
-        ends = time.monotonic() + self.time_limit_seconds
         while True:
             useful = np.flatnonzero(instance.useful(node))
             part, first = instance.on(useful), np.searchsorted(useful, node)

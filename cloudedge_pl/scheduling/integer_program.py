@@ -14,8 +14,8 @@ from cloudedge_pl.scheduling.instance import Instance
 MAKESPAN, CAPACITY = 1024.0, 1024.0
 """The makespan and every node's memory in the units that HiGHS counts in."""
 
-TOLERANCE = 2e-6
-"""What HiGHS takes for nothing, in these units, times two: it is sure of a bound up to that only."""
+FEASIBLE, REDUCED = 1e-6, 1e-7
+"""What HiGHS takes for nothing, in these units: how far a row may be off, and how far below zero a reduced cost."""
 
 
 class IntegerProgram:
@@ -64,10 +64,15 @@ class IntegerProgram:
         )
 
     def bound(self, solution: Any) -> float:
-        """The makespan below which HiGHS found nothing, in seconds, less what its tolerance leaves open."""
+        """The makespan below which HiGHS found nothing, in seconds, less what its tolerances leave open.
+
+        A schedule can lie below the solver's bound by as much as a row may be off, and, by weak duality, by the
+        negative reduced costs that it may use: one of each task, and as many as the makespan counts.
+        """
         if solution.mip_dual_bound is None or not np.isfinite(solution.mip_dual_bound):
             return 0.0
-        return max(float(solution.mip_dual_bound) - TOLERANCE, 0.0) * self.unit
+        bound = float(solution.mip_dual_bound)
+        return max(bound - FEASIBLE - REDUCED * (self.num_tasks + bound), 0.0) * self.unit
 
     def schedule(self, x: np.ndarray) -> np.ndarray:
         """The node of each task, int64 [num_tasks], in a solution."""

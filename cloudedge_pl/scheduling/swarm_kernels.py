@@ -26,7 +26,7 @@ def ant_system(
     evaluations: int,
     printed: bool,
     random: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Ants build schedules from nothing, tasks in order of arrival; pheromone on pairs of task and node.
 
     Args:
@@ -47,13 +47,13 @@ def ant_system(
         random: state of the generator.
 
     Returns:
-        node of each task in the best schedule, best makespan by evaluation (of the least total work if ``printed``),
-        and a task for which no memory was left in every schedule, or -1.
+        node of each task in the best schedule, and best makespan by evaluation (of the least total work if
+        ``printed``); if memory ruled out all, the last schedule's nodes, -1 from the task on that found no room.
     """
     num_tasks, num_nodes = times.shape
     node, best_node = np.empty(num_tasks, dtype=np.int64), np.full(num_tasks, -1)
     history = np.full(evaluations, np.inf)
-    least, makespan_of_best, stuck = np.inf, np.inf, -1
+    least, makespan_of_best = np.inf, np.inf
     weights = np.empty(num_nodes)
     laid = np.zeros_like(tau)
     for evaluation in range(evaluations):
@@ -67,7 +67,9 @@ def ant_system(
                     eta = max(eta, LEAST)
                     weights[j] = max(tau[i, j] ** alpha * eta**beta, 1e-290)
             if weights.max() == 0.0:
-                at, stuck = -1, i
+                at = -1
+                if least == np.inf:
+                    best_node[:i], best_node[i:] = node[:i], -1
                 break
             at = choose(weights, random)
             node[i] = at
@@ -88,7 +90,7 @@ def ant_system(
                 for j in range(num_nodes):
                     tau[i, j] = (1.0 - rho) * tau[i, j] + laid[i, j]
                     laid[i, j] = 0.0
-    return best_node, history, stuck if least == np.inf else -1
+    return best_node, history
 
 
 @compiled
@@ -123,7 +125,8 @@ def particle_swarm(
         random: state of the generator.
 
     Returns:
-        node of each task in the best schedule, -1 if memory ruled out all, and best makespan by evaluation.
+        node of each task in the best schedule, and best makespan by evaluation; if memory ruled out all, the last
+        schedule's nodes, -1 from the task on that found no room.
     """
     num_tasks = len(allowed)
     position = np.empty((particles, num_tasks))
@@ -158,6 +161,8 @@ def particle_swarm(
                     break
             if at < 0:
                 makespan = np.inf
+                if best == np.inf:
+                    best_node[:i], best_node[i:] = node[:i], -1
                 break
             node[i] = at
             load[at] += times[i, at]

@@ -14,8 +14,10 @@ from cloudedge_pl.scheduling.bounds import lower_bound, mean_seconds
 from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
-Found = tuple[np.ndarray, np.ndarray, int]
-"""A node for every task, the best makespan after each evaluation, and a task that fits nowhere, or -1."""
+Found = tuple[np.ndarray, np.ndarray]
+"""A node for every task, and the best makespan after each evaluation.
+
+Where memory ruled out every schedule: the last one's nodes, -1 from the task on for which none was left."""
 
 
 class SwarmScheduler(SeededScheduler):
@@ -41,16 +43,27 @@ class SwarmScheduler(SeededScheduler):
         if instance.num_tasks == 0:
             return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
         # Of the window, not of the instance: mu grows with every task, even where tasks hold memory one at a time only.
-        used_memory = window.memory_bytes[:, None] / np.maximum(state.free_memory_bytes, 1.0)
+        used_memory = np.zeros(instance.times_seconds.shape)
+        np.divide(
+            window.memory_bytes[:, None],
+            state.free_memory_bytes,
+            out=used_memory,
+            where=state.free_memory_bytes > 0,
+        )
         unit = float(np.mean(mean_seconds(instance.times_seconds)))
+        unit = max(
+            unit, float(instance.ready_seconds.max()) * 1e-12
+        )  # beside a backlog, times may be all but zero
         scaled = replace(
             instance,
             times_seconds=instance.times_seconds / unit,
             ready_seconds=instance.ready_seconds / unit,
         )
-        node, history, stuck = self.search(scaled, np.ascontiguousarray(scaled.times_seconds), used_memory)
-        if stuck >= 0:
-            raise no_memory_left(instance, stuck, instance.capacity_bytes)
+        node, history = self.search(scaled, np.ascontiguousarray(scaled.times_seconds), used_memory)
+        if (node < 0).any():
+            stuck = int(np.argmax(node < 0))
+            held = np.bincount(node[:stuck], instance.memory_bytes[:stuck], minlength=instance.num_nodes)
+            raise no_memory_left(instance, stuck, instance.capacity_bytes - held)
         self.windows += 1
         return instance.assignment(node, lower_bound(instance), history * unit)
 
@@ -211,7 +224,7 @@ class ParticleSwarm(SwarmScheduler):
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.swarm_kernels import particle_swarm
 
-        node, history = particle_swarm(
+        return particle_swarm(
             times,
             instance.ready_seconds,
             instance.memory_bytes,
@@ -225,5 +238,3 @@ class ParticleSwarm(SwarmScheduler):
             self.evaluations,
             stream(self.seed, self.windows),
         )
-        stuck = int(np.argmax(instance.memory_bytes)) if np.isinf(history[-1]) else -1
-        return node, history, stuck

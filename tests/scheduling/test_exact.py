@@ -32,11 +32,12 @@ def test_memory_counts_to_the_byte(short_bytes):
     assert (node == 0).sum() == 2
 
 
-def test_a_backlog_that_decides_the_makespan_leaves_the_rest_optimal():
+@pytest.mark.parametrize("start", [True, False])
+def test_a_backlog_that_decides_the_makespan_leaves_the_rest_optimal(start):
     random = np.random.default_rng(5)
     window, idle = TaskWindow(random.uniform(1, 9, (8, 3))), NodeState.idle(3)
     busy = NodeState(np.array([0.0, 0.0, 1e3]), idle.free_memory_bytes, idle.available)
     two = TaskWindow(window.times_seconds[:, :2])
-    loads = create_scheduler("exact").assign(window, busy).loads_seconds
+    loads = create_scheduler("exact", start=start).assign(window, busy).loads_seconds
     assert loads.max() == 1e3
     assert loads[:2].max() == pytest.approx(least_makespan(two, NodeState.idle(2)), rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,6 +183,48 @@ def test_the_unit_of_time_changes_no_schedule(name, scale):
         plain, scaled = (make(name).assign(*_window(seed, unit)) for unit in (1.0, scale))
         np.testing.assert_array_equal(scaled.node, plain.node)
         assert scaled.lower_bound_seconds == pytest.approx(scale * plain.lower_bound_seconds, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("scale", [1e-6, 1e9, 2.0**-40, 2.0**40])
+def test_the_unit_of_memory_changes_no_schedule(name, scale):
+    for seed in range(3):
+        window, state = _window(seed, 1.0)
+        plain = make(name).assign(window, state)
+        other = make(name).assign(
+            replace(window, memory_bytes=window.memory_bytes * scale),
+            replace(state, free_memory_bytes=state.free_memory_bytes * scale),
+        )
+        np.testing.assert_array_equal(other.node, plain.node)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_power_of_two_changes_no_bit_over_several_windows(name):
+    """The second and third window start from what the first one taught."""
+    plain, scaled = make(name), make(name)
+    for seed in range(3):
+        once, twice = plain.assign(*_window(seed, 1.0)), scaled.assign(*_window(seed, 2.0**30))
+        np.testing.assert_array_equal(twice.node, once.node)
+        np.testing.assert_array_equal(twice.loads_seconds, once.loads_seconds * 2.0**30)
+        np.testing.assert_array_equal(twice.history_seconds, once.history_seconds * 2.0**30)
+        assert twice.lower_bound_seconds == once.lower_bound_seconds * 2.0**30
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_tasks_that_take_no_time_run_beside_any_backlog(name):
+    window = TaskWindow(np.zeros((3, 2)))
+    state = NodeState(np.array([1e12, 1e10]), np.full(2, math.inf), np.ones(2, dtype=bool))
+    assert make(name).assign(window, state).makespan_seconds == 1e12
+
+
+@pytest.mark.parametrize("name", ["aco", "atsa_paper", "pso"])
+def test_a_task_without_room_is_answered_with_what_is_left(name):
+    window = TaskWindow(np.ones((2, 1)), np.array([6.0, 5.0]), queue_holds_memory=True)
+    state = NodeState(np.zeros(1), np.array([10.0]), np.ones(1, dtype=bool))
+    with pytest.raises(
+        ValueError, match=r"task 1 fits no node: it needs 5 bytes .* free memory .* is 4 bytes"
+    ):
+        make(name).assign(window, state)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
