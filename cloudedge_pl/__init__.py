@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cloudedge_pl.simulation import Simulator
     from cloudedge_pl.training import (
         AdaptiveInterval,
+        BestCheckpoint,
         CloudDormancy,
         CloudEdgeModule,
         CloudEdgeStrategy,
@@ -50,6 +51,7 @@ _HOMES = {
     "simulation": ["Simulator"],
     "training": [
         "AdaptiveInterval",
+        "BestCheckpoint",
         "CloudDormancy",
         "CloudEdgeModule",
         "CloudEdgeStrategy",
@@ -64,6 +66,7 @@ __version__ = "0.1.0"
 __all__ = [  # loaded by __getattr__
     "AdaptiveInterval",
     "Assignment",
+    "BestCheckpoint",
     "Cifar10DataModule",
     "Cloud",
     "CloudDormancy",

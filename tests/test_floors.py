@@ -21,7 +21,7 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         [
-            ["errors", "_registration", "fleet", "presets", "fleet_files", "costs"],
+            ["errors", "files", "signals", "_registration", "fleet", "presets", "fleet_files", "costs"],
             ["dormancy", "scheduling", "offloading"],
             ["simulation", "partition"],
             ["data"],

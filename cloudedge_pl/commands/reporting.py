@@ -16,6 +16,8 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from cloudedge_pl.files import written_whole
+
 USER_ERRORS = (ValueError, RuntimeError, FileNotFoundError)
 """What bad input raises; the message says what to do, a traceback adds nothing."""
 
@@ -51,7 +53,8 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON that any parser reads: what is not a finite number becomes null."""
-    path.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    with written_whole(path) as part:
+        part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -22,6 +22,7 @@ from cloudedge_pl.commands.reporting import clear_errors, console, output_dir, r
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.costs.units import format_seconds
 from cloudedge_pl.errors import require_range
+from cloudedge_pl.files import written_whole
 from cloudedge_pl.reports.schedule_figures import Chart, save_convergence, save_gantt
 from cloudedge_pl.reports.schedule_table import ScheduleRow, schedule_table
 from cloudedge_pl.scheduling import SCHEDULERS, Assignment, NodeState, TaskWindow, create_scheduler
@@ -318,7 +319,7 @@ def _save_schedule(path: Path, window: TaskWindow, state: NodeState, answer: Ass
     finish = Instance.of(window, state).finish_seconds(answer.node)
     start = finish - window.times_seconds[np.arange(window.num_tasks), answer.node]
     columns = zip(answer.node.tolist(), start.tolist(), finish.tolist(), strict=True)
-    with path.open("w", newline="") as file:
+    with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["task", "node", "start_seconds", "finish_seconds"])
         for task, (node, begin, end) in enumerate(columns):

@@ -18,6 +18,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from cloudedge_pl.data.loading import PictureDataset
 from cloudedge_pl.errors import DataError, lookup, require_positive, require_range
+from cloudedge_pl.files import written_whole
 
 LABEL_ATTRIBUTES = ("targets", "labels", "y")
 """Where data sets keep the labels of all samples, in the order in which they are looked for."""
@@ -90,7 +91,6 @@ class Shards:
     def save(self, path: str | Path) -> Path:
         """Writes one JSON object that holds every field by its name; makes the folder; returns the path."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "by": self.by,
             "seed": self.seed,
@@ -98,7 +98,8 @@ class Shards:
             "num_nodes": self.num_nodes,
             "node": self.node.tolist(),
         }
-        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        with written_whole(path) as part:
+            part.write_text(json.dumps(content) + "\n", encoding="utf-8")
         return path
 
     @classmethod

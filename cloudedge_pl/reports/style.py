@@ -18,6 +18,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cloudedge_pl.files import written_whole
+
 CLOUD: Final = "#0072B2"
 EDGE: Final = "#D55E00"
 EXIT: Final = "#E69F00"
@@ -100,6 +102,6 @@ def legend_below_title(axes: Axes, *more: Artist) -> None:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes the figure as PNG, making the folder; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with written_whole(path) as part:
+        figure.savefig(part)
     return path

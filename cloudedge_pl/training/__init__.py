@@ -2,6 +2,7 @@
 
 from cloudedge_pl.training.adaptive import AdaptiveInterval
 from cloudedge_pl.training.callbacks import (
+    BestCheckpoint,
     CloudDormancy,
     CostLogger,
     InterruptCheckpoint,
@@ -12,6 +13,7 @@ from cloudedge_pl.training.strategy import CloudEdgeStrategy
 
 __all__ = [
     "AdaptiveInterval",
+    "BestCheckpoint",
     "CloudDormancy",
     "CloudEdgeModule",
     "CloudEdgeStrategy",

@@ -75,7 +75,7 @@ def reading(checkpoint_path: Any) -> Iterator[None]:
     """Says of a file that is no checkpoint, or no whole one, that it is none."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, CheckpointError):
         raise
     except pickle.UnpicklingError as e:
         if "weights_only" not in str(e):
@@ -87,7 +87,9 @@ def reading(checkpoint_path: Any) -> Iterator[None]:
     except (
         RuntimeError,
         EOFError,
-        KeyError,
+        LookupError,
+        NotImplementedError,
+        UnicodeError,
         ValueError,
         OSError,
         zipfile.BadZipFile,

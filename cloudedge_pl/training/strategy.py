@@ -43,6 +43,7 @@ from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.aggregation import AggregationRule
 from cloudedge_pl.training.batch_norm import BATCH_NORM_MODES, BatchNormMode
+from cloudedge_pl.training.checkpoint_files import CheckedCheckpointIO
 from cloudedge_pl.training.checkpoints import (
     CHECKPOINT_KEY,
     RandomState,
@@ -462,6 +463,19 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._start_evaluation()
 
     # --- checkpoints ---
+
+    @property
+    @override
+    def checkpoint_io(self) -> CheckpointIO:
+        if (
+            self._checkpoint_io is None
+        ):  # made late: Lightning refuses a second one beside the trainer's plugin
+            self._checkpoint_io = CheckedCheckpointIO()
+        return self._checkpoint_io
+
+    @checkpoint_io.setter
+    def checkpoint_io(self, io: CheckpointIO) -> None:
+        self._checkpoint_io = io
 
     @override
     def save_checkpoint(

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.signals import Interrupted
 from tests.training.helpers import (
     CLASSES,
     SmallNet,
@@ -97,23 +98,55 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, uninterrupted: dict[str, A
     assert_same(state_of(module, strategy, trainer), uninterrupted["state"])
 
 
-def test_ctrl_c_leaves_a_checkpoint_that_resumes(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
-    class PressCtrlC(pl.Callback):
-        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
-            if trainer.global_step == 6:
-                os.kill(os.getpid(), signal.SIGINT)
+class Signal(pl.Callback):
+    """Sends this process a signal at a hook, after so many steps, so many times."""
 
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit):
-            run(
-                tmp_path, make_strategy(), [PressCtrlC(), ce.InterruptCheckpoint()], enable_checkpointing=True
-            )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __init__(self, hook: str, step: int, signum: int = signal.SIGTERM, times: int = 1) -> None:
+        def send(trainer: Any, *_: Any) -> None:
+            if trainer.global_step == step and not trainer.sanity_checking and self.times:
+                for _ in range(times):
+                    self.times -= 1
+                    os.kill(os.getpid(), signum)
+
+        self.times = times
+        setattr(self, hook, send)
+
+
+@pytest.mark.parametrize(
+    ("hook", "step", "signum"),
+    [
+        ("on_train_batch_start", 6, signal.SIGINT),
+        ("on_before_optimizer_step", 7, signal.SIGTERM),
+        ("on_validation_batch_start", 10, signal.SIGTERM),
+        ("on_validation_epoch_end", 15, signal.SIGINT),
+        ("on_train_epoch_end", 5, signal.SIGTERM),
+        ("on_train_epoch_end", 20, signal.SIGTERM),
+    ],
+)
+def test_a_signal_leaves_a_checkpoint_that_resumes(
+    tmp_path: Path, uninterrupted: dict[str, Any], hook: str, step: int, signum: int
+) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    callbacks = [Signal(hook, step, signum), ce.InterruptCheckpoint()]
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path, make_strategy(), callbacks, enable_checkpointing=True)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert stopped.value.code == 128 + signum
+    assert stopped.value.checkpoint == tmp_path / "interrupted.ckpt"
     strategy = make_strategy()
     module, trainer = run(tmp_path, strategy, ckpt_path=tmp_path / "interrupted.ckpt")
-    assert_same(state_of(module, strategy, trainer), uninterrupted["state"])
+    got, expected = state_of(module, strategy, trainer), dict(uninterrupted["state"])
+    if step == trainer.global_step:  # nothing was left to train, which sets no random state
+        del got["draw"], expected["draw"]
+    assert_same(got, expected)
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    callbacks = [Signal("on_train_batch_start", 6, signal.SIGINT, times=2), ce.InterruptCheckpoint()]
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path, make_strategy(), callbacks, enable_checkpointing=True)
+    assert stopped.value.at_once
+    assert not list(tmp_path.glob("*.ckpt"))
 
 
 def test_checkpoint_of_another_split_point(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:

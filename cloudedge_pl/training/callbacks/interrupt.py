@@ -1,9 +1,8 @@
-"""Ctrl-C between two steps instead of within one, with a checkpoint that resumes."""
+"""Ctrl-C and SIGTERM between two steps instead of within one, with a checkpoint that resumes."""
 
 from __future__ import annotations
 
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,15 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
 from typing_extensions import override
 
+from cloudedge_pl.signals import Interrupted, SignalHandlers
+
 
 class InterruptCheckpoint(Checkpoint):
-    """On Ctrl-C finishes the step, saves a checkpoint and stops; a second Ctrl-C stops at once, without one.
+    """On Ctrl-C or SIGTERM finishes the batch, saves a checkpoint and raises :class:`Interrupted`.
+
+    That covers training and its validation: before and after, no state is lost that a checkpoint does not hold. A
+    second signal stops at once, without a checkpoint. ``Interrupted`` is a ``SystemExit``: the process ends with 130
+    after Ctrl-C and with 143 after SIGTERM.
 
     It is a ``Checkpoint``, so that Lightning runs it after every callback whose state it saves.
 
@@ -25,37 +30,77 @@ class InterruptCheckpoint(Checkpoint):
 
     def __init__(self, dirpath: str | None = None, filename: str = "interrupted") -> None:
         self.dirpath, self.filename = dirpath, filename
-        self._interrupted = False
-        self._before: Any = None
+        self._handlers = SignalHandlers(self._note)
+        self._signum: int | None = None
+        self._in_step = False
+
+    def _note(self, signum: int) -> None:
+        if self._signum is not None:
+            self._signum = None
+            self._handlers.restore()
+            raise Interrupted(signum, at_once=True)
+        self._signum = signum
+        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+        rank_zero_info(f"\n{name}: finishing the batch and saving a checkpoint; once more stops at once.")
 
     @override
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._interrupted = False
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning itself notes a SIGTERM that comes while it sets up.
+        self._signum = signal.SIGTERM if trainer.received_sigterm else None
+        self._in_step = False
+        self._handlers.install()
 
-    def _note(self, signum: int, frame: Any) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt
-        self._interrupted = True
-        rank_zero_info(
-            "\nCtrl-C: finishing the step and saving a checkpoint; press it again to stop at once."
-        )
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._in_step = True
 
     @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._interrupted:
-            path = Path(self.dirpath or trainer.default_root_dir) / f"{self.filename}.ckpt"
-            trainer.save_checkpoint(path)
-            rank_zero_info(
-                f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}"
-            )
-            raise KeyboardInterrupt
+        self._in_step = False
+        self._stop_if_asked(trainer)
+
+    @override
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._stop_if_asked(trainer)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_if_asked(trainer)
+        self._handlers.restore()
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """A batch that never came, because Ctrl-C reached the DataLoader's workers too, is no reason not to save."""
+        self._handlers.restore()
+        if not self._in_step and not isinstance(exception, Interrupted):
+            self._stop_if_asked(trainer)
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        self._handlers.restore()
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        if self._signum is None:
+            return
+        path = Path(self.dirpath or trainer.default_root_dir) / f"{self.filename}.ckpt"
+        trainer.save_checkpoint(path)
+        signum, self._signum = self._signum, None
+        self._handlers.restore()
+        rank_zero_info(
+            f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}"
+        )
+        raise Interrupted(signum, checkpoint=path)

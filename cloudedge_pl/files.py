@@ -1,0 +1,47 @@
+"""Files that are written whole or not at all, so that a full disk or a killed process leaves the earlier ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a path in the same folder to write to, which takes the place of ``path`` when the block ends well.
+
+    Where the block fails, the file at ``path`` stays as it was and what was written beside it is removed.
+
+    Args:
+        path: of the file; its folder is made.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays: some writers choose the format by it.
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(
+                file.fileno()
+            )  # a rename that reaches the disk before the content would leave an empty file
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def new_folder(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder that nobody else has: ``path``, or ``path-2``, ``path-3`` and so on where it is taken."""
+    first = Path(path)
+    first.parent.mkdir(parents=True, exist_ok=True)
+    folder, number = first, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = first.with_name(f"{first.name}-{number}")
+        else:
+            return folder

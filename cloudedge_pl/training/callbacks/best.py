@@ -1,0 +1,39 @@
+"""The best checkpoint of a run, wherever the run went on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_warn
+from typing_extensions import override
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Lightning's ``ModelCheckpoint`` whose best scores survive a resume into another folder.
+
+    Lightning forgets them there, so that the first score after the resume counts as the best. The earlier folder's
+    checkpoints are kept, never removed from here, and the best one may be among them.
+    """
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        known = state_dict.get("best_k_models", {})
+        there = {path: score for path, score in known.items() if "://" in path or Path(path).is_file()}
+        if lost := sorted(known.keys() - there.keys()):
+            rank_zero_warn(
+                f"of the best checkpoints so far, {', '.join(lost)} is no longer there: its score does not count."
+            )
+            select, worst = (max, min) if self.mode == "max" else (min, max)
+            best = select(there, key=there.__getitem__, default="")
+            kth = worst(there, key=there.__getitem__, default="")
+            state_dict = {
+                **state_dict,
+                "best_k_models": there,
+                "best_model_path": best,
+                "best_model_score": there.get(best),
+                "kth_best_model_path": kth,
+                "kth_value": there.get(kth, self.kth_value),
+            }
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
