@@ -6,7 +6,7 @@ window.
 
 from __future__ import annotations
 
-from cloudedge_pl.scheduling.registry import SCHEDULERS, create_scheduler, schedule
+from cloudedge_pl.scheduling.registry import SCHEDULERS, as_scheduler, create_scheduler, schedule
 from cloudedge_pl.scheduling.sliding_window import StreamSchedule, schedule_stream
 from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, TaskWindow
 
@@ -17,6 +17,7 @@ __all__ = [
     "Scheduler",
     "StreamSchedule",
     "TaskWindow",
+    "as_scheduler",
     "create_scheduler",
     "schedule",
     "schedule_stream",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,34 @@ def create_scheduler(name: str, *, seed: int = 0, **options: Any) -> Scheduler:
     return make(seed=seed, **options)
 
 
+def as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, *, seed: int = 0) -> Scheduler:
+    """Returns a scheduler as it is, or makes one.
+
+    Args:
+        scheduler: a name of :data:`SCHEDULERS`, or a mapping of ``name`` and its options, or a scheduler.
+        seed: of the one that is made, unless the mapping has its own.
+
+    Raises:
+        ValueError: on an unknown name or option, a mapping without a name, or what is no scheduler at all.
+    """
+    if isinstance(scheduler, str):
+        return create_scheduler(scheduler, seed=seed)
+    if isinstance(scheduler, Mapping):
+        if "name" not in scheduler:
+            raise ValueError(
+                f"scheduler {dict(scheduler)} has no name; there are: {', '.join(sorted(SCHEDULERS))}."
+            )
+        return create_scheduler(**{"seed": seed, **scheduler})
+    if not isinstance(scheduler, Scheduler):
+        raise ValueError(
+            f"scheduler is {scheduler!r}; it must be a name, a mapping of name and options, or a scheduler."
+        )
+    return scheduler
+
+
 def schedule(
     times: np.ndarray | TaskWindow,
-    scheduler: str | Scheduler = "atsa",
+    scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
     *,
     state: NodeState | None = None,
     seed: int = 0,
@@ -75,7 +100,8 @@ def schedule(
 
     Args:
         times: seconds of each task on each node, [num_tasks, num_nodes], ``inf`` where it cannot run; or a window.
-        scheduler: a name of :data:`SCHEDULERS`, or a scheduler that has learned already.
+        scheduler: a name of :data:`SCHEDULERS`, a mapping of it and its options, or a scheduler that has learned
+            already.
         state: the nodes; None takes every node idle, with memory without limit.
         seed: of the scheduler that is made by name.
         options: likewise.
@@ -91,9 +117,9 @@ def schedule(
     """
     window = times if isinstance(times, TaskWindow) else TaskWindow(times)
     if isinstance(scheduler, str):
-        scheduler = create_scheduler(scheduler, seed=seed, **options)
+        scheduler = {"name": scheduler, **options}
     elif options:
         raise ValueError(
             f"options {sorted(options)} go with the name of a scheduler; a {type(scheduler).__name__} has its own."
         )
-    return scheduler.assign(window, state or NodeState.idle(window.num_nodes))
+    return as_scheduler(scheduler, seed=seed).assign(window, state or NodeState.idle(window.num_nodes))

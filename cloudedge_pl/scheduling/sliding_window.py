@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.errors import require_positive, require_range
 from cloudedge_pl.scheduling.instance import Instance
-from cloudedge_pl.scheduling.types import NodeState, Scheduler, TaskWindow
+from cloudedge_pl.scheduling.registry import as_scheduler
+from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, TaskWindow
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class StreamSchedule:
         node: [num_tasks] int64, where each task ran.
         start_seconds: [num_tasks].
         finish_seconds: [num_tasks].
-        opened_seconds: [num_windows] when windows opened.
+        opened_seconds: [num_windows] when windows opened, those for tasks that waited for memory included.
         moved: how often a waiting task changed its node at the opening of a later window.
         missed_deadlines: indices of the tasks that were done after their deadline.
     """
@@ -36,7 +38,7 @@ class StreamSchedule:
 def schedule_stream(
     tasks: TaskWindow,
     arrival_seconds: np.ndarray,
-    scheduler: Scheduler,
+    scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
     state: NodeState | None = None,
     *,
     tasks_per_window: int | None = None,
@@ -47,45 +49,157 @@ def schedule_stream(
 
     A window opens when ``tasks_per_window`` tasks have arrived since the last one (and with the last task), or every
     ``seconds_per_window`` seconds in which a task has arrived. It holds the tasks that have arrived and not started;
-    those that run stay where they are. Source: Xu 2020, Sec. 2.2 and Fig. 3.
+    those that run stay where they are. No task starts before its window has opened.
+
+    Where ``tasks.queue_holds_memory``, a task that runs holds its memory until it ends. If the nodes' memory does not
+    hold all waiting tasks then, the first ones to arrive are served, as many as the scheduler finds room for; the
+    others wait, and a window opens for them whenever a task ends.
+
+    Source: Xu 2020, Sec. 2.2 and Fig. 3; deviates: tasks wait for memory.
 
     Args:
         tasks: all tasks of the stream in order of arrival; deadlines count from the start of the stream.
-        arrival_seconds: [num_tasks], ascending, at least 0.
-        scheduler: serves each window; keeps what it learns.
+        arrival_seconds: [num_tasks], finite, ascending, at least 0.
+        scheduler: serves each window and keeps what it learns; a name of :data:`~cloudedge_pl.scheduling.SCHEDULERS`,
+            or a mapping of ``name`` and its options, makes a new one.
         state: the nodes at the start of the stream; None takes all idle, with memory without limit.
-        tasks_per_window: K. Give this or ``seconds_per_window``.
+        tasks_per_window: K, a whole number. Give this or ``seconds_per_window``.
         seconds_per_window: length of a window.
         reschedule: whether a waiting task may be given another node when the next window opens.
 
     Raises:
-        ValueError: on arrivals out of order, a window that is not given once, or where a task fits nowhere.
+        ValueError: on arrivals that are not finite or out of order, a window that is not given once, or where a task
+            fits nowhere even if nothing else is there; a task is named by its place in the stream.
     """
-    arrival = np.asarray(arrival_seconds, dtype=np.float64)
-    if (
-        arrival.shape != (tasks.num_tasks,)
-        or (arrival.size and not arrival[0] >= 0)
-        or (np.diff(arrival) < 0).any()
-    ):
-        raise ValueError(f"arrival_seconds must hold {tasks.num_tasks} ascending values >= 0; got {arrival}.")
+    arrival = _checked_arrival(arrival_seconds, tasks.num_tasks)
+    openings = list(_openings(arrival, tasks_per_window, seconds_per_window))
     state = state or NodeState.idle(tasks.num_nodes)
-    node = np.full(tasks.num_tasks, -1, dtype=np.int64)
-    start, finish = np.full(tasks.num_tasks, np.inf), np.full(tasks.num_tasks, np.inf)
-    opened, moved = [], 0
-    for clock, arrived in _openings(arrival, tasks_per_window, seconds_per_window):
-        waiting = (node < 0) | ((start > clock) if reschedule else False)
+    Instance.of(tasks, state)  # whoever fits no empty node waits in vain
+    stream = _Stream(tasks, as_scheduler(scheduler), state, reschedule)
+    arrived, upcoming, clock = 0, 0, 0.0
+    while upcoming < len(openings) or stream.short_of_memory(arrived):
+        due = openings[upcoming][0] if upcoming < len(openings) else np.inf
+        freed = stream.next_end(clock) if stream.short_of_memory(arrived) else np.inf
+        clock = min(due, freed)
+        if clock == due:
+            arrived = openings[upcoming][1]
+            upcoming += 1
+        stream.open_window(clock, arrived)
+    missed = np.flatnonzero(stream.finish > tasks.deadline_seconds)
+    return StreamSchedule(
+        stream.node, stream.start, stream.finish, np.array(stream.opened), stream.moved, missed
+    )
+
+
+class _Stream:
+    """What is decided so far: ``node`` is -1, ``start`` and ``finish`` are ``inf`` for a task that waits."""
+
+    def __init__(self, tasks: TaskWindow, scheduler: Scheduler, state: NodeState, reschedule: bool) -> None:
+        self.tasks, self.scheduler, self.state, self.reschedule = tasks, scheduler, state, reschedule
+        self.node = np.full(tasks.num_tasks, -1, dtype=np.int64)
+        self.start = np.full(tasks.num_tasks, np.inf)
+        self.finish = np.full(tasks.num_tasks, np.inf)
+        self.opened: list[float] = []
+        self.moved = 0
+
+    def short_of_memory(self, arrived: int) -> bool:
+        """Whether one of the first ``arrived`` tasks, whose window has opened, got no node in it."""
+        return bool((self.node[:arrived] < 0).any())
+
+    def next_end(self, clock: float) -> float:
+        """When the next task ends; ``clock`` itself if nothing runs any more."""
+        running = (self.node >= 0) & (self.finish > clock)
+        return float(self.finish[running].min()) if running.any() else clock
+
+    def open_window(self, clock: float, arrived: int) -> None:
+        """Gives a node to the tasks among the first ``arrived`` that wait: all of them, or the first that fit."""
+        waiting = (self.node < 0) | ((self.start > clock) if self.reschedule else False)
         waiting[arrived:] = False
-        fixed = np.flatnonzero((node >= 0) & ~waiting)
-        window = _window(tasks, np.flatnonzero(waiting), arrival, clock)
-        nodes = _state(tasks, state, fixed, node, finish, clock)
-        assignment = scheduler.assign(window, nodes)
-        moved += int(((node[waiting] >= 0) & (node[waiting] != assignment.node)).sum())
-        node[waiting] = assignment.node
-        finish[waiting] = clock + Instance.of(window, nodes).finish_seconds(assignment.node)
-        start[waiting] = finish[waiting] - tasks.times_seconds[waiting, node[waiting]]
-        opened.append(clock)
-    missed = np.flatnonzero(finish > tasks.deadline_seconds)
-    return StreamSchedule(node, start, finish, np.array(opened), moved, missed)
+        fixed = np.flatnonzero((self.node >= 0) & ~waiting)
+        nodes = self._nodes(fixed, clock)
+        offered = np.flatnonzero(waiting)
+        if self.tasks.queue_holds_memory:
+            together = np.cumsum(self.tasks.memory_bytes[offered]) <= nodes.free_memory_bytes.sum()
+            offered = offered[: max(int(together.sum()), 1)]
+        running = bool((self.finish[fixed] > clock).any())
+        chosen, assignment = self._assign(offered, nodes, clock, running)
+        before = self.node[chosen]
+        self.node[waiting], self.start[waiting], self.finish[waiting] = -1, np.inf, np.inf
+        self.opened.append(clock)
+        if assignment is None:
+            return
+        self.moved += int(((before >= 0) & (before != assignment.node)).sum())
+        self.node[chosen] = assignment.node
+        instance = Instance.of(self._window(chosen, clock), nodes)
+        self.finish[chosen] = clock + instance.finish_seconds(assignment.node)
+        taken = self.tasks.times_seconds[chosen, assignment.node]
+        self.start[chosen] = np.maximum(self.finish[chosen] - taken, clock)
+
+    def _assign(
+        self, offered: np.ndarray, nodes: NodeState, clock: float, running: bool
+    ) -> tuple[np.ndarray, Assignment | None]:
+        """Serves all that is offered, or else, where memory is held in queues, the longest beginning found to fit."""
+        kept = self.scheduler.state_dict()
+        try:
+            return offered, self.scheduler.assign(self._window(offered, clock), nodes)
+        except ValueError as error:
+            self.scheduler.load_state_dict(kept)
+            if not self.tasks.queue_holds_memory:
+                raise
+            refused = error
+        fit, too_many, assignment, after = 0, len(offered), None, kept
+        while too_many - fit > 1:
+            half = (fit + too_many) // 2
+            try:
+                assignment = self.scheduler.assign(self._window(offered[:half], clock), nodes)
+                fit, after = half, self.scheduler.state_dict()
+            except ValueError as error:
+                too_many, refused = half, error
+            self.scheduler.load_state_dict(kept)
+        if assignment is None and not running:  # no end of a task will make room
+            raise ValueError(f"task {offered[0]} of the stream gets no node: {refused}") from refused
+        self.scheduler.load_state_dict(after)
+        return offered[:fit], assignment
+
+    def _window(self, chosen: np.ndarray, clock: float) -> TaskWindow:
+        return TaskWindow(
+            self.tasks.times_seconds[chosen],
+            self.tasks.memory_bytes[chosen],
+            deadline_seconds=self.tasks.deadline_seconds[chosen] - clock,
+            queue_holds_memory=self.tasks.queue_holds_memory,
+        )
+
+    def _nodes(self, fixed: np.ndarray, clock: float) -> NodeState:
+        """The nodes at ``clock``: busy with what is fixed; memory of tasks that have ended is free again.
+
+        Where queues hold no memory, a node's next task starts once the one that runs has given its memory back.
+        """
+        ready = np.maximum(self.state.ready_seconds - clock, 0.0)
+        np.maximum.at(ready, self.node[fixed], self.finish[fixed] - clock)
+        free = self.state.free_memory_bytes.copy()
+        if self.tasks.queue_holds_memory:
+            held = fixed[self.finish[fixed] > clock]
+            np.subtract.at(free, self.node[held], self.tasks.memory_bytes[held])
+        return NodeState(ready, np.maximum(free, 0.0), self.state.available, self.state.names)
+
+
+def _checked_arrival(arrival_seconds: np.ndarray, num_tasks: int) -> np.ndarray:
+    arrival = np.asarray(arrival_seconds, dtype=np.float64)
+    if arrival.shape != (num_tasks,):
+        raise ValueError(
+            f"arrival_seconds has shape {arrival.shape}; expected [{num_tasks}], one for each task."
+        )
+    good = np.isfinite(arrival) & (arrival >= 0)
+    if not good.all():
+        first = int(np.argmin(good))
+        raise ValueError(f"arrival_seconds[{first}] is {arrival[first]}; it must be finite and >= 0.")
+    if (np.diff(arrival) < 0).any():
+        first = int(np.argmax(np.diff(arrival) < 0)) + 1
+        raise ValueError(
+            f"arrival_seconds[{first}] is {arrival[first]}, after {arrival[first - 1]}; arrivals must be ascending: "
+            "sort the tasks by arrival."
+        )
+    return arrival
 
 
 def _openings(
@@ -100,7 +214,8 @@ def _openings(
         require_range(
             "sliding window", 1, np.inf, open_high=True, whole=True, tasks_per_window=tasks_per_window
         )
-        for last in range(tasks_per_window, len(arrival) + tasks_per_window, tasks_per_window):
+        size = int(tasks_per_window)
+        for last in range(size, len(arrival) + size, size):
             arrived = min(last, len(arrival))
             yield float(arrival[arrived - 1]), arrived
     if seconds_per_window is not None:
@@ -108,26 +223,3 @@ def _openings(
         for window in np.unique(np.ceil(arrival / seconds_per_window)):
             clock = float(window * seconds_per_window)
             yield clock, int(np.searchsorted(np.ceil(arrival / seconds_per_window), window, side="right"))
-
-
-def _window(tasks: TaskWindow, chosen: np.ndarray, arrival: np.ndarray, clock: float) -> TaskWindow:
-    return TaskWindow(
-        tasks.times_seconds[chosen],
-        tasks.memory_bytes[chosen],
-        arrival_seconds=np.minimum(arrival[chosen] - clock, 0.0),
-        deadline_seconds=tasks.deadline_seconds[chosen] - clock,
-        queue_holds_memory=tasks.queue_holds_memory,
-    )
-
-
-def _state(
-    tasks: TaskWindow, state: NodeState, fixed: np.ndarray, node: np.ndarray, finish: np.ndarray, clock: float
-) -> NodeState:
-    """The nodes at ``clock``: busy with what is fixed; memory of tasks that have ended is free again."""
-    ready = np.maximum(state.ready_seconds - clock, 0.0)
-    np.maximum.at(ready, node[fixed], finish[fixed] - clock)
-    free = state.free_memory_bytes.copy()
-    if tasks.queue_holds_memory:
-        held = fixed[finish[fixed] > clock]
-        np.subtract.at(free, node[held], tasks.memory_bytes[held])
-    return NodeState(ready, np.maximum(free, 0.0), state.available, state.names)

@@ -21,8 +21,6 @@ class TaskWindow:
             marks a node that cannot run the task. Equal tasks may be one row that is broadcast:
             ``np.broadcast_to(row, (num_tasks, num_nodes))`` is checked and scheduled without being copied.
         memory_bytes: [num_tasks] that each task holds while it runs; zeros where memory does not matter.
-        arrival_seconds: [num_tasks] at most 0, since a window holds what has arrived when it opens; zeros if
-            left out.
         deadline_seconds: [num_tasks] when a task should be done, counted from the opening; ``inf`` if left out.
         queue_holds_memory: whether a task holds its memory from its assignment to its end (its input waits at
             the node), so that all tasks of a node must fit at once; otherwise only while it runs, so that
@@ -31,7 +29,6 @@ class TaskWindow:
 
     times_seconds: np.ndarray
     memory_bytes: np.ndarray = field(default_factory=lambda: _EMPTY)
-    arrival_seconds: np.ndarray = field(default_factory=lambda: _EMPTY)
     deadline_seconds: np.ndarray = field(default_factory=lambda: _EMPTY)
     queue_holds_memory: bool = False
 
@@ -51,17 +48,9 @@ class TaskWindow:
         object.__setattr__(self, "times_seconds", times)
         memory = _column("memory_bytes", self.memory_bytes, len(times), 0.0)
         _require("memory_bytes", memory, (memory >= 0) & (memory < np.inf), "bytes, finite and >= 0")
-        arrival = _column("arrival_seconds", self.arrival_seconds, len(times), 0.0)
-        _require(
-            "arrival_seconds",
-            arrival,
-            (arrival <= 0) & (arrival > -np.inf),
-            "finite and at most 0: seconds from the opening of the window, which holds what has arrived by then",
-        )
         deadline = _column("deadline_seconds", self.deadline_seconds, len(times), np.inf)
         _require("deadline_seconds", deadline, ~np.isnan(deadline), "seconds, or inf where there is none")
         object.__setattr__(self, "memory_bytes", memory)
-        object.__setattr__(self, "arrival_seconds", arrival)
         object.__setattr__(self, "deadline_seconds", deadline)
 
     @classmethod

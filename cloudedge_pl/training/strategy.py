@@ -38,7 +38,7 @@ from cloudedge_pl.errors import StrategyError, lookup, require_range
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.partition import ExitHeadConfig
-from cloudedge_pl.scheduling import Scheduler, create_scheduler
+from cloudedge_pl.scheduling import Scheduler, as_scheduler
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.aggregation import AggregationRule
@@ -139,7 +139,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         lookup({"auto": "auto", **BATCH_NORM_MODES}, batch_norm, "batch_norm mode")
         self.batch_norm = batch_norm
         self.local_data = None if shards is None else LocalData(self.fleet.num_nodes, seed, **shards)
-        self._scheduler = _as_scheduler(scheduler, seed)
+        self._scheduler = as_scheduler(scheduler, seed=seed)
 
         self.decide: Decide | None = None
         self.aggregation: AggregationRule | None = None
@@ -582,14 +582,6 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     @override
     def register_strategies(cls, strategy_registry: Any) -> None:
         strategy_registry.register(cls.strategy_name, cls, description=cls.__name__)
-
-
-def _as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, seed: int) -> Scheduler:
-    if isinstance(scheduler, str):
-        return create_scheduler(scheduler, seed=seed)
-    if isinstance(scheduler, Mapping):
-        return create_scheduler(**{"seed": seed, **scheduler})
-    return scheduler
 
 
 if CloudEdgeStrategy.strategy_name not in LightningStrategies:

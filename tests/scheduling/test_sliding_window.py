@@ -46,8 +46,77 @@ def test_memory_is_free_again_when_a_task_has_ended():
     scheduler = create_scheduler("min_completion")
     late = schedule_stream(tasks, np.array([0.0, 2.0, 5.0]), scheduler, node, tasks_per_window=1)
     np.testing.assert_array_equal(late.start_seconds, [0.0, 2.0, 5.0])
-    with pytest.raises(ValueError, match=r"task 0 fits no node: it needs 6 bytes .* 4 bytes"):
-        schedule_stream(tasks, np.array([0.0, 1.0, 5.0]), scheduler, node, tasks_per_window=1)
+    waits = schedule_stream(tasks, np.array([0.0, 1.0, 1.0]), scheduler, node, tasks_per_window=1)
+    np.testing.assert_array_equal(waits.start_seconds, [0.0, 2.0, 4.0])
+    np.testing.assert_array_equal(waits.opened_seconds, [0.0, 1.0, 1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("name", ["fcfs", "round_robin", "min_min", "atsa", "exact", "pso"])
+@settings(deadline=None, derandomize=True, max_examples=12)
+@given(seed=st.integers(0, 10**6), reschedule=st.booleans(), by_time=st.booleans())
+def test_memory_is_never_overdrawn_and_no_task_is_lost(name, seed, reschedule, by_time):
+    """Every task fits a node; a few fill the fleet, so that most have to wait for others to end."""
+    random = np.random.default_rng(seed)
+    count = int(random.integers(1, 15))
+    need, room = random.integers(1, 7, count).astype(float), np.array([7.0, 8.0])
+    times = random.uniform(0.5, 3, (count, 2)) * (random.random((count, 1)) < 0.8)
+    tasks = TaskWindow(times, need, queue_holds_memory=True)
+    arrival = np.cumsum(random.exponential(0.3, count))
+    size = {"seconds_per_window": 1.0} if by_time else {"tasks_per_window": 3}
+    options = {"evaluations": 20} if name in ("atsa", "pso") else {}
+    state = NodeState(np.array([0.0, 1.0]), room, np.ones(2, dtype=bool))
+    stream = schedule_stream(tasks, arrival, {"name": name, **options}, state, reschedule=reschedule, **size)
+    assert np.isfinite(stream.finish_seconds).all()
+    assert (stream.start_seconds >= arrival - 1e-9).all()
+    for moment in stream.start_seconds:
+        for at in range(2):
+            begun, over = stream.start_seconds <= moment, stream.finish_seconds <= moment + 1e-9
+            runs = begun & ~over & (stream.node == at)
+            assert need[runs].sum() <= room[at]
+
+
+def test_a_task_that_waits_for_memory_is_overtaken_by_none():
+    tasks = TaskWindow(np.full((4, 1), 2.0), np.array([6.0, 9.0, 1.0, 1.0]), queue_holds_memory=True)
+    node = NodeState(np.zeros(1), np.array([10.0]), np.ones(1, dtype=bool))
+    stream = schedule_stream(tasks, np.zeros(4), "lpt", node, tasks_per_window=4)
+    assert stream.start_seconds[0] == 0.0
+    assert stream.start_seconds[1] == 2.0
+    assert (stream.start_seconds[2:] > 2.0).all()
+
+
+@pytest.mark.parametrize("queue_holds_memory", [False, True])
+def test_a_task_that_fits_nowhere_is_named_by_its_place_in_the_stream(queue_holds_memory):
+    tasks = TaskWindow(
+        np.full((4, 1), 2.0), np.array([6.0, 6.0, 11.0, 6.0]), queue_holds_memory=queue_holds_memory
+    )
+    node = NodeState(np.zeros(1), np.array([10.0]), np.ones(1, dtype=bool))
+    with pytest.raises(ValueError, match=r"task 2 fits no node: it needs 11 bytes .* 10 bytes"):
+        schedule_stream(tasks, np.arange(4.0), "fcfs", node, tasks_per_window=1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("size", [{"tasks_per_window": 2}, {"seconds_per_window": 1.0}])
+def test_an_arrival_that_is_no_time_is_refused_with_its_place(bad, size):
+    arrival = np.arange(6.0)
+    arrival[2] = bad
+    with pytest.raises(ValueError, match=rf"arrival_seconds\[2\] is {bad}; it must be finite and >= 0"):
+        schedule_stream(TWO_EQUAL_NODES, arrival, "fcfs", **size)
+
+
+def test_a_window_counts_whole_tasks_and_a_scheduler_may_be_named():
+    made = schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), create_scheduler("fcfs"), tasks_per_window=2)
+    for size in (2.0, np.int64(2), np.float32(2)):
+        named = schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), "fcfs", tasks_per_window=size)
+        np.testing.assert_array_equal(named.finish_seconds, made.finish_seconds)
+    for size in (2.5, True, "2", np.nan):
+        with pytest.raises(ValueError, match=r"tasks_per_window is .* must be a whole number"):
+            schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), "fcfs", tasks_per_window=size)
+    with pytest.raises(ValueError, match="Did you mean 'fcfs'"):
+        schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), "fcfss", tasks_per_window=2)
+    with pytest.raises(ValueError, match="has no name"):
+        schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), {"evaluations": 9}, tasks_per_window=2)
+    with pytest.raises(ValueError, match="scheduler is 3; it must be a name"):
+        schedule_stream(TWO_EQUAL_NODES, np.arange(6.0), 3, tasks_per_window=2)
 
 
 def test_deadlines_count_from_the_start_and_misses_are_reported():

@@ -20,7 +20,6 @@ TIMES = np.array([[1.0, 2.0], [3.0, np.inf]])
         ({"memory_bytes": np.array([1.0])}, r"memory_bytes has shape \(1,\); expected \[2\]"),
         ({"memory_bytes": np.array([1.0, -1.0])}, r"memory_bytes\[1\] is -1"),
         ({"memory_bytes": np.array([np.inf, 1.0])}, r"memory_bytes\[0\] is inf"),
-        ({"arrival_seconds": np.array([-1.0, 2.0])}, r"arrival_seconds\[1\] is 2"),
         ({"deadline_seconds": np.array([np.nan, 2.0])}, r"deadline_seconds\[0\] is nan"),
     ],
 )
