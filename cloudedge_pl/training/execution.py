@@ -229,6 +229,48 @@ class CutForward:
         return PathLogits(cloud_logits, exit_logits, answered)
 
 
+_PATCHED = ("forward", "__reduce_ex__")
+
+
+def install(forward: CutForward) -> None:
+    """Lets a backbone run by ``forward``; its pickles and copies are those of the plain backbone."""
+    backbone = forward.backbone
+    remove(backbone)
+    backbone.forward = forward
+    # pickle and deepcopy ask the object, not its class, so that neither attribute gets into what they write.
+    backbone.__dict__["__reduce_ex__"] = _PlainPickle(backbone)
+
+
+def remove(backbone: nn.Module) -> None:
+    """Gives a backbone its own ``forward`` back."""
+    for name in _PATCHED:
+        backbone.__dict__.pop(name, None)
+
+
+class _PlainPickle:
+    """Reduces a cut backbone as its class reduces the plain one.
+
+    Args:
+        backbone: that is cut.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self._backbone = backbone
+
+    def __call__(self, protocol: Any) -> Any:
+        attributes = self._backbone.__dict__
+        patched = {name: attributes.pop(name) for name in _PATCHED if name in attributes}
+        try:
+            reduced = type(self._backbone).__reduce_ex__(self._backbone, protocol)
+            if isinstance(
+                reduced, tuple
+            ):  # the state may be the dictionary itself, which is patched again below
+                reduced = tuple(dict(part) if part is attributes else part for part in reduced)
+        finally:
+            attributes.update(patched)
+        return reduced
+
+
 class _Replay:
     """What the edge part gave in each call of the backbone, once more in turn.
 

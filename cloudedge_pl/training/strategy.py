@@ -61,6 +61,8 @@ from cloudedge_pl.training.execution import (
     CutForward,
     PathLogits,
     find_backbone,
+    install,
+    remove,
 )
 from cloudedge_pl.training.local_data import LocalData
 from cloudedge_pl.training.nodes import NodeTraining, make_replicas
@@ -281,7 +283,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             self.channels_last,
             self._batch_norm_mode(),
         )
-        backbone.forward = self._forward  # undone in teardown
+        install(self._forward)  # undone in teardown
 
     @override
     def model_to_device(self) -> None:
@@ -326,7 +328,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def teardown(self) -> None:
         self._is_set_up, self._restored = False, None
         if self._backbone is not None:
-            self._backbone.__dict__.pop("forward", None)
+            remove(self._backbone)
         if self.deployment is not None:
             for module in self.deployment.modules.values():
                 module.cpu()
