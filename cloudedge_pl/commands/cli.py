@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from cloudedge_pl.errors import lookup
+from cloudedge_pl.signals import stopped_by_signals
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("cloudedge_pl.commands.train", "plan, cut, train, test and account for a network"),
@@ -44,4 +45,5 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"cloudedge: {error}")
     sys.argv = [f"cloudedge {arguments[0]}", *arguments[1:]]
-    import_module(module).main()
+    with stopped_by_signals():
+        import_module(module).main()

@@ -14,8 +14,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.own_config import find_config
 from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, versions, write_json
-from cloudedge_pl.commands.train import summarise
+from cloudedge_pl.commands.train import Progress, summarise
 from cloudedge_pl.reports.run_table import summary_table
 
 
@@ -24,7 +25,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     started = time.perf_counter()
     datamodule, module, trainer, _ = build(cfg)
     tested = trainer.test(module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True)
-    summary = summarise(cfg, trainer, dict(tested[0]), None)
+    summary = summarise(cfg, Progress(stage="done", trainer=trainer, metrics=dict(tested[0])))
     summary |= {
         "checkpoint": str(cfg.ckpt),
         "versions": versions(),
@@ -33,24 +34,6 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     write_json(output_dir() / "summary.json", summary)
     console().print(summary_table(summary))
     return summary
-
-
-def find_config(checkpoint: Path) -> Path:
-    """The folder with the config of the run that wrote ``checkpoint``.
-
-    Raises:
-        FileNotFoundError: if the checkpoint is not there, or no folder above it holds ``.hydra/config.yaml``.
-    """
-    if not checkpoint.is_file():
-        raise FileNotFoundError(
-            f"no checkpoint at {checkpoint}; give ckpt=PATH of a file that `cloudedge train` wrote."
-        )
-    for folder in checkpoint.resolve().parents:
-        if (folder / ".hydra" / "config.yaml").is_file():
-            return folder / ".hydra"
-    raise FileNotFoundError(
-        f"no .hydra/config.yaml in a folder above {checkpoint}; leave the checkpoint in the directory of its run."
-    )
 
 
 @hydra.main(version_base="1.3", config_path=None)

@@ -16,7 +16,12 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cloudedge_pl.files import written_whole
+from cloudedge_pl.commands.sweeps import is_job_of_sweep, note_failure
+from cloudedge_pl.files import new_folder, written_whole
+
+OmegaConf.register_new_resolver(
+    "new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True
+)
 
 USER_ERRORS = (ValueError, RuntimeError, FileNotFoundError)
 """What bad input raises; the message says what to do, a traceback adds nothing."""
@@ -46,7 +51,11 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
                 error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
             )
             where = f" (in {error.args[0].splitlines()[-1]})" if cause is not error and error.args else ""
-            sys.exit(f"{type(cause).__name__}: {cause}{where}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
+            message = f"{type(cause).__name__}: {cause}{where}"
+            if is_job_of_sweep():
+                note_failure(message)
+                return None
+            sys.exit(f"{message}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
 
     return wrapper
 

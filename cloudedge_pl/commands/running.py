@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig
 from typing_extensions import override
 
@@ -24,6 +25,7 @@ from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
 from cloudedge_pl.training import CloudEdgeStrategy
+from cloudedge_pl.training.checkpoint_files import CheckedCheckpointIO
 
 __all__ = [
     "PlanReport",
@@ -105,8 +107,10 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     callbacks = [*_callbacks(cfg, isinstance(strategy, CloudEdgeStrategy)), throughput]
     if isinstance(strategy, CloudEdgeStrategy):
         callbacks.append(PlanReport(output_dir()))
-    loggers = [instantiate(logger) for logger in cfg.logger.values()]
+    loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]
     trainer = instantiate(cfg.trainer, strategy=strategy, callbacks=callbacks, logger=loggers)
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's own: nobody chose another
+        trainer.strategy.checkpoint_io = CheckedCheckpointIO()
     return datamodule, module, trainer, throughput
 
 

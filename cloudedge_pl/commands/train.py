@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import hydra
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
 from cloudedge_pl.commands.running import (
     Throughput,
     build,
@@ -23,7 +26,25 @@ from cloudedge_pl.commands.running import (
 from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import summary_table
 from cloudedge_pl.reports.shard_figures import save_shards
+from cloudedge_pl.signals import Interrupted
 from cloudedge_pl.training import CloudEdgeStrategy
+
+
+@dataclass
+class Progress:
+    """How far a run came, so that one that is stopped has a summary, too.
+
+    Attributes:
+        stage: what it does: set-up, training, test, or done.
+        trainer: once it is made.
+        throughput: of the training, if there is one.
+        metrics: so far.
+    """
+
+    stage: str = "set-up"
+    trainer: pl.Trainer | None = None
+    throughput: Throughput | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
@@ -34,59 +55,104 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
     Returns:
         The summary that summary.json holds; see ``docs/outputs.md`` for its keys.
+
+    Raises:
+        Interrupted: after a signal, when the summary of what was done is written.
     """
     started = time.perf_counter()
     folder = output_dir()
-    datamodule, module, trainer, throughput = build(cfg)
-    trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.ckpt_path, weights_only=True)
-    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    progress, stopped = Progress(), None
+    try:
+        _fit_and_test(cfg, progress)
+    except Interrupted as signal:
+        if signal.at_once:
+            raise
+        stopped = signal
+    summary = summarise(cfg, progress)
+    summary["wall_seconds"] = time.perf_counter() - started
+    if stopped is not None:
+        last = [stopped.checkpoint, folder / "checkpoints" / "last.ckpt", cfg.ckpt_path]
+        there = [str(path) for path in last if path is not None and Path(path).is_file()]
+        summary |= {
+            "interrupted": stopped.signal_name,
+            "interrupted_during": progress.stage,
+            "resume_from": there[0] if there else None,
+        }
+    report(summary, progress.trainer, folder)
+    if stopped is not None:
+        console().print(f"Interrupted by {stopped.signal_name} during the {progress.stage}.")
+        raise stopped
+    return summary
+
+
+def _fit_and_test(cfg: DictConfig, progress: Progress) -> None:
+    check_resume(cfg)
+    datamodule, module, trainer, progress.throughput = build(cfg)
+    progress.trainer, progress.stage = trainer, "training"
+    try:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.ckpt_path, weights_only=True)
+    finally:
+        progress.metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    if cfg.ckpt_path is not None and not progress.throughput.images:
+        console().print(
+            f"{cfg.ckpt_path} is at the end of trainer.max_epochs={cfg.trainer.max_epochs}: nothing was left to train. "
+            "Give a larger one to go on."
+        )
     if cfg.test:
+        progress.stage = "test"
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         tested = trainer.test(
             module, datamodule=datamodule, ckpt_path=best or None, verbose=False, weights_only=True
         )
-        metrics.update(tested[0])
-    summary = summarise(cfg, trainer, metrics, throughput)
-    summary["wall_seconds"] = time.perf_counter() - started
-    report(summary, trainer, folder)
-    return summary
+        progress.metrics.update(tested[0])
+    progress.stage = "done"
 
 
-def summarise(
-    cfg: DictConfig, trainer: pl.Trainer, metrics: dict[str, float], throughput: Throughput | None
-) -> dict[str, Any]:
-    """The numbers of the closing table, and what they came from."""
-    strategy = trainer.strategy
+def summarise(cfg: DictConfig, progress: Progress) -> dict[str, Any]:
+    """The numbers of the closing table, and what they came from; those that there are not are None."""
+    trainer, throughput, metrics = progress.trainer, progress.throughput, progress.metrics
     summary: dict[str, Any] = {
         "test_accuracy_cloud": metrics.get("test/accuracy"),
         "test_accuracy_exit": metrics.get("test/accuracy_exit"),
         "test_accuracy_answered": metrics.get("test/accuracy_answered"),
         "test_loss": metrics.get("test/loss"),
         "images_per_second": throughput.images_per_second if throughput is not None else None,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "best_checkpoint": getattr(trainer.checkpoint_callback, "best_model_path", None),
+        "epochs": trainer.current_epoch if trainer is not None else 0,
+        "steps": trainer.global_step if trainer is not None else 0,
+        "best_checkpoint": getattr(getattr(trainer, "checkpoint_callback", None), "best_model_path", None),
         "seed": cfg.seed,
+        "interrupted": None,
+        "interrupted_during": None,
+        "resume_from": None,
         "versions": versions(),
     }
-    if isinstance(strategy, CloudEdgeStrategy):
+    strategy = _planned(trainer)
+    if strategy is not None:
         plan = strategy.plan
         summary |= {"split_point": plan.split_point, "split_name": plan.profile.names[plan.split_point]}
         fleets = {"": strategy.simulator} if throughput is not None else {}
-        if cfg.test:
+        if "test/loss" in metrics:
             fleets["test_"] = strategy.evaluation
         for prefix, simulator in fleets.items():
             summary |= {f"{prefix}{key}": value for key, value in simulator.summary().items()}
     return summary
 
 
-def report(summary: dict[str, Any], trainer: pl.Trainer, folder: Path) -> None:
+def _planned(trainer: pl.Trainer | None) -> CloudEdgeStrategy | None:
+    """The strategy, if it cuts and has come to a plan."""
+    strategy = None if trainer is None else trainer.strategy
+    return strategy if isinstance(strategy, CloudEdgeStrategy) and strategy.is_planned else None
+
+
+def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) -> None:
     """Shows the closing table and writes summary.json, accounts.json and the figures."""
     write_json(folder / "summary.json", summary)
-    strategy = trainer.strategy
+    for logger in [] if trainer is None else trainer.loggers:
+        logger.save()
+    strategy = _planned(trainer)
     metrics_csv = folder / "metrics.csv"
     accounts = {}
-    if isinstance(strategy, CloudEdgeStrategy):
+    if strategy is not None:
         write_json(folder / "accounts.json", strategy.simulator.report())
         accounts = json.loads((folder / "accounts.json").read_text())
         if strategy.local_data is not None and strategy.local_data.is_set_up:
@@ -107,4 +173,9 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge train``."""
-    _app()
+    try:
+        with resumed_arguments(sys.argv[1:]) as arguments:
+            sys.argv[1:] = arguments
+            _app()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"cloudedge train: {error}")

@@ -111,6 +111,13 @@ class CloudEdgeModule(pl.LightningModule):
         )
 
     @override
+    def on_train_start(self) -> None:
+        if self.schedule == "constant":  # a resumed optimizer comes with the rate that it was left at
+            for optimizer in self.trainer.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate
+
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W] -> logits [B, num_classes]."""
         return self.backbone(images)

@@ -166,6 +166,11 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         return self._deployed.plan
 
     @property
+    def is_planned(self) -> bool:
+        """Whether plan and simulator exist."""
+        return self._simulator is not None
+
+    @property
     def simulator(self) -> Simulator:
         """The fleet in training."""
         if self._simulator is None:

@@ -1,0 +1,135 @@
+"""The config of the run that wrote a checkpoint, for the commands that go on from it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+FITTED = (
+    "model._target_",
+    "model.backbone",
+    "model.backbone_options",
+    "model.optimizer",
+    "data.num_classes",
+    "strategy.partition",
+)
+"""Keys that a checkpoint is bound to: with another value it does not load, or loads something else."""
+
+LENGTH = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.limit_train_batches",
+    "trainer.accumulate_grad_batches",
+    "data.batch_size",
+)
+"""Keys that say how many steps a training has, over which every ``model.schedule`` but "constant" is laid out."""
+
+
+def find_config(checkpoint: Path) -> Path:
+    """The folder with the config of the run that wrote ``checkpoint``.
+
+    Raises:
+        FileNotFoundError: if the checkpoint is not there, or no folder above it holds ``.hydra/config.yaml``.
+    """
+    if not checkpoint.is_file():
+        raise FileNotFoundError(
+            f"no checkpoint at {checkpoint}; give ckpt=PATH of a file that `cloudedge train` wrote."
+        )
+    for folder in checkpoint.resolve().parents:
+        if (folder / ".hydra" / "config.yaml").is_file():
+            return folder / ".hydra"
+    raise FileNotFoundError(
+        f"no .hydra/config.yaml in a folder above {checkpoint}; leave the checkpoint in the directory of its run."
+    )
+
+
+@contextmanager
+def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
+    """The command line of ``cloudedge train``, based on the own config of the run that ``ckpt_path`` is of.
+
+    Overrides stay on top. A group that is given (``scheduler=fcfs``) takes the place of the run's own; ``experiment=``
+    is refused, because it may change any group. Without ``ckpt_path``, or a config beside it, nothing changes.
+
+    Args:
+        arguments: as the user gave them.
+    """
+    given = _given(arguments)
+    checkpoint = given.get("ckpt_path")
+    if checkpoint is None or "--config-path" in arguments or "--config-name" in arguments:
+        yield list(arguments)
+        return
+    try:
+        saved = OmegaConf.load(find_config(Path(checkpoint)) / "config.yaml")
+    except FileNotFoundError as error:
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(f"ckpt_path={checkpoint}: there is no such file.") from error
+        print(f"{error} Going on with the composed config.", file=sys.stderr)
+        yield list(arguments)
+        return
+    assert isinstance(saved, DictConfig)
+    if given.get("experiment") is not None:
+        raise ValueError(
+            f"experiment={given['experiment']} does not go with ckpt_path={checkpoint}, which has a config of its own. "
+            "Give the keys that are to differ, or leave ckpt_path out to start anew."
+        )
+    print(f"Resuming {checkpoint} with the config of its run; what the command line gives differs.")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "resumed.yaml").write_text(_primary(saved, given), encoding="utf-8")
+        yield ["--config-path", folder, "--config-name", "resumed", *arguments]
+
+
+def _given(arguments: Sequence[str]) -> dict[str, Any]:
+    """Keys and values of the overrides; what is no override is left to Hydra."""
+    overrides = [each for each in arguments if "=" in each and not each.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return {each.key_or_group: each.value() for each in parsed if not each.is_sweep_override()}
+
+
+def _primary(saved: DictConfig, given: dict[str, Any]) -> str:
+    """A primary config: what was saved, and the groups that the command line chooses anew, last."""
+    conf = resources.files("cloudedge_pl.conf")
+    groups = [key for key, value in given.items() if isinstance(value, str) and conf.joinpath(key).is_dir()]
+    content = OmegaConf.masked_copy(saved, [str(key) for key in saved if key not in groups])
+    defaults = ["_self_", *({group: given[group]} for group in groups), "_run_dirs"]
+    head = {"defaults": defaults, "hydra": {"searchpath": ["pkg://cloudedge_pl.conf"]}}
+    return OmegaConf.to_yaml(OmegaConf.create(head)) + OmegaConf.to_yaml(content)
+
+
+def check_resume(cfg: DictConfig) -> None:
+    """Compares the config of a resume with that of the run that wrote the checkpoint, before anything is built.
+
+    Raises:
+        ValueError: if a key that the checkpoint is bound to has another value, or a learning rate schedule that was
+            laid out over the whole training would have to go on beyond its end.
+    """
+    if cfg.ckpt_path is None:
+        return
+    try:
+        saved = OmegaConf.load(find_config(Path(cfg.ckpt_path)) / "config.yaml")
+    except FileNotFoundError:
+        return  # told when the command line was read, or by Lightning
+    assert isinstance(saved, DictConfig)
+    for key in FITTED:
+        before, now = OmegaConf.select(saved, key), OmegaConf.select(cfg, key)
+        if before != now:
+            raise ValueError(
+                f"{key}={now} does not go with ckpt_path={cfg.ckpt_path}, which was written with {key}={before}. "
+                "Leave that key out, or leave ckpt_path out to start anew."
+            )
+    schedule = OmegaConf.select(cfg, "model.schedule")
+    for key in LENGTH:
+        before, now = OmegaConf.select(saved, key), OmegaConf.select(cfg, key)
+        if before != now and schedule not in (None, "constant"):
+            raise ValueError(
+                f"{key}={now} does not go with model.schedule={schedule}: the run of ckpt_path laid it out for "
+                f"{key}={before}, and it fits no other length. Add model.schedule=constant model.learning_rate=..., "
+                "or leave ckpt_path out to train anew over the new length."
+            )
