@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import linecache
 import random
 import traceback
 from typing import Any
@@ -208,10 +209,13 @@ def first_line(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the backbone's own code it failed."""
-    frames = [
-        f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename.replace("\\", "/")
-    ]
-    if len(frames) < 2:  # the first is this file's
+    """Where in the backbone's own code it failed.
+
+    ``traceback.extract_tb`` would look for columns, too, which fails on code that torch.fx has patched.
+    """
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    places = [(file, line) for file, line in places if "/torch/" not in file.replace("\\", "/")]
+    if len(places) < 2:  # the first is this file's
         return ""
-    return f" ({frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})"
+    file, line = places[-1]
+    return f" ({file}:{line}: {linecache.getline(file, line).strip()})"

@@ -2,21 +2,30 @@
 
 Two passes on the meta device: one sample in evaluation mode (FLOP, bytes, aliasing), and two samples in
 training mode (what autograd keeps; which tensors carry the batch in their first dimension).
+
+The meta device has no fused attention of its own and would keep the matrix of weights, as no other device does; the
+passes take the CPU's fused kernel wherever the CPU itself would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from cloudedge_pl.partition.graph import Constant
+
+ATTENTION = F.scaled_dot_product_attention
+FUSED_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class NodeFacts:
         writes: those that it changes in place.
         flops: as torch's FlopCounterMode counts them.
         moved_bytes: read and written by its operations, parameters included; views move nothing.
+        allocated_bytes: most that it holds at any moment beyond what was there before, its outputs included.
         saved_bytes: that autograd keeps for the backward pass and no earlier node kept.
     """
 
@@ -60,6 +70,7 @@ class NodeFacts:
     writes: frozenset[int]
     flops: int
     moved_bytes: int
+    allocated_bytes: int
     saved_bytes: float
 
 
@@ -76,11 +87,11 @@ def inspect_graph(graph: fx.Graph, ghost: nn.Module, sample: Tensor) -> dict[fx.
     """
     ghost.eval()
     evaluation = _Evaluation(ghost, graph)
-    with torch.no_grad(), evaluation.flop_counter, evaluation.traffic:
+    with torch.no_grad(), _fused_attention(), evaluation.flop_counter, evaluation.traffic:
         evaluation.run(sample)
     ghost.train()
     training = _Training(ghost, graph)
-    with torch.enable_grad():
+    with torch.enable_grad(), _fused_attention():
         training.run(sample.repeat(2, *[1] * (sample.ndim - 1)))
     return {
         node: NodeFacts(
@@ -100,6 +111,7 @@ def inspect_graph(graph: fx.Graph, ghost: nn.Module, sample: Tensor) -> dict[fx.
             writes=evaluation.writes[node],
             flops=evaluation.flops[node],
             moved_bytes=evaluation.moved_bytes[node],
+            allocated_bytes=evaluation.allocated_bytes[node],
             saved_bytes=training.saved_bytes[node] / 2,
         )
         for node, value in evaluation.values.items()
@@ -131,7 +143,7 @@ class _Walk(fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if isinstance(target, Constant):
             return target.tensor.to("meta") if target.tensor.ndim > 0 else target.tensor
-        return super().call_function(target, args, kwargs)
+        return super().call_function(_attention if target is ATTENTION else target, args, kwargs)
 
 
 class _Evaluation(_Walk):
@@ -139,19 +151,23 @@ class _Evaluation(_Walk):
 
     def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
         super().__init__(ghost, graph)
-        self.flop_counter, self.traffic = FlopCounterMode(display=False), _Traffic()
+        self.flop_counter = FlopCounterMode(display=False, custom_mapping={FUSED_ATTENTION: _attention_flops})
+        self.traffic = _Traffic()
         self.reads: dict[fx.Node, frozenset[int]] = {}
         self.writes: dict[fx.Node, frozenset[int]] = {}
         self.flops: dict[fx.Node, int] = {}
         self.moved_bytes: dict[fx.Node, int] = {}
+        self.allocated_bytes: dict[fx.Node, int] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         given = _tensors([self.env[node] for node in n.all_input_nodes])
         versions = [tensor._version for tensor in given]
         flops, moved_bytes = self.flop_counter.get_total_flops(), self.traffic.bytes
+        held = self.traffic.start_peak()
         value = super().run_node(n)
         self.flops[n] = self.flop_counter.get_total_flops() - flops
         self.moved_bytes[n] = self.traffic.bytes - moved_bytes
+        self.allocated_bytes[n] = self.traffic.peak - held
         self.reads[n] = frozenset(map(_storage, given))
         self.writes[n] = frozenset(
             _storage(tensor)
@@ -189,18 +205,77 @@ def _as_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@contextmanager
+def _fused_attention() -> Iterator[None]:
+    """Attention by the CPU's fused kernel, in layers too.
+
+    A TorchFunctionMode would not do: it is off inside ``F.multi_head_attention_forward``, which it sees as a whole.
+    """
+    F.scaled_dot_product_attention = _attention
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = ATTENTION
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """``F.scaled_dot_product_attention``: fused where the CPU's kernel can, by matrix products where it cannot."""
+    fused = (
+        all(t.ndim == 4 and t.shape[-1] == query.shape[-1] and t.stride(-1) == 1 for t in (query, key, value))
+        and dropout_p == 0.0
+        and not options.get("enable_gqa", False)
+        and (attn_mask is None or (attn_mask.ndim in (2, 4) and not attn_mask.requires_grad))
+    )
+    if not fused:
+        return ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, **options)
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(~attn_mask, -torch.inf)
+    scale = options.get("scale")
+    return FUSED_ATTENTION(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *_others: Any, **_options: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 class _Traffic(TorchDispatchMode):
-    """Bytes read and written by every operation that is not a mere view."""
+    """Bytes read and written by every operation that is not a mere view, and bytes of what they made and still lives.
+
+    Attributes:
+        bytes: read and written so far.
+        peak: most bytes that lived at any moment since :meth:`start_peak`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes = self.peak = 0
+        self._live: dict[int, int] = {}
+
+    def start_peak(self) -> int:
+        """Returns the bytes that live now, and finds the peak anew from there."""
+        self.peak = sum(self._live.values())
+        return self.peak
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         read, written = _tensors((args, kwargs)), _tensors(result)
         if func._schema.is_mutable or not {*map(_storage, written)} <= {*map(_storage, read)}:
             self.bytes += _size(read) + _size(written)
+        known = {*map(_storage, read)}
+        for tensor in written:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in known and storage._cdata not in self._live:
+                self._live[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self._live.pop, storage._cdata, None)
+        self.peak = max(self.peak, sum(self._live.values()))
         return result
 
 

@@ -95,7 +95,7 @@ def _per_segment(route: Route, cost: Callable[[fx.Node], float]) -> np.ndarray:
 def _peaks(route: Route) -> np.ndarray:
     """Most bytes of live tensors at any moment of each segment: [N]; tensors die after their last use.
 
-    What a layer allocates inside itself is not seen.
+    Tensors that a layer makes and drops are seen; what a kernel allocates inside itself is not.
     """
     order = [node for node in route.graph.nodes if node in route.levels.of]
     order.sort(key=lambda node: route.levels.of[node])  # stable: as the parts run
@@ -114,9 +114,10 @@ def _peaks(route: Route) -> np.ndarray:
     peaks = np.zeros(len(route.split_levels) - 1)
     live: dict[int, int] = {}
     for moment, node in enumerate(order):
-        live.update((o.storage, size[o.storage]) for o in route.facts[node].outputs if o.storage in size)
         segment = route.segment(route.levels.of[node]) - 1
-        peaks[segment] = max(peaks[segment], sum(live.values()))
+        inside = sum(live.values()) + route.facts[node].allocated_bytes
+        live.update((o.storage, size[o.storage]) for o in route.facts[node].outputs if o.storage in size)
+        peaks[segment] = max(peaks[segment], inside, sum(live.values()))
         live = {storage: held for storage, held in live.items() if last_use[storage] > moment}
     return peaks
 
