@@ -211,7 +211,7 @@ def _fused_attention() -> Iterator[None]:
 
     A TorchFunctionMode would not do: it is off inside ``F.multi_head_attention_forward``, which it sees as a whole.
     """
-    F.scaled_dot_product_attention = _attention
+    F.scaled_dot_product_attention = _attention  # type: ignore[assignment]  # `options` takes its last keywords
     try:
         yield
     finally:
