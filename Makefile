@@ -1,6 +1,8 @@
-# A fresh machine needs Python 3.10 or newer, pip and make; everything else is set up here.
+# A fresh machine needs Python 3.11 or newer, pip and make; everything else is set up here.
 #   make train [ARGS="scheduler=fcfs trainer.max_epochs=5"]   train with the defaults, or with overrides
 #   make test  [ARGS="-k floors"]                             the whole test suite, or a part
+#   make test-oldest, make test-newest                        the suite with the lowest and highest releases of every
+#                                                             dependency, by constraints/, in environments of their own
 #   make lint, make types, make clean
 
 PYTHON ?= python3
@@ -10,13 +12,13 @@ BIN := $(VENV)/bin
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint types clean
+.PHONY: help train test test-oldest test-newest lint types clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps: what is installed is installed again only when pyproject.toml changes.
@@ -39,6 +41,14 @@ train: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
+test-oldest test-newest: test-%: $(VENV)-%/.installed-test
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(VENV)-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+$(VENV)-%/.installed-test: constraints/%.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --editable '.[test]' --constraint $<
+	touch $@
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,5 +57,5 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,36 @@
+"""The files of versions that the suite is run with name every direct dependency, the lowest at its lower bound."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+
+
+def requirements() -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    return {wanted.name: wanted for wanted in map(Requirement, listed)}
+
+
+def pins(name: str) -> dict[str, Version]:
+    lines = (ROOT / "constraints" / f"{name}.txt").read_text().splitlines()
+    pinned = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {package: Version(version) for package, version in pinned}
+
+
+@pytest.mark.parametrize("name", ["oldest", "newest"])
+def test_every_direct_dependency_is_pinned_within_its_range(name):
+    wanted, pinned = requirements(), pins(name)
+    assert set(wanted) <= set(pinned)
+    assert all(pinned[package] in wanted[package].specifier for package in wanted)
+
+
+def test_the_oldest_are_the_lower_bounds():
+    pinned = pins("oldest")
+    for package, wanted in requirements().items():
+        lowest = [Version(part.version) for part in wanted.specifier if part.operator == ">="]
+        assert lowest == [pinned[package]], f"{package}: {wanted.specifier}, and {pinned[package]} was tried"
