@@ -65,6 +65,11 @@ class SplitChain:
         """Shapes of the tensors that cross, without the batch dimension."""
         return tuple(tensor.shape[1:] for tensor in self.live_tensors(split_point))
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what the backbone returns, logits or features, without the batch dimension."""
+        return self.live_shapes(self.num_segments)[0]
+
     def live_bytes(self, split_point: int) -> int:
         """Bytes of the tensors that cross, for one sample, in their own dtypes."""
         return sum(tensor.bytes for tensor in self.live_tensors(split_point))
@@ -75,7 +80,7 @@ class SplitChain:
         return lambda x: self._part(0, last)(self.backbone, x)
 
     def cloud(self, split_point: int) -> Callable[[LiveTensors], Tensor]:
-        """The part after a split point: the values that cross -> logits [B, num_classes]."""
+        """The part after a split point: the values that cross -> logits or features [B, ...]."""
         first = self._check(split_point)
         return lambda live: self._part(first, self.num_segments)(self.backbone, *live)[0]
 
@@ -144,7 +149,7 @@ def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "lay
     The backbone is left as it is: mode, buffers and random states do not move, and no activation is computed.
 
     Args:
-        backbone: a classifier [B, ...] -> logits [B, num_classes] that ``torch.fx`` can follow.
+        backbone: a network [B, ...] -> logits [B, num_classes], or features [B, ...], that ``torch.fx`` can follow.
         example_input: [1, ...] in the shape and dtype of a sample; its values do not matter.
         granularity: "layer" cuts after every weighted layer, where several tensors may cross; "block" only
             where exactly one does.

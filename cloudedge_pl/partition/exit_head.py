@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,24 +42,30 @@ class ExitHead(nn.Module):
     that its shape decides: feature maps [B, C, H, W] (or [B, H, W, C], where H = W differs from C), tokens
     [B, L, C], or vectors. The vectors, side by side, go through one linear layer.
 
+    Where the backbone returns features and the classifier that follows it is not part of it, the head gives features of
+    the same shape: what the module makes of the backbone's it can make of these. Maps and tokens are predicted on a
+    grid of ``config.pool`` a side and every place takes the value of its nearest point.
+
     Source: Xu 2020, Sec. 2.4 (the simplified cloud model on the master, whose loss is F_e); the paper does
     not say how it is built.
 
     Args:
         live_shapes: of the tensors, without the batch dimension.
-        num_classes: number of logits.
+        output_shape: of what the backbone returns, without the batch dimension; of logits, their number is enough.
         config: its size.
     """
 
     def __init__(
         self,
         live_shapes: Sequence[tuple[int, ...]],
-        num_classes: int,
+        output_shape: int | tuple[int, ...],
         config: ExitHeadConfig | None = None,
     ) -> None:
         super().__init__()
         config = config or ExitHeadConfig()
-        require_positive("exit head", num_classes=num_classes)
+        output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
+        for size in output_shape:
+            require_positive("exit head", output_shape=size)
         if not live_shapes:
             raise ValueError("exit head: no tensor crosses the split point; give the shape of one at least.")
         self._channel_dims = [_channel_dim(shape) for shape in live_shapes]
@@ -70,10 +77,16 @@ class ExitHead(nn.Module):
             self._groups.append(list(channels).index(size))
         branches, widths = zip(*(_branch(channels[size], size, config) for size in channels), strict=True)
         self.branches = nn.ModuleList(branches)
-        self.classifier = nn.Linear(sum(widths), num_classes)
+        self._output_dim = _channel_dim(output_shape)
+        self._output_size = (*output_shape[: self._output_dim - 1], *output_shape[self._output_dim :])
+        self._grid = (
+            output_shape[self._output_dim - 1],
+            *(min(config.pool, side) for side in self._output_size),
+        )
+        self.classifier = nn.Linear(sum(widths), math.prod(self._grid))
 
     def forward(self, live: Sequence[Any]) -> Tensor:
-        """Values that cross the split point, tensors [B, ...] among them -> logits [B, num_classes]."""
+        """Values that cross the split point, tensors [B, ...] among them -> [B, *output_shape]."""
         tensors = [value for value in live if isinstance(value, Tensor)]
         if len(tensors) != len(self._channel_dims):
             raise ValueError(
@@ -87,7 +100,21 @@ class ExitHead(nn.Module):
             branch(torch.cat(group, dim=1) if len(group) > 1 else group[0])
             for branch, group in zip(self.branches, groups, strict=True)
         ]
-        return self.classifier(torch.cat(features, dim=1))
+        return self._in_shape(self.classifier(torch.cat(features, dim=1)))
+
+    def _in_shape(self, values: Tensor) -> Tensor:
+        """What the last layer gives, [B, channels * grid], in the shape that the backbone returns."""
+        if not self._output_size:
+            return values
+        grid = values.view(-1, *self._grid)
+        if self._grid[1:] != self._output_size:
+            index = [
+                torch.arange(side, device=values.device) * cells // side
+                for side, cells in zip(self._output_size, self._grid[1:], strict=True)
+            ]
+            for dim, at in enumerate(index):
+                grid = grid.index_select(dim + 2, at)
+        return grid.movedim(1, self._output_dim)
 
 
 def _channel_dim(shape: tuple[int, ...]) -> int:

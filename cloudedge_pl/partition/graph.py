@@ -12,6 +12,7 @@ import itertools
 import linecache
 import random
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -99,6 +100,17 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return super().is_leaf_module(m, module_qualified_name) or next(m.children(), None) is None
 
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if type(m) is nn.TransformerEncoder and len(args) == 1 and not any(kwargs.values()):
+            # Without masks a stack of layers, whose own forward branches on its input.
+            tokens = args[0]
+            for layer in m.layers:
+                tokens = layer(tokens)
+            return tokens if m.norm is None else m.norm(tokens)
+        return super().call_module(m, forward, args, kwargs)
+
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         name = self._names.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
         if name is None:
@@ -156,11 +168,12 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
 
 
 def wrong_output(name: str, what: str, training: bool) -> UntraceableBackboneError:
-    """The error for an output that is not a tensor of logits; ``what`` it is."""
+    """The error for an output that is not one tensor of logits or features; ``what`` it is."""
     mode = "training" if training else "evaluation"
     return UntraceableBackboneError(
-        f"{name} returns a {what} in {mode} mode; a backbone returns logits [B, num_classes]. Build it without "
-        "auxiliary outputs (aux_logits=False in torchvision), or wrap it in a module that returns the logits."
+        f"{name} returns a {what} in {mode} mode; a backbone returns one tensor, logits [B, num_classes] or "
+        "features [B, ...]. Build it without auxiliary outputs (aux_logits=False in torchvision), or wrap it in a "
+        "module that returns the logits."
     )
 
 

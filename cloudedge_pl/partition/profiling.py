@@ -37,7 +37,7 @@ def profile(
         example_input: [1, ...] in the shape and dtype of a sample.
         granularity: of the split points, "layer" or "block"; a given chain keeps its own.
         exit_head: size of the exit head; None profiles without one.
-        num_classes: of the exit head; None takes the backbone's.
+        num_classes: of the exit head; None takes what the backbone returns.
         name: of the model in tables; None takes the backbone's class.
 
     Raises:
@@ -53,8 +53,8 @@ def profile(
     )
     counted, kept = chain.routes[False], chain.routes[True]
     points = range(chain.num_segments + 1)
-    classes = num_classes or chain.live_shapes(chain.num_segments)[0][-1]
-    exits = _exit_costs(chain, classes, exit_head)
+    returned = (num_classes,) if num_classes else chain.output_shape
+    exits = _exit_costs(chain, returned, exit_head)
     parameter_bytes = _bytes(chain.backbone.named_parameters())
     buffer_bytes = _bytes(chain.backbone.named_buffers())
     trainable = _state_per_segment(chain.parameter_segments, parameter_bytes, chain.num_segments)
@@ -136,7 +136,9 @@ def _bytes(named: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
     return {name: tensor.numel() * tensor.element_size() for name, tensor in named}
 
 
-def _exit_costs(chain: SplitChain, num_classes: int, config: ExitHeadConfig | None) -> np.ndarray:
+def _exit_costs(
+    chain: SplitChain, output_shape: tuple[int, ...], config: ExitHeadConfig | None
+) -> np.ndarray:
     """FLOP, bytes of parameters and buffers, bytes of feature maps of the exit head at every split point: [N
     + 1, 3]."""
     costs = np.zeros((chain.num_segments + 1, 3))
@@ -148,7 +150,7 @@ def _exit_costs(chain: SplitChain, num_classes: int, config: ExitHeadConfig | No
         live = tuple((tensor.shape, tensor.dtype) for tensor in chain.live_tensors(j))
         if live not in known:
             with torch.device("meta"):
-                head = ExitHead(chain.live_shapes(j), num_classes, config).to(dtype).eval()
+                head = ExitHead(chain.live_shapes(j), output_shape, config).to(dtype).eval()
                 known[live] = _exit_cost(head, [torch.empty(shape, dtype=kind) for shape, kind in live])
         costs[j] = known[live]
     return costs

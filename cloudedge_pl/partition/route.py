@@ -130,8 +130,8 @@ def _route(
         )
     result = facts[levels.result]
     shapes = [output.shape for output in result.outputs]
-    if result.kind != "Tensor" or len(shapes[0]) != 2 or shapes[0][0] != 1:
-        what = f"tensor of shape {shapes[0]}" if result.kind == "Tensor" else result.kind
+    if result.kind != "Tensor" or len(shapes[0]) < 2 or not result.outputs[0].batched:
+        what = f"tensor of shape {shapes[0]}" if shapes and result.kind == "Tensor" else result.kind
         raise wrong_output(name, what, training)
     if not levels.weighted:
         raise UntraceableBackboneError(

@@ -109,7 +109,7 @@ def deploy(
     """Traces, profiles, plans and cuts a backbone.
 
     Args:
-        backbone: any traceable classifier; it is left as it is.
+        backbone: any traceable network; it is left as it is.
         example_input: [1, ...] in the shape of a sample.
         fleet: what it shall run on.
         workload: what is asked of it.
@@ -123,10 +123,9 @@ def deploy(
     plan = plan_offloading(costs, fleet, workload, **offloading)
     head = codec = None
     if 0 < plan.split_point < chain.num_segments:
-        num_classes = chain.live_shapes(chain.num_segments)[0][-1]
         shapes = chain.live_shapes(plan.split_point)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = ExitHead(shapes, num_classes, exit_head)
+            head = ExitHead(shapes, chain.output_shape, exit_head)
             codec = build_codec(plan.options.codec, shapes, plan.options.codec_ratio)
     return Deployment(chain, plan, head, codec, fleet, workload)

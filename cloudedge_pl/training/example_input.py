@@ -23,7 +23,7 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     of the trainer's data, of several loaders the first that has one. Random states are as before afterwards.
 
     Raises:
-        StrategyError: where none of them holds a floating-point tensor.
+        StrategyError: where none of them holds a tensor [B, ...].
     """
     declared = module.example_input_array
     if isinstance(declared, Tensor):
@@ -32,7 +32,7 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     if shape is not None:
         return torch.zeros(1, *shape)
     with isolate_rng():
-        sample = first_floating_tensor(_first_batches(trainer))
+        sample = _first_sample(_first_batches(trainer))
     if sample is None:
         raise StrategyError(
             "no sample input to trace the backbone with: give CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or "
@@ -41,7 +41,18 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     rank_zero_debug(
         f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}"
     )
-    return torch.zeros(1, *sample.shape[1:])
+    return torch.zeros(1, *sample.shape[1:], dtype=None if sample.is_floating_point() else sample.dtype)
+
+
+def _first_sample(batches: Iterator[Any]) -> Tensor | None:
+    """The first floating-point tensor [B, ...], or where there is none the first of indices."""
+    indices = None
+    for batch in batches:
+        sample = first_tensor(batch, floating=True)
+        if sample is not None:
+            return sample
+        indices = first_tensor(batch, floating=False) if indices is None else indices
+    return indices
 
 
 def _first_batches(trainer: pl.Trainer) -> Iterator[Any]:
@@ -78,15 +89,20 @@ def _first_batch(loader: Any) -> Any:
     return next(iter(loader), None) if isinstance(loader, Iterable) else None
 
 
-def first_floating_tensor(batch: Any) -> Tensor | None:
-    """The first floating-point tensor with a batch dimension in a batch of tensors, sequences and mappings."""
+def first_tensor(batch: Any, floating: bool) -> Tensor | None:
+    """The first tensor [B, ...] of samples in a batch of tensors, sequences and mappings.
+
+    Args:
+        batch: of any nesting.
+        floating: look for floating-point numbers; else for indices, such as the tokens of a text.
+    """
     if isinstance(batch, Tensor):
-        return batch if batch.is_floating_point() and batch.ndim >= 2 else None
+        return batch if batch.is_floating_point() == floating and batch.ndim >= 2 else None
     if isinstance(batch, Mapping):
         batch = batch.values()
     if isinstance(batch, Iterable) and not isinstance(batch, str):
         for part in batch:
-            found = first_floating_tensor(part)
+            found = first_tensor(part, floating)
             if found is not None:
                 return found
     return None

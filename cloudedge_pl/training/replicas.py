@@ -286,6 +286,8 @@ def _install(slots: Sequence[Slots], tensors: Sequence[Tensor], registry: str) -
     for places, tensor in zip(slots, tensors, strict=True):
         for owner, key in places:
             getattr(owner, registry)[key] = tensor
+            if isinstance(owner, nn.RNNBase) and key in owner._flat_weights_names:
+                owner._flat_weights[owner._flat_weights_names.index(key)] = tensor  # what it runs on
 
 
 def _stacked(own: Tensor, count: int) -> Tensor:

@@ -228,7 +228,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
             example = example_input_of(trainer, module) if self.example_input is None else self.example_input
             self.deployment = deploy(
                 backbone,
-                example.to(next(backbone.parameters()).dtype),
+                self._as_given(example, backbone),
                 self.fleet,
                 self.workload,
                 granularity=self.granularity,
@@ -245,6 +245,11 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self._resuming = self._restore(resume=fitting)
         super().setup(trainer)
         self._is_set_up = True
+
+    def _as_given(self, example: Tensor, backbone: nn.Module) -> Tensor:
+        """The example in the dtype in which a sample reaches the backbone; indices, such as tokens, keep theirs."""
+        given = self.precision_plugin.convert_input(example)
+        return given.to(next(backbone.parameters()).dtype) if given.is_floating_point() else given
 
     def _refuse_callbacks(self, trainer: pl.Trainer) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the callback connector

@@ -76,7 +76,7 @@ def test_a_bad_config_is_refused_at_once(wrong, message):
 def test_wrong_tensors_are_refused():
     with pytest.raises(ValueError, match="no tensor crosses"):
         ExitHead([], 5)
-    with pytest.raises(ValueError, match="num_classes is 0"):
+    with pytest.raises(ValueError, match="output_shape is 0"):
         ExitHead([(4,)], 0)
     with pytest.raises(ValueError, match="made for 1 tensors, not 2"):
         ExitHead([(4,)], 5)([torch.zeros(1, 4), torch.zeros(1, 4)])

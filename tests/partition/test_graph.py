@@ -65,9 +65,9 @@ class Pair(Backbone):
         return super().forward(x).max(dim=1)
 
 
-class Pixels(Backbone):
+class Scores(Backbone):
     def forward(self, x):
-        return self.stem(x)
+        return super().forward(x)[:, 0]
 
 
 class NoWeights(nn.Module):
@@ -119,7 +119,7 @@ class Lazy(Backbone):
         (Drawing, "draws random numbers", "Put the draw into a module"),
         (Dictionary, "returns a dict in evaluation mode", "wrap it in a module that returns the logits"),
         (Pair, "returns a max in evaluation mode", "wrap it"),
-        (Pixels, r"returns a tensor of shape \(1, 4, 6, 6\)", r"logits \[B, num_classes\]"),
+        (Scores, r"returns a tensor of shape \(1,\)", r"logits \[B, num_classes\]"),
         (NoWeights, "no weighted layer", "needs a convolution"),
         (IgnoresItsInput, "does not depend on the samples", "a backbone classifies them"),
         (Auxiliary, "returns a tuple in training mode", "without auxiliary outputs"),

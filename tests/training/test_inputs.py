@@ -1,0 +1,89 @@
+"""Foreign modules on tokens, on features, and what reaches the backbone rather than what the data holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import cloudedge_pl as ce
+from cloudedge_pl.partition import trace
+from tests.training.helpers import CLASSES, OtherModule, ResidualBlock, loader, make_strategy, make_trainer
+from tests.training.text import LstmClassifier, TransformerClassifier, text_loader, texts
+
+TEXT = [LstmClassifier, TransformerClassifier]
+
+
+@pytest.mark.parametrize("kind", TEXT)
+def test_a_cut_through_text_changes_nothing(kind: Any) -> None:
+    net, tokens = kind().eval(), texts(4).tensors[0]
+    chain = trace(net, tokens[:1])
+    assert chain.num_segments >= 4
+    assert chain.live_bytes(0) == tokens[0].numel() * 4, "int32"
+    for split_point in range(chain.num_segments + 1):
+        assert torch.equal(chain.cloud(split_point)(chain.edge(split_point)(tokens)), net(tokens))
+
+
+def test_the_layers_of_a_transformer_encoder_are_split_points() -> None:
+    names = trace(TransformerClassifier(), texts(1).tensors[0]).names
+    assert names == ("input", "embedding", "encoder.layers.0", "encoder.layers.1", "head")
+
+
+@pytest.mark.parametrize("every", [1, 3], ids=["shared", "replicas"])
+@pytest.mark.parametrize("kind", TEXT)
+def test_text_is_learnt_and_answered_as_uncut(tmp_path: Path, kind: Any, every: int) -> None:
+    torch.manual_seed(0)
+    module, strategy = OtherModule(kind(), lr=0.2), make_strategy(2)
+    callbacks = [ce.WeightedAggregation(every_n_steps=every)]
+    make_trainer(tmp_path, strategy, max_epochs=12, callbacks=callbacks).fit(module, text_loader())
+    assert strategy.plan.profile.input_shape == (10,)
+    assert sum(module.losses[-6:]) < 0.9 * sum(module.losses[:6])
+    predicted = make_trainer(tmp_path, make_strategy(2)).predict(module, text_loader())
+    module.eval()
+    with torch.no_grad():
+        assert torch.equal(torch.cat(predicted), torch.cat([module(x) for x, _ in text_loader()]))  # type: ignore[arg-type]
+
+
+class Maps(nn.Module):
+    """A feature extractor: maps [B, 8, 4, 4], or their means."""
+
+    def __init__(self, pooled: bool) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.block = ResidualBlock(8, norm=True)
+        self.pooled = pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block(torch.relu(self.stem(x)))
+        return x.mean((2, 3)) if self.pooled else x
+
+
+class HeadOutside(OtherModule):
+    def __init__(self, pooled: bool) -> None:
+        super().__init__(Maps(pooled))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(8 if pooled else 128, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.net(x))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_an_exit_head_gives_features_where_the_backbone_does(tmp_path: Path, pooled: bool) -> None:
+    torch.manual_seed(0)
+    module, strategy = HeadOutside(pooled), make_strategy(1)
+    make_trainer(tmp_path, strategy, max_epochs=4).fit(module, loader())
+    deployment = strategy.deployment
+    assert deployment is not None
+    assert deployment.exit_head is not None
+    live = deployment.chain.edge(1)(torch.randn(2, 3, 8, 8))
+    features = deployment.exit_head(live)
+    assert features.shape == module.net(torch.randn(2, 3, 8, 8)).shape
+    head_before = module.head[1].weight.detach().clone()
+    functional.cross_entropy(module.head(features), torch.tensor([0, 1])).backward()
+    assert torch.equal(module.head[1].weight, head_before)
+    assert all(p.grad is not None for p in deployment.exit_head.parameters())
+    assert module.losses[-1] < module.losses[0]
