@@ -64,8 +64,8 @@ class ExitHead(nn.Module):
         super().__init__()
         config = config or ExitHeadConfig()
         output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
-        for size in output_shape:
-            require_positive("exit head", output_shape=size)
+        for side in output_shape:
+            require_positive("exit head", output_shape=side)
         if not live_shapes:
             raise ValueError("exit head: no tensor crosses the split point; give the shape of one at least.")
         self._channel_dims = [_channel_dim(shape) for shape in live_shapes]
