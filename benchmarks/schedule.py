@@ -1,10 +1,11 @@
 """Makespan and time of every scheduler, and of peers: python benchmarks/schedule.py [--json] [--peers]
 
-Families of times as in ``cloudedge_pl.scheduling.families``. A row is one call on one window: seconds of the call
-with kernels compiled, makespan, lower bound (of the LP relaxation; exact for identical tasks; the dual bound of the
-prices above ``--lp-pairs`` pairs of task and node), ratio = makespan / lower_bound, evaluations.
-An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end. What a
-window is too large for is left out, with a line on stderr; of the largest, only identical tasks are run, by ``atsa``.
+Families as in ``cloudedge_pl.scheduling.families``; memory binds in ``memory_tight``. A row is one call on one
+window: seconds of the call with kernels compiled, makespan, lower bound (of the LP relaxation; exact for identical
+tasks; the dual bound of the prices above ``--lp-pairs`` pairs of task and node), ratio = makespan / lower_bound,
+evaluations. An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end.
+What a window is too large for is left out, with a line on stderr; of the largest, only identical tasks are run, by
+``atsa``.
 
 Peers, where installed (``pip install cloudedge_pl[bench]``): OR-Tools CP-SAT and mealpy's genetic algorithm, which
 came out best of its 18 optimisers that we tried, each once for every limit of ``--peer-seconds``; and ``exact`` with
@@ -26,9 +27,9 @@ from typing import Any
 import numpy as np
 from setting import print_json, setting, timed
 
-from cloudedge_pl.scheduling import SCHEDULERS, TaskWindow, schedule
+from cloudedge_pl.scheduling import SCHEDULERS, NodeState, TaskWindow, schedule
 from cloudedge_pl.scheduling.comparing import suits, warm_up
-from cloudedge_pl.scheduling.families import FAMILIES, generate
+from cloudedge_pl.scheduling.families import FAMILIES, generate_window
 
 SIZES = ("200x10", "200x30", "1000x30", "10000x1000", "100000x1000")
 
@@ -39,17 +40,17 @@ Row = dict[str, Any]
 
 
 def lp_bound(times: np.ndarray) -> float:
-    """Least makespan if tasks could be divided, by HiGHS."""
+    """Least makespan if tasks could be divided and memory were free, by HiGHS."""
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
 
     tasks, nodes = times.shape
-    pairs = np.arange(tasks * nodes)
-    task, node = np.divmod(pairs, nodes)
+    task, node = np.nonzero(times < np.inf)
+    pairs = np.arange(len(task))
     each_once = coo_array((np.ones(len(pairs)), (task, pairs)), shape=(tasks, len(pairs) + 1))
     loads = coo_array(
         (
-            np.append(times.ravel(), np.full(nodes, -1.0)),
+            np.append(times[task, node], np.full(nodes, -1.0)),
             (np.append(node, np.arange(nodes)), np.append(pairs, np.full(nodes, len(pairs)))),
         ),
         shape=(nodes, len(pairs) + 1),
@@ -59,20 +60,27 @@ def lp_bound(times: np.ndarray) -> float:
     return max(float(answer.fun), float(times.min(axis=1).max()))
 
 
-def cp_sat(times: np.ndarray, limit: float, seed: int) -> float:
+def cp_sat(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
     """Makespan of CP-SAT; inf if it found none."""
     from ortools.sat.python import cp_model
 
-    tasks, nodes = times.shape
-    ticks = 1e6 / times.max()  # CP-SAT counts in integers
-    whole = np.rint(times * ticks).astype(np.int64)
+    times = window.times_seconds
+    nodes = window.num_nodes
+    runs = times < np.inf
+    ticks = 1e6 / times[runs].max()  # CP-SAT counts in integers
+    whole = np.rint(np.where(runs, times, 0.0) * ticks).astype(np.int64)
+    needs = np.ceil(window.memory_bytes * 1e6).astype(np.int64)
     model = cp_model.CpModel()
-    used = [[model.new_bool_var("") for _ in range(nodes)] for _ in range(tasks)]
-    makespan = model.new_int_var(0, int(whole.min(axis=1).sum() * nodes), "makespan")
+    used = [{int(node): model.new_bool_var("") for node in np.flatnonzero(row)} for row in runs]
+    makespan = model.new_int_var(0, int(whole.max(axis=1).sum()), "makespan")
     for row in used:
-        model.add_exactly_one(row)
+        model.add_exactly_one(row.values())
     for node in range(nodes):
-        model.add(sum(int(whole[task, node]) * used[task][node] for task in range(tasks)) <= makespan)
+        on = [(task, row[node]) for task, row in enumerate(used) if node in row]
+        model.add(sum(int(whole[task, node]) * variable for task, variable in on) <= makespan)
+        if window.queue_holds_memory:
+            room = int(state.free_memory_bytes[node] * 1e6)
+            model.add(sum(int(needs[task]) * variable for task, variable in on) <= room)
     model.minimize(makespan)
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = limit
@@ -81,21 +89,26 @@ def cp_sat(times: np.ndarray, limit: float, seed: int) -> float:
         return float("inf")
     loads = np.zeros(nodes)
     for task, row in enumerate(used):
-        node = next(at for at, variable in enumerate(row) if solver.boolean_value(variable))
+        node = next(at for at, variable in row.items() if solver.boolean_value(variable))
         loads[node] += times[task, node]
     return float(loads.max())
 
 
-def genetic(times: np.ndarray, limit: float, seed: int) -> float:
-    """Makespan of mealpy's genetic algorithm on a node per task."""
+def genetic(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
+    """Makespan of mealpy's genetic algorithm on a node per task; inf if it found no schedule that memory allows."""
     from mealpy import GA, IntegerVar
 
+    times = window.times_seconds
     tasks, nodes = times.shape
     row = np.arange(tasks)
+    memory = window.memory_bytes if window.queue_holds_memory else np.zeros(tasks)
+    never = float(np.where(times < np.inf, times, 0.0).sum())  # more than any schedule
 
     def makespan(solution: np.ndarray) -> float:
         node = solution.astype(np.int64)
-        return float(np.bincount(node, times[row, node], nodes).max())
+        if (np.bincount(node, memory, nodes) > state.free_memory_bytes).any():
+            return never
+        return float(min(np.bincount(node, times[row, node], nodes).max(), never))
 
     problem = {
         "obj_func": makespan,
@@ -105,14 +118,14 @@ def genetic(times: np.ndarray, limit: float, seed: int) -> float:
     }
     optimiser = GA.BaseGA(epoch=100_000, pop_size=50, pc=0.9, pm=0.01)
     best = optimiser.solve(problem, termination={"max_time": limit}, seed=seed)
-    return float(best.target.fitness)
+    return float(best.target.fitness) if best.target.fitness < never else float("inf")
 
 
-PEERS: dict[str, tuple[str, Callable[[np.ndarray, float, int], float]]] = {
+PEERS: dict[str, tuple[str, Callable[[TaskWindow, NodeState, float, int], float]]] = {
     "cp_sat": ("ortools", cp_sat),
     "mealpy_ga": ("mealpy", genetic),
 }
-"""By name: the package, and the makespan from times, limit in seconds, and seed."""
+"""By name: the package, and the makespan from window, state, limit in seconds, and seed."""
 
 
 def installed(package: str) -> bool:
@@ -149,20 +162,24 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
     exact = options.exact_seconds if suits("exact", pairs) else 0.0
     if not names and not exact:
         return
-    times = generate(family, tasks, nodes, seed)
-    window = TaskWindow(times)
+    window, state = generate_window(family, tasks, nodes, seed)
     answers = {}
     for name in names:
-        warm_up(name, window)
-        answers[name] = timed(lambda name=name: schedule(window, name, seed=seed))
+        warm_up(name, window, state)
+        try:
+            answers[name] = timed(lambda name=name: schedule(window, name, state=state, seed=seed))
+        except ValueError as error:  # a rule of thumb may find no packing
+            tell(f"{family} {tasks}x{nodes}, seed {seed}, {name}: {error}")
     if exact:
         with prints_to_stderr():
             answers[f"exact@{exact:g}s"] = timed(
-                lambda: schedule(window, "exact", seed=seed, time_limit_seconds=exact, start=False)
+                lambda: schedule(
+                    window, "exact", state=state, seed=seed, time_limit_seconds=exact, start=False
+                )
             )
     bound = max(answer.lower_bound_seconds for answer, _ in answers.values())
     if family != "identical" and pairs <= options.lp_pairs:
-        bound = max(bound, lp_bound(times))
+        bound = max(bound, lp_bound(window.times_seconds))
     where = {"family": family, "tasks": tasks, "nodes": nodes, "seed": seed}
 
     def row(name: str, seconds: float, makespan: float, **more: Any) -> Row:
@@ -183,9 +200,10 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
         for name, (package, peer) in PEERS.items():
             if not installed(package):
                 continue
-            peer(times[:3], 0.1, seed)  # imports the package
+            first = TaskWindow(window.times_seconds[:3])
+            peer(first, state, 0.1, seed)  # imports the package
             for limit in options.peer_seconds:
-                makespan, seconds = timed(lambda peer=peer, limit=limit: peer(times, limit, seed))
+                makespan, seconds = timed(lambda peer=peer, limit=limit: peer(window, state, limit, seed))
                 yield row(f"{name}@{limit:g}s", seconds, makespan)
 
 

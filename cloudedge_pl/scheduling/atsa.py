@@ -23,12 +23,14 @@ class AdaptiveTaskScheduler(SeededScheduler):
     Identical tasks (a training batch under one split) are scheduled exactly, without a colony. For others:
 
     1. Prices. A subgradient method solves the dual of the LP relaxation: a lower bound, and what a second of each
-       node is worth. A task's reduced cost on a node is what it costs there beyond its cheapest node.
-    2. First schedules, by list (longest task first, each where it is done first) and by price, improved by local
-       search: moves, swaps and chains that take load off the critical node at the least reduced cost.
-    3. Ants. Each takes some tasks of the best schedule off their nodes, draws new nodes with probability in
-       proportion to tau^alpha * eta^beta, and improves the outcome by the same local search; tau is the
-       pheromone, eta the product of one over the completion time, the memory left free, and the price. After
+       node, and a byte where memory is scarce, is worth. A task's reduced cost on a node is what it costs there beyond
+       its cheapest node.
+    2. First schedules, by price and by the best of the list rules, improved by local search: moves, swaps and chains
+       that take load off the critical node at the least reduced cost.
+    3. Ants. Each takes some tasks of a schedule, the best one or one little worse, off their nodes, one after the
+       other or together, draws new nodes with probability in proportion to tau^alpha * eta^beta, and improves the
+       outcome by the same local search; tau is the pheromone, eta the product of one over the completion time, the
+       memory left free, and the price. After
        each round pheromone evaporates and every ant's pairs receive Q * bound / makespan.
     4. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
        stay warm for the next window; nodes may join and leave, and one that no task could use keeps its own.
@@ -40,7 +42,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
     decides the makespan, the tasks of this window are done as early as possible on the others.
 
     An evaluation, in :attr:`Assignment.history_seconds`, is one schedule built, one pass of pricing over the
-    matrix, or as many pairs looked at by the local search as there are tasks.
+    matrix, or as many pairs looked at by the local search as there are tasks, or 64 if that is more.
 
     Source: Xu 2020, Sec. 2.2 and the parameters of its Fig. 7; deviates: the deposit takes the makespan where
     the paper takes the total work, whose minimum is every task on its fastest node; eta counts completion
@@ -55,8 +57,9 @@ class AdaptiveTaskScheduler(SeededScheduler):
         deposit: the paper's Q, above 0: pheromone that a round lays on a pair if all its ants use it in
             schedules at the lower bound.
         ants: of a round, at least 1.
-        released: tasks that an ant takes off their nodes, at least 1.
-        candidates: nodes that are tried for a task, the cheapest first, at least 1.
+        released: tasks that an ant takes off their nodes one by one, at least 1; together, up to twice as many.
+        candidates: nodes that are tried for a task, the cheapest first, at least 1; four times as many where at least
+            half of the nodes are like others.
         evaluations: after so many no further ant starts, at least 1; time is in proportion to it and to the number
             of tasks.
         price_updates: of the subgradient method at most, at least 1.
@@ -123,15 +126,15 @@ class AdaptiveTaskScheduler(SeededScheduler):
         return assignment
 
     def _schedule(self, instance: Instance, names: list[str]) -> Assignment:
-        from cloudedge_pl.scheduling.colony import earliest_finish
+        from cloudedge_pl.scheduling.first_schedules import best_listed
 
-        node, stuck = earliest_finish(
+        node, fits = best_listed(
             np.ascontiguousarray(instance.times_seconds),
             instance.ready_seconds,
             instance.memory_bytes,
             instance.capacity_bytes,
         )
-        if stuck >= 0:
+        if not fits:
             node = pack(instance)
         latest = bound = float(instance.ready_seconds.max())
         history = np.zeros(0)
@@ -156,8 +159,13 @@ class AdaptiveTaskScheduler(SeededScheduler):
         from cloudedge_pl.scheduling.pricing import prices
 
         times = np.ascontiguousarray(instance.times_seconds)
-        dual, log_price, passes = prices(
-            times, instance.ready_seconds, self._first_prices(times, names), self.price_updates
+        dual, log_price, rent, passes = prices(
+            times,
+            instance.ready_seconds,
+            instance.memory_bytes,
+            instance.capacity_bytes,
+            self._first_prices(times, names),
+            self.price_updates,
         )
         bound = max(dual, longest_task_bound(instance))
         price = np.exp(log_price - log_price.max())
@@ -168,6 +176,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
             instance.memory_bytes,
             instance.capacity_bytes,
             price / price.sum(),
+            rent,
             bound,
             np.array([self._trail.get(name, 1.0) for name in names]),
             settings._replace(evaluations=max(settings.evaluations - done, 1)),

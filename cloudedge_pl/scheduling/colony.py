@@ -21,6 +21,13 @@ from cloudedge_pl.scheduling.local_search import (
 LEAST_TRAIL = 0.02
 """Pheromone never falls below this share of Q, so that no pair is ruled out (Stuetzle and Hoos 2000)."""
 
+WORSE, BACK = 0.1, 50
+"""Ants go on from a schedule above the best by this share of what the best is above the bound; after so many ants that
+found nothing better, from the best."""
+
+PAIRS = 64
+"""An evaluation is as many pairs looked at as there are tasks, but so many at least: small windows are quick."""
+
 
 class Settings(NamedTuple):
     """See :class:`cloudedge_pl.scheduling.atsa.AdaptiveTaskScheduler`."""
@@ -43,6 +50,7 @@ def search(
     memory: np.ndarray,
     capacity: np.ndarray,
     price: np.ndarray,
+    rent: np.ndarray,
     bound: float,
     trail: np.ndarray,
     settings: Settings,
@@ -56,7 +64,8 @@ def search(
         ready: [num_nodes].
         memory: [num_tasks].
         capacity: [num_nodes].
-        price: [num_nodes], of sum 1.
+        price: [num_nodes] of a second, of sum 1.
+        rent: [num_nodes] of a byte, in the same unit.
         bound: lower bound on the makespan.
         trail: [num_nodes] pheromone to start with.
         settings: of the colony.
@@ -67,11 +76,11 @@ def search(
         node of each task; best makespan by evaluation; pheromone of each node, of mean 1 over those that were any
         task's candidates, and as it was for others.
     """
-    num_tasks, num_nodes = times.shape
-    k = min(settings.candidates, num_nodes)
-    pairs = cheapest_pairs(times, memory, price, k, 1e-12 * bound)
+    num_tasks = len(times)
+    pairs = cheapest_pairs(times, memory, price, rent, settings.candidates, 1e-12 * bound)
+    k = pairs.nodes.shape[1]
     enough = bound * (1.0 + settings.tolerance)
-    limit = settings.evaluations * num_tasks
+    limit = settings.evaluations * max(num_tasks, PAIRS)
     history = np.empty(settings.evaluations + 3)
     schedule, schedules, done = _start(pairs, ready, capacity, bound, enough, limit, first, history)
     best = schedule.load.max()
@@ -81,10 +90,16 @@ def search(
         for a in range(k):
             tau[i, a] = trail[pairs.nodes[i, a]]
     laid = np.zeros((num_tasks, k))
-    ants = 0
+    taken = np.empty(min(2 * settings.released, num_tasks), dtype=np.int64)
+    now, now_node, now_load, since, ants = best, best_node.copy(), best_load.copy(), 0, 0
     while done < settings.evaluations and best > enough:
-        for _ in range(settings.released):
-            _walk(pairs, schedule, tau, int(uniform(random) * num_tasks), bound, capacity, settings, random)
+        if ants % 2 == 0:
+            for _ in range(settings.released):
+                _walk(
+                    pairs, schedule, tau, int(uniform(random) * num_tasks), bound, capacity, settings, random
+                )
+        elif not _rebuild(pairs, schedule, tau, taken, bound, capacity, settings, random):
+            adopt(pairs, schedule, now_node, now_load)
         improve(pairs, schedule, enough, limit)
         makespan = schedule.load.max()
         ants += 1
@@ -92,48 +107,23 @@ def search(
         if ants % settings.ants == 0:
             tau = np.maximum((1.0 - settings.rho) * tau + laid, LEAST_TRAIL * settings.deposit)
             laid[:] = 0.0
+        since += 1
+        if makespan < best:
+            since = 0
         if makespan <= best:
             best = makespan
             best_node[:], best_load[:] = schedule.node, schedule.load
-        else:
+        if makespan <= now or makespan <= best + WORSE * (best - bound):
+            now = makespan
+            now_node[:], now_load[:] = schedule.node, schedule.load
+        elif since >= BACK:
+            now, since = best, 0
+            now_node[:], now_load[:] = best_node, best_load
             adopt(pairs, schedule, best_node, best_load)
-        done = _record(history, done, schedules + ants + schedule.work[0] // num_tasks, best)
+        else:
+            adopt(pairs, schedule, now_node, now_load)
+        done = _record(history, done, schedules + ants + schedule.work[0] // max(num_tasks, PAIRS), best)
     return best_node, history[:done], _by_node(pairs, tau, trail)
-
-
-@compiled
-def earliest_finish(
-    times: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """The longest task first, each where it is done first; if memory runs out, the one of most memory first.
-
-    Returns:
-        node of each task, and -1; or a task for which no memory was left, in which case the nodes are void.
-    """
-    num_tasks, num_nodes = times.shape
-    shortest = np.empty(num_tasks)
-    for i in range(num_tasks):
-        shortest[i] = times[i].min()
-    node = np.full(num_tasks, -1)
-    stuck = -1
-    for keys in (shortest, memory):
-        load, free = ready.copy(), capacity.copy()
-        stuck = -1
-        for i in np.argsort(-keys, kind="mergesort"):
-            at, least = -1, np.inf
-            for j in range(num_nodes):
-                done = load[j] + times[i, j]
-                if done < least and memory[i] <= free[j]:
-                    least, at = done, j
-            if at < 0:
-                stuck = i
-                break
-            node[i] = at
-            load[at] = least
-            free[at] -= memory[i]
-        if stuck < 0:
-            break
-    return node, stuck
 
 
 @compiled
@@ -172,13 +162,13 @@ def _start(
             listed.work[0] = priced.work[0]
             if priced.load.max() < best:
                 best, schedule = priced.load.max(), priced
-            done = _record(history, done, schedules + priced.work[0] // num_tasks, best)
+            done = _record(history, done, schedules + priced.work[0] // max(num_tasks, PAIRS), best)
     if bound + wasted < best and best > enough:
         improve(pairs, listed, enough, limit)
         if listed.load.max() < best:
             best, schedule = listed.load.max(), listed
         schedule.work[0] = listed.work[0]
-        done = _record(history, done, schedules + listed.work[0] // num_tasks, best)
+        done = _record(history, done, schedules + listed.work[0] // max(num_tasks, PAIRS), best)
     return schedule, schedules, done
 
 
@@ -219,26 +209,84 @@ def _walk(
     settings: Settings,
     random: np.ndarray,
 ) -> None:
-    """Takes task i off its node and draws another one by tau^alpha * eta^beta.
+    """Takes task i off its node and draws another one."""
+    weights = np.zeros(pairs.nodes.shape[1])
+    weigh(pairs, schedule, tau, i, schedule.node[i], bound, capacity, settings, weights)
+    if weights.sum() > 0.0:
+        remove(pairs, schedule, i)
+        place(pairs, schedule, i, pairs.nodes[i, choose(weights, random)])
+
+
+@compiled
+def weigh(
+    pairs: Pairs,
+    schedule: Partial,
+    tau: np.ndarray,
+    i: int,
+    but: int,
+    bound: float,
+    capacity: np.ndarray,
+    settings: Settings,
+    weights: np.ndarray,
+) -> None:
+    """Fills in tau^alpha * eta^beta of the candidates of task i, 0 where it does not fit and for node ``but``.
 
     eta is the product of: bound over completion time; average over average-plus-reduced cost; the share of memory
     that the task leaves free.
     """
-    k = pairs.nodes.shape[1]
-    was = schedule.node[i]
+    weights[:] = 0.0
     average = bound / len(schedule.node)
-    weights = np.zeros(k)
-    for a in range(k):
+    for a in range(len(weights)):
         j = pairs.nodes[i, a]
-        if j < 0 or j == was or pairs.memory[i] > schedule.free[j]:
+        if j < 0 or j == but or pairs.memory[i] > schedule.free[j]:
             continue
         eta = bound / (schedule.load[j] + pairs.times[i, j]) * average / (average + pairs.reduced[i, a])
-        if capacity[j] < np.inf:
+        if 0.0 < capacity[j] < np.inf:
             eta *= (schedule.free[j] - pairs.memory[i] + 1e-9 * capacity[j]) / capacity[j]
         weights[a] = tau[i, a] ** settings.alpha * eta**settings.beta
-    if weights.sum() > 0.0:
-        remove(pairs, schedule, i)
+
+
+@compiled
+def _rebuild(
+    pairs: Pairs,
+    schedule: Partial,
+    tau: np.ndarray,
+    taken: np.ndarray,
+    bound: float,
+    capacity: np.ndarray,
+    settings: Settings,
+    random: np.ndarray,
+) -> bool:
+    """Takes tasks off three nodes, one of them the critical node, and draws new nodes for them, most memory first.
+
+    Returns whether all of them found a node; if not, the schedule is void until one is adopted.
+    """
+    num_tasks, num_nodes = len(schedule.node), len(schedule.load)
+    first = int(np.argmax(schedule.load))
+    second, third = int(uniform(random) * num_nodes), int(uniform(random) * num_nodes)
+    size = 2 + int(uniform(random) * (len(taken) - 1)) if len(taken) > 1 else 1
+    count = 0
+    for _ in range(8 * size):
+        if count == size:
+            break
+        i = int(uniform(random) * num_tasks)
+        j = schedule.node[i]
+        if j >= 0 and (j in (first, second, third) or uniform(random) < 0.1):
+            remove(pairs, schedule, i)
+            a = count
+            while a > 0 and pairs.memory[taken[a - 1]] < pairs.memory[i]:
+                taken[a] = taken[a - 1]
+                a -= 1
+            taken[a] = i
+            count += 1
+    weights = np.zeros(pairs.nodes.shape[1])
+    for a in range(count):
+        i = taken[a]
+        weigh(pairs, schedule, tau, i, -1, bound, capacity, settings, weights)
+        if weights.sum() <= 0.0:
+            return False
         place(pairs, schedule, i, pairs.nodes[i, choose(weights, random)])
+    return True
 
 
 @compiled

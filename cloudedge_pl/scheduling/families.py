@@ -1,4 +1,4 @@
-"""Random matrices of execution times, by how tasks and nodes relate: for examples, figures and benchmarks."""
+"""Random windows, by how tasks and nodes relate: for examples, figures and benchmarks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cloudedge_pl.errors import lookup, require_range
+from cloudedge_pl.scheduling.types import NodeState, TaskWindow
 
 Family = Callable[[np.random.Generator, int, int], np.ndarray]
 
@@ -28,14 +29,51 @@ def _unrelated(random: np.random.Generator, num_tasks: int, num_nodes: int) -> n
     return random.uniform(1, 100, (num_tasks, num_nodes))
 
 
+def _two_types(random: np.random.Generator, num_tasks: int, num_nodes: int) -> np.ndarray:
+    work = random.uniform(1, 100, (num_tasks, 1))
+    return np.where(np.arange(num_nodes) % 3 == 0, work / random.uniform(1, 10, (num_tasks, 1)), work)
+
+
+def _few_kinds(random: np.random.Generator, num_tasks: int, num_nodes: int) -> np.ndarray:
+    times = random.uniform(1, 100, (3, 3))
+    return times[random.integers(0, 3, num_tasks)][:, random.integers(0, 3, num_nodes)]
+
+
+def _few_large(random: np.random.Generator, num_tasks: int, num_nodes: int) -> np.ndarray:
+    large = random.random((num_tasks, 1)) < 0.08
+    work = np.where(large, random.uniform(50, 100, large.shape), random.uniform(1, 10, large.shape))
+    return work / random.uniform(1, 5, num_nodes) * random.uniform(0.8, 1.2, (num_tasks, num_nodes))
+
+
+def _heavy_tailed(random: np.random.Generator, num_tasks: int, num_nodes: int) -> np.ndarray:
+    work = 1 + random.pareto(1.5, (num_tasks, 1))
+    return work / random.uniform(1, 5, num_nodes) * random.uniform(0.8, 1.2, (num_tasks, num_nodes))
+
+
+def _restricted(random: np.random.Generator, num_tasks: int, num_nodes: int) -> np.ndarray:
+    runs = random.random((num_tasks, num_nodes)) < 0.3
+    runs[np.arange(num_tasks), random.integers(0, num_nodes, num_tasks)] = True
+    return np.where(runs, random.uniform(1, 100, (num_tasks, 1)), np.inf)
+
+
 FAMILIES: dict[str, Family] = {
     "identical": _identical,
     "uniform": _uniform,
     "correlated": _correlated,
     "unrelated": _unrelated,
+    "two_types": _two_types,
+    "few_kinds": _few_kinds,
+    "few_large": _few_large,
+    "heavy_tailed": _heavy_tailed,
+    "restricted": _restricted,
+    "memory_tight": _correlated,
 }
-"""identical: equal tasks, speeds of 1 to 5. uniform: tasks of 1 to 100, speeds of 1 to 5. correlated: as uniform, each
-time off by up to 20%. unrelated: times of 1 to 100, whatever task and node. All drawn evenly."""
+"""identical: equal tasks, speeds of 1 to 5. uniform: tasks of 1 to 100, speeds of 1 to 5. correlated: as uniform,
+each time off by up to 20%. unrelated: times of 1 to 100, whatever task and node. two_types: tasks of 1 to 100, which
+every third node does 1 to 10 times as fast. few_kinds: 3 kinds of tasks, 3 of nodes, times of 1 to 100. few_large: as
+correlated, but tasks of 1 to 10, and 8% of 50 to 100. heavy_tailed: likewise, tasks by a Pareto distribution of shape
+1.5. restricted: tasks of 1 to 100, each able to run on 30% of the nodes. memory_tight: as correlated, with memory as
+in :func:`generate_window`. All else drawn evenly."""
 
 
 def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.ndarray:
@@ -54,3 +92,21 @@ def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.n
     require_range("times", 1, np.inf, open_high=True, whole=True, num_tasks=num_tasks, num_nodes=num_nodes)
     require_range("times", 0, np.inf, open_high=True, whole=True, seed=seed)
     return make(np.random.default_rng(int(seed)), int(num_tasks), int(num_nodes))
+
+
+def generate_window(
+    family: str, num_tasks: int, num_nodes: int, seed: int = 0
+) -> tuple[TaskWindow, NodeState]:
+    """Returns a window of the times of :func:`generate`, and its idle nodes.
+
+    Memory binds in the family ``memory_tight`` only: tasks hold 1 to 10 bytes while they queue, and unlike nodes have
+    8% more than all of them need, or, if that is more, room for the largest task each.
+    """
+    times = generate(family, num_tasks, num_nodes, seed)
+    if family != "memory_tight":
+        return TaskWindow(times), NodeState.idle(num_nodes)
+    random = np.random.default_rng([int(seed), 1])
+    memory, share = random.uniform(1, 10, num_tasks), random.dirichlet(np.full(num_nodes, 5.0))
+    room = np.maximum(1.08 * share * memory.sum(), 10.0)
+    window = TaskWindow(times, memory, queue_holds_memory=True)
+    return window, NodeState(np.zeros(num_nodes), room, np.ones(num_nodes, dtype=bool))

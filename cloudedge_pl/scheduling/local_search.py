@@ -16,17 +16,23 @@ BALANCE = 1e-3
 tie-break, since a schedule that wastes no priced time leaves room to balance later."""
 
 
+ALIKE = 4
+"""So many times as many nodes are tried for a task where kinds of nodes are few."""
+
+
 class Pairs(NamedTuple):
     """The problem, and for each task the nodes that are worth trying.
 
-    times [num_tasks, num_nodes]; memory [num_tasks]; price [num_nodes]; cheapest [num_tasks], a task's priced time
-    on its cheapest node; nodes, reduced and seconds [num_tasks, k]: the k cheapest nodes, -1 where there are
-    fewer, their reduced costs in ascending order, and their times, side by side for the cache's sake.
+    times [num_tasks, num_nodes]; memory [num_tasks]; price of a second and rent of a byte [num_nodes]; cheapest
+    [num_tasks], what a task costs on its cheapest node; nodes, reduced and seconds [num_tasks, k]: the k
+    cheapest nodes, -1 where there are fewer, their reduced costs in ascending order, and their times, side by
+    side for the cache's sake.
     """
 
     times: np.ndarray
     memory: np.ndarray
     price: np.ndarray
+    rent: np.ndarray
     cheapest: np.ndarray
     nodes: np.ndarray
     reduced: np.ndarray
@@ -53,9 +59,49 @@ class Partial(NamedTuple):
 
 
 @compiled
-def cheapest_pairs(times: np.ndarray, memory: np.ndarray, price: np.ndarray, k: int, epsilon: float) -> Pairs:
-    """Finds each task's k cheapest nodes; ties, up to ``epsilon``, are dealt out evenly over the nodes."""
+def node_kinds(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Nodes that do every task in the same time are of one kind.
+
+    Returns:
+        the place of each node among those of its kind, the number of these, both [num_nodes]; the number of kinds.
+    """
     num_tasks, num_nodes = times.shape
+    turn, size = np.zeros(num_nodes, dtype=np.int64), np.ones(num_nodes, dtype=np.int64)
+    first, kind, kinds = np.empty(num_nodes, dtype=np.int64), np.empty(num_nodes, dtype=np.int64), 0
+    for j in range(num_nodes):
+        at = 0
+        while at < kinds:
+            i = 0
+            while i < num_tasks and times[i, j] == times[i, first[at]]:
+                i += 1
+            if i == num_tasks:
+                break
+            at += 1
+        if at == kinds:
+            first[at], kinds = j, kinds + 1
+        kind[j] = at
+    count = np.zeros(kinds, dtype=np.int64)
+    for j in range(num_nodes):
+        turn[j] = count[kind[j]]
+        count[kind[j]] += 1
+    for j in range(num_nodes):
+        size[j] = count[kind[j]]
+    return turn, size, kinds
+
+
+@compiled
+def cheapest_pairs(
+    times: np.ndarray, memory: np.ndarray, price: np.ndarray, rent: np.ndarray, k: int, epsilon: float
+) -> Pairs:
+    """Finds each task's k cheapest nodes; ties, up to ``epsilon``, are dealt out evenly over the nodes.
+
+    Where nodes are alike, more are tried, and of each kind as many: those of one kind are no choice.
+    """
+    num_tasks, num_nodes = times.shape
+    turn, size, kinds = node_kinds(times)
+    few = 2 * kinds <= num_nodes
+    k = min(ALIKE * k if few else k, num_nodes)
+    share = -(-k // kinds) if few else num_nodes
     nodes = np.full((num_tasks, k), -1)
     reduced = np.full((num_tasks, k), np.inf)
     seconds = np.empty((num_tasks, k))
@@ -63,7 +109,9 @@ def cheapest_pairs(times: np.ndarray, memory: np.ndarray, price: np.ndarray, k: 
     for i in range(num_tasks):
         j = (i * 7919) % num_nodes
         for _ in range(num_nodes):
-            cost = times[i, j] * price[j]
+            cost = times[i, j] * price[j] + memory[i] * rent[j]
+            if (turn[j] + i) % size[j] >= share:
+                cost = np.inf
             if cost < reduced[i, k - 1] - epsilon:
                 a = k - 1
                 while a > 0 and cost < reduced[i, a - 1] - epsilon:
@@ -76,7 +124,7 @@ def cheapest_pairs(times: np.ndarray, memory: np.ndarray, price: np.ndarray, k: 
             excess = reduced[i, a] - cheapest[i]
             reduced[i, a] = excess if excess > epsilon else 0.0
             seconds[i, a] = times[i, nodes[i, a]] if nodes[i, a] >= 0 else np.inf
-    return Pairs(times, memory, price, cheapest, nodes, reduced, seconds)
+    return Pairs(times, memory, price, rent, cheapest, nodes, reduced, seconds)
 
 
 @compiled
@@ -101,7 +149,8 @@ def place(pairs: Pairs, schedule: Partial, i: int, j: int) -> None:
     schedule.node[i] = j
     seconds = pairs.times[i, j]
     schedule.here[i] = seconds
-    schedule.cost[i] = max(seconds * pairs.price[j] - pairs.cheapest[i], 0.0)
+    cost = seconds * pairs.price[j] + pairs.memory[i] * pairs.rent[j]
+    schedule.cost[i] = max(cost - pairs.cheapest[i], 0.0)
     schedule.load[j] += seconds
     schedule.free[j] -= pairs.memory[i]
     following = schedule.first[j]
@@ -184,7 +233,8 @@ def improve(pairs: Pairs, schedule: Partial, enough: float, work_limit: int) -> 
                     if freed < least and loaded_less < limit and memory[i] <= free[j] + memory[p]:
                         back = left + times[p, c]
                         if back < limit and memory[p] <= free[c] + memory[i]:
-                            swapped = freed + times[p, c] * pairs.price[c] - pairs.cheapest[p]
+                            there = times[p, c] * pairs.price[c] + memory[p] * pairs.rent[c]
+                            swapped = freed + there - pairs.cheapest[p]
                             score = swapped + BALANCE * pairs.price[c] * max(back, loaded_less)
                             if score < least:
                                 least, best_i, best_j, best_p, best_h = score, i, j, p, c

@@ -1,9 +1,10 @@
-"""What a second of each node is worth: the dual prices of the LP relaxation, by a subgradient method.
+"""What a second and a byte of each node are worth: the dual prices of the LP relaxation, by a subgradient method.
 
-min T subject to sum_i x_ij et_ij + ready_j <= T and sum_j x_ij = 1 has the dual max D(u) over prices u >= 0 of sum 1,
-D(u) = sum_i min_j u_j et_ij + sum_j u_j ready_j. A task costs ``u_j et_ij`` on node j, and what it costs beyond the
-cheapest node is its reduced cost there: the makespan of any schedule is at least D(u) plus its reduced costs,
-so a good schedule uses cheap pairs only. That is the guidance of the colony.
+min T subject to sum_i x_ij et_ij + ready_j <= T, sum_i x_ij m_i <= C_j and sum_j x_ij = 1 has the dual max D(u, v)
+over prices u >= 0 of sum 1 and rents v >= 0 of a byte, D(u, v) = sum_i min_j (u_j et_ij + v_j m_i) + sum_j u_j
+ready_j - sum_j v_j C_j. A task costs ``u_j et_ij + v_j m_i`` on node j, and what it costs beyond the cheapest node is
+its reduced cost there: the makespan of any schedule is at least D(u, v) plus its reduced costs, so a good schedule
+uses cheap pairs only. That is the guidance of the colony.
 """
 
 from __future__ import annotations
@@ -23,76 +24,108 @@ SAMPLE = 1 << 20
 
 
 def prices(
-    times: np.ndarray, ready: np.ndarray, starts: np.ndarray, updates: int
-) -> tuple[float, np.ndarray, int]:
+    times: np.ndarray,
+    ready: np.ndarray,
+    memory: np.ndarray,
+    capacity: np.ndarray,
+    starts: np.ndarray,
+    updates: int,
+) -> tuple[float, np.ndarray, np.ndarray, int]:
     """Improves the best of some first prices until they settle.
 
     Args:
         times: [num_tasks, num_nodes] seconds, ``inf`` where a task cannot run.
         ready: [num_nodes] seconds.
+        memory: [num_tasks] bytes.
+        capacity: [num_nodes] bytes, ``inf`` for no limit.
         starts: [num_starts, num_nodes] logarithms of first prices.
         updates: tasks are priced so often at most, all of them or a sample.
 
     Returns:
-        The best dual bound, the logarithms of its prices [num_nodes], and how often the whole matrix was priced,
-        rounded up.
+        The best dual bound, the logarithms of its prices [num_nodes], the rents of a byte [num_nodes] beside prices of
+        sum 1, and how often the whole matrix was priced, rounded up.
     """
-    passes, step = 0.0, FIRST_STEP
+    passes, step, rent = 0.0, FIRST_STEP, np.zeros(len(ready))
     stride = -(-times.size // SAMPLE)
     if stride > 1:
         part = np.ascontiguousarray(times[::stride])
         share = len(part) / len(times)
         last = min(max(updates // stride, 4), updates)
-        _, start, used = _ascend(part, ready * share, starts, updates - last, step)
+        few = np.ascontiguousarray(memory[::stride])
+        _, start, rent, used = _ascend(
+            part, ready * share, few, capacity * share, starts, rent, updates - last, step
+        )
         passes, updates, starts, step = used * share, last, start[None], step / 8
-    bound, log_prices, used = _ascend(times, ready, starts, updates, step)
-    return bound, log_prices, int(np.ceil(passes + used))
+    bound, log_prices, rent, used = _ascend(times, ready, memory, capacity, starts, rent, updates, step)
+    return bound, log_prices, rent, int(np.ceil(passes + used))
 
 
 @compiled
 def _ascend(
-    times: np.ndarray, ready: np.ndarray, starts: np.ndarray, updates: int, step: float
-) -> tuple[float, np.ndarray, int]:
+    times: np.ndarray,
+    ready: np.ndarray,
+    memory: np.ndarray,
+    capacity: np.ndarray,
+    starts: np.ndarray,
+    rent: np.ndarray,
+    updates: int,
+    step: float,
+) -> tuple[float, np.ndarray, np.ndarray, int]:
     """Multiplies the price of nodes that the cheapest pairs load above the bound, and divides the others'.
 
+    A byte's rent rises where these pairs need more memory than there is, and falls to zero where they need less.
     The first steps go from the best of the starts.
     """
     num_tasks, num_nodes = times.shape
     log_prices, best_prices = starts[0].copy(), starts[0].copy()
     best, failures, used = -1.0, 0, 0
     price, load, best_load = np.empty(num_nodes), np.empty(num_nodes), np.empty(num_nodes)
+    limited = (capacity < np.inf) & (capacity > 0.0)
+    binds = bool(memory.sum() > 0.0 and limited.any())
+    rent, held = rent.copy(), np.zeros(num_nodes)
+    best_rent, best_held = rent.copy(), held.copy()
     while used < updates and step > LAST_STEP:
         price[:] = np.exp(log_prices - log_prices.max())
         price /= price.sum()
-        load[:] = ready
+        load[:], held[:] = ready, 0.0
         bound = 0.0
         for i in range(num_tasks):
             least, at = np.inf, 0
             for j in range(num_nodes):
                 cost = times[i, j] * price[j]
+                if binds:
+                    cost += memory[i] * rent[j]
                 if cost < least:
                     least, at = cost, j
             load[at] += times[i, at]
+            held[at] += memory[i]
             bound += least
         for j in range(num_nodes):
             bound += price[j] * ready[j]
+            if limited[j]:
+                bound -= rent[j] * capacity[j]
         used += 1
         if bound > best * (1.0 + 1e-5):
             best, failures = bound, 0
             best_prices[:], best_load[:] = log_prices, load
+            best_rent[:], best_held[:] = rent, held
         elif used > len(starts):
             failures += 1
             if failures == PATIENCE:
                 failures, step = 0, step / 2.0
-                log_prices[:] = best_prices
+                log_prices[:], rent[:] = best_prices, best_rent
                 continue
         if used < len(starts):
             log_prices[:] = starts[used]
             continue
         if used == len(starts):
-            bound, log_prices[:], load[:] = best, best_prices, best_load
-        if bound <= 0.0:
+            bound, log_prices[:], load[:], held[:] = best, best_prices, best_load, best_held
+        if best <= 0.0:
             break
+        scale = max(bound, 0.5 * best)
         for j in range(num_nodes):
-            log_prices[j] += step * (min(load[j] / bound, MOST_LOAD) - 1.0)
-    return best, best_prices, used
+            log_prices[j] += step * (min(load[j] / scale, MOST_LOAD) - 1.0)
+            if binds and limited[j]:
+                excess = min(held[j] / capacity[j], MOST_LOAD) - 1.0
+                rent[j] = max(rent[j] + step * excess * scale / (num_nodes * capacity[j]), 0.0)
+    return best, best_prices, best_rent, used
