@@ -224,11 +224,14 @@ def first_line(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     """Where in the backbone's own code it failed.
 
-    ``traceback.extract_tb`` would look for columns, too, which fails on code that torch.fx has patched.
+    With some releases of torch, functions that take ``*args`` lose their line numbers when torch.fx patches them, and
+    ``traceback.extract_tb`` fails on them.
     """
-    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    places = [(file, line) for file, line in places if "/torch/" not in file.replace("\\", "/")]
+    places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    places = [(code, line) for code, line in places if "/torch/" not in code.co_filename.replace("\\", "/")]
     if len(places) < 2:  # the first is this file's
         return ""
-    file, line = places[-1]
-    return f" ({file}:{line}: {linecache.getline(file, line).strip()})"
+    code, line = places[-1]
+    if line is None:
+        return f" ({code.co_filename}, in {code.co_name})"
+    return f" ({code.co_filename}:{line}: {linecache.getline(code.co_filename, line).strip()})"

@@ -115,7 +115,7 @@ class Lazy(Backbone):
         (Looping, r"(?s)cannot be traced.*for row in x", "without children"),
         (TwoInputs, "needs mask besides the samples", "Give the others defaults"),
         (NoInput, "names no argument", "takes the samples as its first argument"),
-        (UsesAll, r"cannot be traced.*sum\(others\)", "without children"),
+        (UsesAll, r"cannot be traced.*(sum\(others\)|in forward)", "without children"),
         (Drawing, "draws random numbers", "Put the draw into a module"),
         (Dictionary, "returns a dict in evaluation mode", "wrap it in a module that returns the logits"),
         (Pair, "returns a max in evaluation mode", "wrap it"),
