@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 import cloudedge_pl as ce
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.signals import Interrupted
+from cloudedge_pl.training.module import SCHEDULES
 from tests.training.helpers import (
     CLASSES,
     SmallNet,
@@ -238,3 +239,16 @@ def test_ordinary_loaders_resume_at_the_end_of_an_epoch(tmp_path: Path) -> None:
 
     whole = fit(callbacks=[ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)])
     assert_same(fit(tmp_path / "epoch=1.ckpt"), whole)
+
+
+def test_a_constant_schedule_takes_its_own_rate_after_a_resume(
+    tmp_path: Path, uninterrupted: dict[str, Any]
+) -> None:
+    module = make_module()
+    module.schedule = "constant"
+    module._make_schedule = SCHEDULES["constant"]
+    trainer = make_trainer(tmp_path, make_strategy(), callbacks=[ce.WeightedAggregation()], max_epochs=4)
+    trainer.fit(
+        module, datamodule=make_data(), ckpt_path=uninterrupted["root"] / "epoch=2.ckpt", weights_only=True
+    )
+    assert {group["lr"] for group in trainer.optimizers[0].param_groups} == {0.05}
