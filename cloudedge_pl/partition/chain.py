@@ -169,8 +169,8 @@ def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "lay
             tuple(example_input.shape) if isinstance(example_input, Tensor) else type(example_input).__name__
         )
         raise UntraceableBackboneError(
-            f"{name}: the example input is {what}; give one sample with its batch dimension, such as "
-            "torch.zeros(1, 3, 224, 224)."
+            f"{name}: the example input is {what}; give one sample with its batch dimension: "
+            "CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         )
     evaluation, training = routes_of(backbone, example_input, granularity)
     chain = SplitChain(backbone, granularity, evaluation, training)

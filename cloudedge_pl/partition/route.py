@@ -120,7 +120,7 @@ def _route(
         raise UntraceableBackboneError(
             f"{name} does not run on an input of shape {tuple(sample.shape)}, {sample.dtype}: "
             f"{first_line(error)}. Give an example input in the shape and dtype of one sample with its batch "
-            "dimension, such as torch.zeros(1, 3, 224, 224)."
+            "dimension: CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         ) from error
     states = node_states(graph, ghost)
     levels = assign_levels(graph, facts, states)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +97,24 @@ class Deployment:
             )
 
 
+@contextmanager
+def _apart_from_trainer(backbone: nn.Module) -> Iterator[None]:
+    """Inside, a backbone that is a LightningModule knows no trainer: a copy of it is a copy of the network alone."""
+    attached = [
+        (vars(each), name, vars(each)[name])
+        for each in backbone.modules()
+        if isinstance(each, pl.LightningModule)
+        for name in ("_trainer", "_fabric")
+    ]
+    for attributes, name, _ in attached:
+        attributes[name] = None
+    try:
+        yield
+    finally:
+        for attributes, name, value in attached:
+            attributes[name] = value
+
+
 def deploy(
     backbone: nn.Module,
     example_input: Tensor,
@@ -118,7 +138,8 @@ def deploy(
         exit_head: of the simplified cloud model.
         seed: of the first weights of exit head and codec; global random states do not move.
     """
-    chain = trace(backbone, example_input, granularity=granularity)
+    with _apart_from_trainer(backbone):
+        chain = trace(backbone, example_input, granularity=granularity)
     costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
     plan = plan_offloading(costs, fleet, workload, **offloading)
     head = codec = None

@@ -8,31 +8,54 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_debug
+from pytorch_lightning.plugins import Precision
 from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.training.dry_run import reaching, reaching_in_step
 
 
-def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
-    """Returns zeros [1, ...] in the shape of one sample.
+def example_input_of(
+    trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: Precision
+) -> Tensor:
+    """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone.
 
-    Looked for in this order: the module's ``example_input_array``, the datamodule's ``input_shape``, the first sample
-    of the trainer's data, of several loaders the first that has one. Random states are as before afterwards.
+    Looked for in this order: the module's ``example_input_array``, the first sample of the trainer's data where it can
+    be read again, the datamodule's ``input_shape``, the first batch. With the array the module's ``forward`` runs up to
+    the backbone, with data its step, so that what they resize or choose counts. Where that fails, the shape is the
+    declared one, else that of the batch's first tensor. Random states and the module are as before afterwards.
 
     Raises:
         StrategyError: where none of them holds a tensor [B, ...].
     """
     declared = module.example_input_array
-    if isinstance(declared, Tensor):
-        return torch.zeros_like(declared[:1], device="cpu")
+    if declared is not None:
+        given = reaching(trainer, module, backbone, lambda: _called_with(module, declared))
+        if given is None and isinstance(declared, Tensor):
+            given = declared
+        if given is not None and given.ndim >= 2:
+            return _zeros_like(given)
     shape = getattr(trainer.datamodule, "input_shape", None)  # type: ignore[attr-defined]  # set by the data connector
-    if shape is not None:
+    source = _source(trainer)
+    if shape is not None and not all(map(_is_readable_again, _loaders(source))):
         return torch.zeros(1, *shape)
     with isolate_rng():
-        sample = _first_sample(_first_batches(trainer))
+        batch = _first_batches(source)
+        one = (
+            batch
+            if trainer.training or not isinstance(batch, (list, tuple)) or _is_loader(source)
+            else batch[0]
+        )
+        sample = reaching_in_step(trainer, module, backbone, one, precision)
+    if sample is None or sample.ndim < 2:
+        if shape is not None:
+            return torch.zeros(1, *shape)
+        sample = first_tensor(batch, floating=True)
+        if sample is None:
+            sample = first_tensor(batch, floating=False)
     if sample is None:
         raise StrategyError(
             "no sample input to trace the backbone with: give CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or "
@@ -41,28 +64,40 @@ def example_input_of(trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
     rank_zero_debug(
         f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}"
     )
-    return torch.zeros(1, *sample.shape[1:], dtype=None if sample.is_floating_point() else sample.dtype)
+    return _zeros_like(sample)
 
 
-def _first_sample(batches: Iterator[Any]) -> Tensor | None:
-    """The first floating-point tensor [B, ...], or where there is none the first of indices."""
-    indices = None
-    for batch in batches:
-        sample = first_tensor(batch, floating=True)
-        if sample is not None:
-            return sample
-        indices = first_tensor(batch, floating=False) if indices is None else indices
-    return indices
+def _zeros_like(samples: Tensor) -> Tensor:
+    return torch.zeros(1, *samples.shape[1:], dtype=samples.dtype)
 
 
-def _first_batches(trainer: pl.Trainer) -> Iterator[Any]:
-    """The first batch of each loader that this stage of the trainer reads; made when asked for."""
-    loops = (trainer.fit_loop, trainer.validate_loop, trainer.test_loop, trainer.predict_loop)
-    for loop in loops:
-        source = loop._data_source
-        if source.is_defined():
-            return map(_first_batch, _loaders(source.dataloader()))
-    return iter(())
+def _called_with(module: pl.LightningModule, declared: Any) -> Any:
+    if isinstance(declared, Mapping):
+        return module(**declared)
+    return module(*declared) if isinstance(declared, tuple) else module(declared)
+
+
+def _source(trainer: pl.Trainer) -> Any:
+    """The loaders that this stage of the trainer reads, as they were given; None where there are none."""
+    for loop in (trainer.fit_loop, trainer.validate_loop, trainer.test_loop, trainer.predict_loop):
+        if loop._data_source.is_defined():
+            return loop._data_source.dataloader()
+    return None
+
+
+def _is_loader(source: Any) -> bool:
+    return not isinstance(source, (CombinedLoader, Mapping, list, tuple))
+
+
+def _first_batches(source: Any) -> Any:
+    """The first batch of each loader, in the structure in which the loaders are."""
+    if isinstance(source, CombinedLoader):
+        source = source.iterables
+    if isinstance(source, Mapping):
+        return {key: _first_batches(part) for key, part in source.items()}
+    if isinstance(source, (list, tuple)):
+        return [_first_batches(part) for part in source]
+    return _first_batch(source)
 
 
 def _loaders(source: Any) -> Iterator[Any]:
@@ -78,13 +113,18 @@ def _loaders(source: Any) -> Iterator[Any]:
         yield source
 
 
-def _first_batch(loader: Any) -> Any:
-    if (
+def _is_readable_again(loader: Any) -> bool:
+    """Whether a sample can be taken without taking it from the training."""
+    return (
         isinstance(loader, DataLoader)
         and loader.batch_size is not None
         and loader.collate_fn is not None
         and not isinstance(loader.dataset, IterableDataset)
-    ):
+    )
+
+
+def _first_batch(loader: Any) -> Any:
+    if _is_readable_again(loader):
         return loader.collate_fn([loader.dataset[0]])
     return next(iter(loader), None) if isinstance(loader, Iterable) else None
 

@@ -8,6 +8,7 @@ head's; the edge part runs once, its output is kept for the second evaluation.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from cloudedge_pl.errors import StrategyError
@@ -98,10 +100,12 @@ class CutForward:
         self._inside = self._opened = False
         self._inputs: list[Tensor] = []
         self._checks_left = CHECKED_STEPS
+        self._planned_shape = chain.live_shapes(0)[0]
         self._record: WindowRecord | None = None
 
-    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names; outside a step, of the cloud's."""
+        x, args, kwargs = self._input_of(*args, **kwargs)
         if args or kwargs:
             raise StrategyError(
                 f"{type(self.backbone).__name__} is called with {len(args) + len(kwargs)} more arguments than its "
@@ -112,6 +116,18 @@ class CutForward:
             return self._answer(x)
         with self.convolutions.as_linear():
             return self._answer(x)
+
+    def _input_of(self, *args: Any, **kwargs: Any) -> tuple[Tensor, tuple[Any, ...], dict[str, Any]]:
+        """The samples, given in whatever way, and the other arguments."""
+        if args:
+            return args[0], args[1:], kwargs
+        name = list(inspect.signature(type(self.backbone).forward).parameters)[1]
+        if name not in kwargs:
+            raise StrategyError(
+                f"{type(self.backbone).__name__} is called without its input {name!r}; a backbone that is cut takes "
+                "one tensor."
+            )
+        return kwargs.pop(name), args, kwargs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., Tensor]:
         """What a copy of the module calls: the uncut forward of its own backbone."""
@@ -126,6 +142,7 @@ class CutForward:
         else:
             if not self._opened:
                 self._opened = True
+                self._compare_with_plan(x)
                 self._record = self._open_window(len(x))
                 self.awake = self._record.awake
             live = self._edge(self._laid_out(x))
@@ -136,6 +153,15 @@ class CutForward:
         if self.exit_head is not None and (self.answer == "exit" or asleep):
             return self._exit(live)
         return self._cloud(live)
+
+    def _compare_with_plan(self, x: Tensor) -> None:
+        if tuple(x.shape[1:]) != self._planned_shape:
+            rank_zero_warn(
+                f"samples of shape {tuple(x.shape[1:])} reach {type(self.backbone).__name__}, and the plan's bytes and "
+                f"seconds are for {self._planned_shape}. Give CloudEdgeStrategy(example_input=torch.zeros"
+                f"{(1, *x.shape[1:])}), or set the module's example_input_array."
+            )
+            self._planned_shape = tuple(x.shape[1:])
 
     def _laid_out(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
@@ -362,7 +388,7 @@ class NodePasses:
 
 
 def find_backbone(module: pl.LightningModule, partition: str) -> nn.Module:
-    """Returns the submodule of ``module`` that ``partition`` names, dots included.
+    """Returns the submodule of ``module`` that ``partition`` names, dots included; itself for "".
 
     Raises:
         ValueError: if there is none; the message lists the submodules there are.
@@ -373,6 +399,7 @@ def find_backbone(module: pl.LightningModule, partition: str) -> nn.Module:
         names = [name for name, _ in module.named_children()]
         raise ValueError(
             f"{type(module).__name__} has no submodule {partition!r}, the backbone to cut. Its submodules: "
-            f"{', '.join(names) or 'none'}. Name one with CloudEdgeStrategy(partition=...)."
+            f"{', '.join(names) or 'none'}. Name one with CloudEdgeStrategy(partition=...), or give "
+            'partition="" where the module\'s own forward is the network.'
         ) from None
     return backbone

@@ -79,7 +79,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     Args:
         fleet: what the network runs on; None takes ten unlike nodes (:meth:`Fleet.preset`).
         workload: arrival rate and limits; None takes the defaults with ``phase="training"``.
-        partition: name of the module's attribute that is the backbone, dots allowed.
+        partition: name of the module's attribute that is the backbone, dots allowed; "" where the module itself is.
         granularity: split points after every weighted "layer", or only between "block"s that one tensor joins.
         offloading: keywords of :func:`~cloudedge_pl.plan_offloading`, e.g. ``{"objective": "min_delay"}`` or
             ``{"split_point": 9}``.
@@ -88,8 +88,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
             head is not trained.
         cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.
-        example_input: [1, ...] to trace the backbone with; None takes the module's ``example_input_array``, the
-            datamodule's ``input_shape`` or the first sample.
+        example_input: [1, ...] as it reaches the backbone, to plan with; None runs the module's own step up to the
+            backbone on the first sample, or ``forward`` on the module's ``example_input_array``.
         channels_last: keep convolutional backbones in this memory format, which is quicker.
         batch_norm: statistics by which the edge part normalises in training: of the "shared" step's whole batch, of
             each node's samples ("local", what real nodes would do), or the running ones ("frozen"); "auto" is
@@ -225,7 +225,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         if backbone is not self._backbone:
             self._backbone, self._simulator = backbone, None
             self.precision_plugin.convert_module(module)  # what is planned with is what will run
-            example = example_input_of(trainer, module) if self.example_input is None else self.example_input
+            example = self.example_input
+            if example is None:
+                example = example_input_of(trainer, module, backbone, self.precision_plugin)
             self.deployment = deploy(
                 backbone,
                 self._as_given(example, backbone),

@@ -9,10 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchmetrics.classification import MulticlassAccuracy
 
 import cloudedge_pl as ce
+from cloudedge_pl.errors import UntraceableBackboneError
 from cloudedge_pl.partition import trace
-from tests.training.helpers import CLASSES, OtherModule, ResidualBlock, loader, make_strategy, make_trainer
+from tests.training.helpers import (
+    CLASSES,
+    OtherModule,
+    ResidualBlock,
+    SmallNet,
+    loader,
+    make_strategy,
+    make_trainer,
+)
 from tests.training.text import LstmClassifier, TransformerClassifier, text_loader, texts
 
 TEXT = [LstmClassifier, TransformerClassifier]
@@ -87,3 +97,82 @@ def test_an_exit_head_gives_features_where_the_backbone_does(tmp_path: Path, poo
     assert torch.equal(module.head[1].weight, head_before)
     assert all(p.grad is not None for p in deployment.exit_head.parameters())
     assert module.losses[-1] < module.losses[0]
+
+
+class Resizing(OtherModule):
+    """Makes its pictures larger in its step, with whatever a step does besides."""
+
+    def __init__(self) -> None:
+        super().__init__(SmallNet())
+        self.register_buffer("seen", torch.zeros(()))
+        self.batches: list[int] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.batches.append(batch_idx)
+        self.seen += len(batch[0])
+        self.log("noise", torch.rand(()))
+        return super().training_step((functional.interpolate(batch[0], size=(16, 16)), batch[1]), batch_idx)
+
+
+def test_the_plan_is_for_what_reaches_the_backbone(tmp_path: Path, recwarn: Any) -> None:
+    module, states = Resizing(), []
+    for example in (torch.zeros(1, 3, 16, 16), None):
+        strategy = make_strategy(2, example_input=example)
+        torch.manual_seed(0)
+        make_trainer(tmp_path, strategy, max_epochs=0).fit(module, loader())
+        assert strategy.plan.profile.input_shape == (3, 16, 16)
+        states.append(torch.get_rng_state())
+    assert module.batches == []
+    assert module.seen == 0
+    assert torch.equal(*states), "random numbers are drawn as if nothing had been looked at"
+    make_trainer(tmp_path, make_strategy(2), max_steps=1).fit(module, loader())
+    assert not [w for w in recwarn if "reach SmallNet" in str(w.message)]
+
+
+def test_another_shape_than_the_plans_is_said(tmp_path: Path) -> None:
+    strategy = make_strategy(2, example_input=torch.zeros(1, 3, 8, 8))
+    with pytest.warns(UserWarning, match=r"example_input=torch.zeros\(1, 3, 16, 16\)"):
+        make_trainer(tmp_path, strategy, max_steps=1).fit(Resizing(), loader())
+
+
+class WholeModule(OtherModule):
+    """Its own forward is the network; a metric is no part of that."""
+
+    def __init__(self) -> None:
+        super().__init__(SmallNet(norm=True))
+        self.accuracy = MulticlassAccuracy(CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) * 2
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        logits = self(x)
+        self.log("accuracy", self.accuracy(logits, y))
+        return functional.cross_entropy(logits, y)
+
+
+def test_the_whole_module_is_cut(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, strategy = WholeModule(), make_strategy(2)
+    strategy.partition = ""
+    names = list(module.state_dict())
+    make_trainer(tmp_path, strategy).fit(module, loader(), loader())
+    assert strategy.plan.split_point == 2
+    assert list(module.state_dict()) == names
+    assert strategy.deployment is not None
+    x = torch.randn(4, 3, 8, 8)
+    module.eval()
+    chain = strategy.deployment.chain
+    assert torch.equal(chain.cloud(2)(chain.edge(2)(x)), module(x))
+    again = ce.CloudEdgeStrategy(partition="", offloading={"split_point": 2})
+    predicted = make_trainer(tmp_path, again).predict(module, loader())
+    assert torch.equal(torch.cat(predicted), torch.cat([module(x) for x, _ in loader()]))  # type: ignore[arg-type]
+
+
+def test_shape_errors_name_the_example_input(tmp_path: Path) -> None:
+    strategy = make_strategy(2, example_input=torch.zeros(1, 5, 8, 8))
+    with pytest.raises(
+        UntraceableBackboneError, match=r"example_input=torch.zeros\(1, \.\.\.\).*example_input_array"
+    ):
+        make_trainer(tmp_path, strategy).fit(OtherModule(SmallNet()), loader())
