@@ -136,6 +136,9 @@ class _Walk(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
+        if n.op == "call_module" and any(tensor.numel() == 0 for tensor in _tensors(value)):
+            # The meta kernels of some releases of torch let pass what the device's refuse.
+            raise ValueError(f"its layer {n.target} has no output, the input is too small")
         if n.op != "output":
             self.values[n] = value
         return value
