@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.scheduling.local_search import node_kinds
 
-MOST_PAIRS = 10**6
-"""Pairs of task and node up to which every rule is tried; above, where most rules take longer than the search, one."""
+MOST_PAIRS, FEW_PAIRS = 10**6, 10**4
+"""Pairs of task and node up to which every rule is tried: where at least half of the nodes are like others, and in
+general. Above, most rules take longer than the search, which was measured to be better; the longest task goes first."""
 
 MIN_MIN, MAX_MIN, SUFFERAGE = 0, 1, 2
 
@@ -36,7 +38,8 @@ def best_listed(
     best, fits, least = _earliest_finish(times, ready, memory, capacity, shortest)
     if not fits:
         best, fits, least = _earliest_finish(times, ready, memory, capacity, memory)
-    if times.size <= MOST_PAIRS:
+    most = MOST_PAIRS if 2 * node_kinds(times)[2] <= len(ready) else FEW_PAIRS
+    if times.size <= most:
         node, fit, makespan = _earliest_finish(times, ready, memory, capacity, np.zeros(num_tasks))
         if fit and (makespan < least or not fits):
             best, fits, least = node, True, makespan
