@@ -6,7 +6,7 @@ that are loaded, moved or replaced later are the ones that run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cloudedge_pl.errors import UntraceableBackboneError, lookup
 from cloudedge_pl.partition.inspection import TensorFacts
 from cloudedge_pl.partition.levels import segment_names
-from cloudedge_pl.partition.route import Route, mode_dependent_modules, routes_of
+from cloudedge_pl.partition.route import HandRoute, Route, hand_route_of, mode_dependent_modules, routes_of
 
 GRANULARITIES = {
     "layer": "a split point after every weighted layer; several tensors may cross",
@@ -69,6 +69,12 @@ class SplitChain:
     def output_shape(self) -> tuple[int, ...]:
         """Shape of what the backbone returns, logits or features, without the batch dimension."""
         return self.live_shapes(self.num_segments)[0]
+
+    def returned(self, logits: Tensor) -> Any:
+        """The logits as the backbone returns them: as they are, or as ``.logits`` of its own class."""
+        route = self.routes[False]
+        kind = route.split.output_class if isinstance(route, HandRoute) else None
+        return logits if kind is None else kind(logits=logits)
 
     def live_bytes(self, split_point: int) -> int:
         """Bytes of the tensors that cross, for one sample, in their own dtypes."""
@@ -143,7 +149,13 @@ class SplitChain:
         )
 
 
-def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "layer") -> SplitChain:
+def trace(
+    backbone: nn.Module,
+    example_input: Tensor,
+    *,
+    granularity: str = "layer",
+    split_modules: Sequence[str] | None = None,
+) -> SplitChain:
     """Follows a backbone and finds its split points.
 
     The backbone is left as it is: mode, buffers and random states do not move, and no activation is computed.
@@ -153,6 +165,9 @@ def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "lay
         example_input: [1, ...] in the shape and dtype of a sample; its values do not matter.
         granularity: "layer" cuts after every weighted layer, where several tensors may cross; "block" only
             where exactly one does.
+        split_modules: names of submodules in the order in which they run; the split points lie after them, and the
+            backbone is not followed inside, but run once on one sample. For forward passes that torch.fx cannot
+            follow, such as those of Hugging Face's models, which may return their logits as ``.logits``.
 
     Raises:
         UntraceableBackboneError: with the reason and the fix.
@@ -172,6 +187,9 @@ def trace(backbone: nn.Module, example_input: Tensor, *, granularity: str = "lay
             f"{name}: the example input is {what}; give one sample with its batch dimension: "
             "CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         )
+    if split_modules:
+        route = hand_route_of(backbone, example_input, split_modules)
+        return SplitChain(backbone, granularity, route, route)
     evaluation, training = routes_of(backbone, example_input, granularity)
     chain = SplitChain(backbone, granularity, evaluation, training)
     if training is not evaluation:

@@ -153,7 +153,7 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
         raise UntraceableBackboneError(
             f"{name} cannot be traced: {first_line(error)}{_place(error)}. Its forward pass must not "
             "branch, loop or index on values of the input; put such a step into a module of its own without "
-            "children, which is kept whole."
+            "children, which is kept whole, or name the modules to cut after: split_modules=[...]."
         ) from error
     if _random_states() != before:
         raise UntraceableBackboneError(

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from cloudedge_pl.partition.graph import Constant
+from cloudedge_pl.partition.split_modules import Segment
 
 ATTENTION = F.scaled_dot_product_attention
 FUSED_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -146,6 +147,9 @@ class _Walk(fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if isinstance(target, Constant):
             return target.tensor.to("meta") if target.tensor.ndim > 0 else target.tensor
+        if isinstance(target, Segment):
+            assert isinstance(self.module, nn.Module)
+            return target.split.run(self.module, target.number - 1, target.number, *args)
         return super().call_function(_attention if target is ATTENTION else target, args, kwargs)
 
 

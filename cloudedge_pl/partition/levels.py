@@ -109,7 +109,7 @@ def assign_levels(
             free_weights[node] = own_weights + sum(free_weights[source] for source in inputs)
             continue
         if node.op != "call_module" and facts[node].flops > 0:
-            own_weights = sum(free_weights.get(source, 0) for source in inputs)
+            own_weights += sum(free_weights.get(source, 0) for source in inputs)
         depth = max(level[source] for source in inputs if source not in free)
         if own_weights > 0:
             weighted[node] = own_weights

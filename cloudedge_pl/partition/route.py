@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from cloudedge_pl.partition.levels import (
     node_states,
     used_at,
 )
+from cloudedge_pl.partition.split_modules import HandSplit, Segment, logits_of, split_by_hand
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,89 @@ class Route:
                 needed.add(node)
                 waiting += node.all_input_nodes
         return needed
+
+
+@dataclass(frozen=True)
+class HandRoute(Route):
+    """A backbone cut after named modules; both modes take it.
+
+    Args:
+        split: runs the segments.
+    """
+
+    split: HandSplit
+
+    def part(self, first: int, last: int) -> Callable[..., Any]:
+        """See :meth:`Route.part`; the segments run in one pass."""
+        if first == last:
+            return lambda _backbone, *live: live
+        return lambda backbone, live: (self.split.run(backbone, first, last, live),)
+
+
+def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[str]) -> HandRoute:
+    """Cuts a backbone after named modules, and runs it once, whole and cut, to see that both give the same.
+
+    Raises:
+        UntraceableBackboneError: with the reason and the fix.
+    """
+    kind = type(backbone).__name__
+    with torch.inference_mode(False):
+        ghost = ghost_of(backbone)
+        drop_plain_tensors(ghost)
+        sample = torch.empty_like(example_input[:1], device="meta")
+        split = split_by_hand(ghost, sample, names)
+        graph = fx.Graph()
+        node = graph.placeholder("samples")
+        states = {node: NodeState()}
+        parameters = dict(ghost.named_parameters())
+        for number, name in enumerate(split.names, 1):
+            node = graph.call_function(Segment(split, number), (node,))
+            node.meta["nn_module_stack"] = {name: name}
+            used = split.parameters[number - 1]
+            weights = sum(parameters[each].numel() for each in used if parameters[each].ndim >= 2)
+            states[node] = NodeState(used, split.buffers[number - 1], weights)
+        graph.output(node)
+        facts = inspect_graph(graph, ghost, sample)
+    levels = assign_levels(graph, facts, states)
+    legal = legal_split_levels(levels, facts, states, "layer")
+    illegal = [name for at, name in enumerate(names, 1) if at not in legal]
+    if levels.depth != len(split.names) or illegal:
+        raise UntraceableBackboneError(
+            f"split_modules: {kind} cannot be cut after {', '.join(illegal or names)}: every segment needs a weighted "
+            "layer that no other segment uses, and what crosses has the batch as its first dimension."
+        )
+    route = HandRoute(graph, facts, states, levels, tuple(legal), split)
+    _require_equal(backbone, route, example_input)
+    return route
+
+
+def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor) -> None:
+    """Raises UntraceableBackboneError where the segments, one after another, do not give what the backbone does."""
+    first = next(backbone.parameters())
+    sample = example_input[:1].to(first.device)
+    if sample.is_floating_point():
+        drawn = torch.randn(sample.shape, generator=torch.Generator().manual_seed(0))
+        sample = drawn.to(sample.device, sample.dtype)
+    modes = [(module, module.training) for module in backbone.modules()]
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            expected = logits_of(type(backbone).forward(backbone, sample))
+            value = sample
+            for at in range(len(route.split.names)):
+                value = route.split.run(backbone, at, at + 1, value)
+        same = torch.equal(value, expected)
+    except (RuntimeError, NotImplementedError):
+        same = False
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not same:
+        raise UntraceableBackboneError(
+            f"split_modules: cut after {', '.join(route.split.names[:-1])}, {type(backbone).__name__} does not give "
+            "what it gives uncut; a value goes round one of these modules. Name modules whose output is "
+            "all that goes on."
+        )
 
 
 def routes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> tuple[Route, Route]:

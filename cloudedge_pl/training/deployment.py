@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -125,6 +125,7 @@ def deploy(
     offloading: Mapping[str, Any],
     exit_head: ExitHeadConfig,
     seed: int,
+    split_modules: Sequence[str] | None = None,
 ) -> Deployment:
     """Traces, profiles, plans and cuts a backbone.
 
@@ -134,12 +135,13 @@ def deploy(
         fleet: what it shall run on.
         workload: what is asked of it.
         granularity: "layer" or "block".
+        split_modules: see :func:`~cloudedge_pl.partition.trace`.
         offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
         exit_head: of the simplified cloud model.
         seed: of the first weights of exit head and codec; global random states do not move.
     """
     with _apart_from_trainer(backbone):
-        chain = trace(backbone, example_input, granularity=granularity)
+        chain = trace(backbone, example_input, granularity=granularity, split_modules=split_modules)
     costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
     plan = plan_offloading(costs, fleet, workload, **offloading)
     head = codec = None

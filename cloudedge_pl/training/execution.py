@@ -101,21 +101,23 @@ class CutForward:
         self._inputs: list[Tensor] = []
         self._checks_left = CHECKED_STEPS
         self._planned_shape = chain.live_shapes(0)[0]
+        self._returned = chain.returned
         self._record: WindowRecord | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """[B, ...] -> logits [B, num_classes] of the path that :attr:`answer` names; outside a step, of the cloud's."""
         x, args, kwargs = self._input_of(*args, **kwargs)
-        if args or kwargs:
+        further = len(args) + sum(value is not None for value in kwargs.values())
+        if further:
             raise StrategyError(
-                f"{type(self.backbone).__name__} is called with {len(args) + len(kwargs)} more arguments than its "
-                "input; a backbone that is cut takes one tensor. Name a submodule that does with "
-                "CloudEdgeStrategy(partition=...)."
+                f"{type(self.backbone).__name__} is called with {further} more arguments than its input; a backbone "
+                "that is cut takes one tensor. Compute the loss from what it returns, instead of passing labels to it, "
+                "or name a submodule that takes one tensor with CloudEdgeStrategy(partition=...)."
             )
         if not self.backbone.training:  # where a cut changes nothing, bit for bit
-            return self._answer(x)
+            return self._returned(self._answer(x))
         with self.convolutions.as_linear():
-            return self._answer(x)
+            return self._returned(self._answer(x))
 
     def _input_of(self, *args: Any, **kwargs: Any) -> tuple[Tensor, tuple[Any, ...], dict[str, Any]]:
         """The samples, given in whatever way, and the other arguments."""

@@ -15,7 +15,7 @@ longer intervals every node trains its own weights (:class:`~cloudedge_pl.traini
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -81,6 +81,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         workload: arrival rate and limits; None takes the defaults with ``phase="training"``.
         partition: name of the module's attribute that is the backbone, dots allowed; "" where the module itself is.
         granularity: split points after every weighted "layer", or only between "block"s that one tensor joins.
+        split_modules: names of the backbone's submodules after which it may be cut, in the order in which they run,
+            where torch.fx cannot follow it (Hugging Face's models).
         offloading: keywords of :func:`~cloudedge_pl.plan_offloading`, e.g. ``{"objective": "min_delay"}`` or
             ``{"split_point": 9}``.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
@@ -114,6 +116,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         workload: Workload | None = None,
         partition: str = "backbone",
         granularity: str = "layer",
+        split_modules: Sequence[str] | None = None,
         offloading: Mapping[str, Any] | None = None,
         scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
         exit_head: ExitHeadConfig | None = None,
@@ -134,6 +137,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         self.fleet = fleet if fleet is not None else Fleet.preset(num_nodes=10, speed_spread=0.4)
         self.workload = workload if workload is not None else Workload(phase="training")
         self.partition, self.granularity = partition, granularity
+        self.split_modules = None if split_modules is None else list(split_modules)
         self.offloading = dict(offloading or {})
         self.exit_head_config = exit_head or ExitHeadConfig()
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
@@ -237,6 +241,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
                 offloading=self.offloading,
                 exit_head=self.exit_head_config,
                 seed=self.seed,
+                split_modules=self.split_modules,
             )
         self._cut(backbone)
         if self._simulator is None or trainer.state.fn == TrainerFn.FITTING:

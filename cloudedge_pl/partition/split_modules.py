@@ -1,0 +1,217 @@
+"""Split points named by hand, at modules' outputs, for backbones whose forward pass ``torch.fx`` cannot follow.
+
+A part runs the backbone's own forward pass: modules that finish before the part begins give placeholders without memory
+instead of running, the module at its beginning gives what crossed there, and the pass ends at the module at its end. A
+value that goes round a named module would meet placeholders in the next part; tracing finds that and refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from cloudedge_pl.errors import UntraceableBackboneError
+
+
+class _Reached(BaseException):
+    """Ends a pass at the named module; not an Exception, which the backbone's own code might catch."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+class _Given:
+    """Stands in for a module's ``forward`` with a value that is there already."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        return self._value
+
+
+class _Ending:
+    """Runs a module's own ``forward`` and ends the pass."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._forward = module.forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise _Reached(self._forward(*args, **kwargs))
+
+
+@dataclass(frozen=True)
+class HandSplit:
+    """A backbone cut after named modules.
+
+    Args:
+        names: of the segments: the named modules, then the last layer that runs.
+        input: a sample [1, ...] without memory.
+        outputs: of every module that finishes before the last split point, without memory.
+        finished: the split point from which on each of these is done.
+        parameters: the names that each segment uses.
+        buffers: likewise.
+        output_class: of what the backbone returns, where that holds its logits as ``.logits``; None for a tensor.
+    """
+
+    names: tuple[str, ...]
+    input: Tensor
+    outputs: Mapping[str, Any]
+    finished: Mapping[str, int]
+    parameters: tuple[frozenset[str], ...]
+    buffers: tuple[frozenset[str], ...]
+    output_class: type | None
+
+    def run(self, backbone: nn.Module, first: int, last: int, value: Tensor) -> Tensor:
+        """The segments after split point ``first`` up to ``last``, on what crosses at the first."""
+        stand_ins: dict[str, Any] = {}
+        x = value
+        if first > 0:
+            x = _placeholder(self.input, len(value))
+            for name, done in self.finished.items():
+                if done <= first:
+                    stand_ins[name] = _Given(_placeholder(self.outputs[name], len(value)))
+            stand_ins[self.names[first - 1]] = _Given(value)
+        if last < len(self.names):
+            name = self.names[last - 1]
+            stand_ins[name] = _Ending(backbone.get_submodule(name))
+        with _forwards(backbone, stand_ins):
+            try:
+                return logits_of(type(backbone).forward(backbone, x))
+            except _Reached as reached:
+                return reached.value
+
+
+class Segment:
+    """One segment of a :class:`HandSplit`, as the target of a graph's node."""
+
+    def __init__(self, split: HandSplit, number: int) -> None:
+        self.split, self.number = split, number
+        self.__name__, self.__module__ = f"segment_{number}", __name__
+
+    def __call__(self, *_args: Any) -> Any:
+        raise RuntimeError("a segment runs on a backbone, by HandSplit.run")
+
+
+def _placeholder(like: Any, samples: int) -> Any:
+    def sized(tensor: Tensor) -> Tensor:
+        return torch.empty((samples, *tensor.shape[1:]), dtype=tensor.dtype, device="meta")
+
+    return tree_map_only(Tensor, sized, like)
+
+
+@contextmanager
+def _forwards(backbone: nn.Module, stand_ins: Mapping[str, Any]) -> Iterator[None]:
+    taken = [(backbone.get_submodule(name).__dict__, stand_in) for name, stand_in in stand_ins.items()]
+    before = [attributes.get("forward") for attributes, _ in taken]
+    for attributes, stand_in in taken:
+        attributes["forward"] = stand_in
+    try:
+        yield
+    finally:
+        for (attributes, _), earlier in zip(taken, before, strict=True):
+            del attributes["forward"]
+            if earlier is not None:
+                attributes["forward"] = earlier
+
+
+def logits_of(output: Any) -> Tensor:
+    """The tensor that a backbone returns, or that it returns as ``.logits``."""
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    if not isinstance(logits, Tensor):
+        raise UntraceableBackboneError(
+            f"a backbone returns a {type(output).__name__} without logits; wrap it in a module that returns one tensor."
+        )
+    return logits
+
+
+class _Used(TorchDispatchMode):
+    """Which parameters and buffers the operations of each segment read."""
+
+    def __init__(self, ghost: nn.Module) -> None:
+        super().__init__()
+        self.segment = 0
+        self._names: dict[int, str] = {}
+        for name, tensor in (*ghost.named_parameters(), *ghost.named_buffers()):
+            self._names[tensor.untyped_storage()._cdata] = name
+        self.used: dict[int, set[str]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata in self._names:
+                self.used.setdefault(self.segment, set()).add(self._names[leaf.untyped_storage()._cdata])
+        return func(*args, **(kwargs or {}))
+
+
+def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> HandSplit:
+    """Runs a backbone without memory and notes when its modules finish.
+
+    Args:
+        ghost: a copy of the backbone without memory.
+        sample: [1, ...] without memory.
+        names: of submodules, in the order in which they run.
+
+    Raises:
+        UntraceableBackboneError: where a name is unknown, or the modules do not run once each and in this order.
+    """
+    kind, modules = type(ghost).__name__, dict(ghost.named_modules())
+    for name in names:
+        if name not in modules or name == "":
+            raise UntraceableBackboneError(
+                f"split_modules: {kind} has no submodule {name!r}; the names are those of named_modules()."
+            )
+    used, ended = _Used(ghost), dict[str, tuple[int, Any]]()
+    order: list[str] = []
+    last_layer = names[-1]
+
+    def after(name: str) -> Any:
+        def note(module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal last_layer
+            ended[name] = (used.segment + 1, output)
+            if next(module.parameters(recurse=False), None) is not None:
+                last_layer = name
+            if name in names:
+                order.append(name)
+                used.segment += 1
+
+        return note
+
+    handles = [module.register_forward_hook(after(name)) for name, module in modules.items() if name]
+    ghost.eval()
+    try:
+        with torch.no_grad(), used:
+            output = type(ghost).forward(ghost, sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if order != list(names):
+        raise UntraceableBackboneError(
+            f"split_modules: the modules of {kind} are to run once each in the order in which they are named, "
+            f"{', '.join(names)}; they ran as {', '.join(order) or 'none'}."
+        )
+    for name in names:
+        if not isinstance(ended[name][1], Tensor):
+            raise UntraceableBackboneError(
+                f"split_modules: {name!r} gives a {type(ended[name][1]).__name__}; name a module that gives one tensor."
+            )
+    logits_of(output)
+    done = {name: (at, value) for name, (at, value) in ended.items() if at <= len(names)}
+    parameters, buffers = dict(ghost.named_parameters()), dict(ghost.named_buffers())
+    segments = [used.used.get(k, set()) for k in range(len(names) + 1)]
+    return HandSplit(
+        names=(*names, last_layer),
+        input=sample,
+        outputs={name: value for name, (_, value) in done.items()},
+        finished={name: at for name, (at, _) in done.items()},
+        parameters=tuple(frozenset(each & parameters.keys()) for each in segments),
+        buffers=tuple(frozenset(each & buffers.keys()) for each in segments),
+        output_class=None if isinstance(output, Tensor) else type(output),
+    )
