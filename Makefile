@@ -3,6 +3,7 @@
 #   make test  [ARGS="-k floors"]                             the whole test suite, or a part
 #   make test-oldest, make test-newest                        the suite with the lowest and highest releases of every
 #                                                             dependency, by constraints/, in environments of their own
+#   make test-lightning   what builds on Lightning, with `import lightning` for `import pytorch_lightning`
 #   make lint, make types, make clean
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-oldest test-newest lint types clean
+.PHONY: help train test test-lightning test-oldest test-newest lint types clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -48,6 +49,10 @@ $(VENV)-%/.installed-test: constraints/%.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --editable '.[test]' --constraint $<
 	touch $@
+
+test-lightning: $(VENV)/.installed-test
+	CLOUDEDGE_LIGHTNING=lightning OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -n $(WORKERS) tests/training tests/data tests/commands/test_train.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,15 +1,18 @@
 """cloudedge_pl: Lightning training and inference of networks cut between a fleet of edge nodes and a cloud.
 
 Names are loaded when they are first used, so that planning and scheduling need neither torch nor Lightning. The
-strategy name "cloudedge" is known to Lightning as soon as both packages have been imported, in either order.
+strategy name "cloudedge" is known to Lightning (of either namespace) as soon as both packages have been imported, in
+either order.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cloudedge_pl._registration import when_imported
+from cloudedge_pl.namespace import PACKAGES, register_strategy, use
 
 if TYPE_CHECKING:
     from cloudedge_pl.costs.profile import CostProfile
@@ -101,6 +104,7 @@ __all__ = [  # loaded by __getattr__
     "schedule",
     "sweep",
     "trace",
+    "use",
 ]
 
 
@@ -116,8 +120,5 @@ def __dir__() -> list[str]:
     return [*globals(), *_HOME_OF]
 
 
-def _register_strategy() -> None:
-    import_module(f"{__name__}.training.strategy")
-
-
-when_imported("pytorch_lightning", _register_strategy)
+for _package, _home in PACKAGES.items():
+    when_imported(_home, partial(register_strategy, _package))

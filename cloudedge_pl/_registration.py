@@ -1,7 +1,7 @@
 """Runs something once another package is imported, without importing it.
 
 Lightning finds strategies by name in a registry of its own, and importing Lightning takes seconds. So the package
-waits for the user's own ``import pytorch_lightning`` instead of doing it for everyone.
+waits for the user's own import of it instead of doing it for everyone.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ class _Waiter(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != self.package:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        sys.meta_path.remove(self)  # those behind it find the package
+        try:
+            spec = find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)  # to find is not to import yet
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self.action)
+            spec.loader = _Loader(spec.loader, self)
         return spec
 
 
 class _Loader(Loader):
-    def __init__(self, loader: Loader, action: Callable[[], None]) -> None:
-        self.loader, self.action = loader, action
+    def __init__(self, loader: Loader, waiter: _Waiter) -> None:
+        self.loader, self.waiter = loader, waiter
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
@@ -52,4 +55,6 @@ class _Loader(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
-        self.action()
+        if self.waiter in sys.meta_path:
+            sys.meta_path.remove(self.waiter)
+            self.waiter.action()

@@ -33,6 +33,10 @@ class StrategyError(RuntimeError):
     """A Lightning feature, callback or loop that does not go with the cloud-edge strategy."""
 
 
+class NamespaceError(RuntimeError):
+    """Classes of ``pytorch_lightning`` and of ``lightning`` in one run."""
+
+
 def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
     """Returns ``registry[name]``; a name that is not there is answered with those that are.
 

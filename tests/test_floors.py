@@ -21,9 +21,20 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         [
-            ["errors", "files", "signals", "_registration", "fleet", "presets", "fleet_files", "costs"],
+            [
+                "errors",
+                "files",
+                "signals",
+                "_registration",
+                "namespace",
+                "fleet",
+                "presets",
+                "fleet_files",
+                "costs",
+            ],
             ["dormancy", "scheduling", "offloading"],
             ["simulation", "partition"],
+            ["lightning"],
             ["data"],
             ["training"],
             ["reports"],

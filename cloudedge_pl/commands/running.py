@@ -7,10 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from omegaconf import DictConfig
 from typing_extensions import override
 
@@ -21,6 +19,7 @@ from cloudedge_pl.commands.reporting import (
     resolved,
     write_json,
 )
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
@@ -109,7 +108,9 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
         callbacks.append(PlanReport(output_dir()))
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]
     trainer = instantiate(cfg.trainer, strategy=strategy, callbacks=callbacks, logger=loggers)
-    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's own: nobody chose another
+    if (
+        type(trainer.strategy.checkpoint_io) is pl.plugins.TorchCheckpointIO
+    ):  # Lightning's own: nobody chose another
         trainer.strategy.checkpoint_io = CheckedCheckpointIO()
     return datamodule, module, trainer, throughput
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
@@ -23,6 +22,7 @@ from cloudedge_pl.commands.running import (
     versions,
     write_json,
 )
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import summary_table
 from cloudedge_pl.reports.shard_figures import save_shards

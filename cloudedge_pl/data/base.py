@@ -8,17 +8,17 @@ from functools import partial
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule
 
 from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, batches_processed
 from cloudedge_pl.data.pictures import Pictures, Splits
 from cloudedge_pl.errors import DataError, require_positive, require_range
+from cloudedge_pl.lightning import pl
 
 SPLIT_SEED = 0
 """Splits are drawn from this seed always, so that runs of different seeds are scored on the same pictures."""
 
 
-class PictureDataModule(LightningDataModule, ABC):
+class PictureDataModule(pl.LightningDataModule, ABC):
     """Base of the data modules; a subclass says what there is (on construction) and loads it (:meth:`load`).
 
     A batch is (float32 [b, C, H, W], int64 [b]). The order of the training pictures and their augmentation

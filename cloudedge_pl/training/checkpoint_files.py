@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning_fabric.utilities.types import _PATH
 from typing_extensions import override
 
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.files import written_whole
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.checkpoints import reading
 
 
-class CheckedCheckpointIO(TorchCheckpointIO):
+class CheckedCheckpointIO(pl.plugins.TorchCheckpointIO):
     """Lightning's own checkpoint files, written aside and renamed, and read after every record's checksum is right.
 
     A file of ``torch.save`` is a zip archive, which holds a CRC-32 of each record; ``torch.load`` compares none of
@@ -26,7 +25,7 @@ class CheckedCheckpointIO(TorchCheckpointIO):
 
     @override
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -36,7 +35,10 @@ class CheckedCheckpointIO(TorchCheckpointIO):
 
     @override
     def load_checkpoint(
-        self, path: _PATH, map_location: Any = lambda storage, loc: storage, weights_only: bool | None = None
+        self,
+        path: str | Path,
+        map_location: Any = lambda storage, loc: storage,
+        weights_only: bool | None = None,
     ) -> dict[str, Any]:
         with reading(path):
             if "://" not in str(path):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.lightning import pl
 
 CHECKPOINT_KEY = "cloudedge"
 """Where a checkpoint holds the strategy's own state."""

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading, split_costs
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
 from cloudedge_pl.partition.codecs import Codec, build_codec

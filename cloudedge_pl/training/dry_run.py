@@ -8,21 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 from lightning_utilities.core.rank_zero import rank_zero_debug
-from pytorch_lightning.loggers.logger import DummyLogger
-from pytorch_lightning.plugins import Precision
-from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.replay import Rewind, unobserved
 
 _STEPS = {
-    TrainerFn.FITTING: "training_step",
-    TrainerFn.VALIDATING: "validation_step",
-    TrainerFn.TESTING: "test_step",
-    TrainerFn.PREDICTING: "predict_step",
+    pl.trainer.states.TrainerFn.FITTING: "training_step",
+    pl.trainer.states.TrainerFn.VALIDATING: "validation_step",
+    pl.trainer.states.TrainerFn.TESTING: "test_step",
+    pl.trainer.states.TrainerFn.PREDICTING: "predict_step",
 }
 
 
@@ -31,7 +27,11 @@ class _Reached(BaseException):
 
 
 def reaching_in_step(
-    trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, batch: Any, precision: Precision
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    backbone: nn.Module,
+    batch: Any,
+    precision: pl.plugins.Precision,
 ) -> Tensor | None:
     """The tensor that a step of ``module`` gives its backbone, for a batch as a loader gives it.
 
@@ -65,10 +65,10 @@ def reaching(
 
     rewind = Rewind(module, nn.Module(), module.device)
     loggers = trainer.loggers
-    with isolate_rng(), _attributes_kept(module), unobserved(module, nn.Module()):
+    with pl.utilities.seed.isolate_rng(), _attributes_kept(module), unobserved(module, nn.Module()):
         before = backbone.__dict__.get("forward")
         backbone.__dict__["forward"] = stop
-        trainer.loggers = [DummyLogger() for _ in loggers]
+        trainer.loggers = [pl.loggers.logger.DummyLogger() for _ in loggers]
         try:
             run()
         except _Reached:

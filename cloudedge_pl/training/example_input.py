@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_debug
-from pytorch_lightning.plugins import Precision
-from pytorch_lightning.utilities.combined_loader import CombinedLoader
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.dry_run import reaching, reaching_in_step
 
 
 def example_input_of(
-    trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: Precision
+    trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: pl.plugins.Precision
 ) -> Tensor:
     """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone.
 
@@ -42,7 +39,7 @@ def example_input_of(
     source = _source(trainer)
     if shape is not None and not all(map(_is_readable_again, _loaders(source))):
         return torch.zeros(1, *shape)
-    with isolate_rng():
+    with pl.utilities.seed.isolate_rng():
         batch = _first_batches(source)
         one = (
             batch
@@ -86,12 +83,12 @@ def _source(trainer: pl.Trainer) -> Any:
 
 
 def _is_loader(source: Any) -> bool:
-    return not isinstance(source, (CombinedLoader, Mapping, list, tuple))
+    return not isinstance(source, (pl.utilities.combined_loader.CombinedLoader, Mapping, list, tuple))
 
 
 def _first_batches(source: Any) -> Any:
     """The first batch of each loader, in the structure in which the loaders are."""
-    if isinstance(source, CombinedLoader):
+    if isinstance(source, pl.utilities.combined_loader.CombinedLoader):
         source = source.iterables
     if isinstance(source, Mapping):
         return {key: _first_batches(part) for key, part in source.items()}
@@ -102,7 +99,7 @@ def _first_batches(source: Any) -> Any:
 
 def _loaders(source: Any) -> Iterator[Any]:
     """The loaders in sequences, mappings and combinations of them."""
-    if isinstance(source, CombinedLoader):
+    if isinstance(source, pl.utilities.combined_loader.CombinedLoader):
         source = source.iterables
     if isinstance(source, Mapping):
         source = list(source.values())

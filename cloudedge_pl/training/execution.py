@@ -16,12 +16,11 @@ from types import MethodType
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.simulation import WindowRecord
@@ -158,7 +157,7 @@ class CutForward:
 
     def _compare_with_plan(self, x: Tensor) -> None:
         if tuple(x.shape[1:]) != self._planned_shape:
-            rank_zero_warn(
+            pl.utilities.rank_zero_warn(
                 f"samples of shape {tuple(x.shape[1:])} reach {type(self.backbone).__name__}, and the plan's bytes and "
                 f"seconds are for {self._planned_shape}. Give CloudEdgeStrategy(example_input=torch.zeros"
                 f"{(1, *x.shape[1:])}), or set the module's example_input_array."

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from cloudedge_pl.data.loading import batches_processed
 from cloudedge_pl.data.sharded_loading import shard_loader
 from cloudedge_pl.data.shards import Shards, labels_of, shard_dataset
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 
 _NOT_SET_UP = "the training data is not set up yet: shards exist from on_train_start on."
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import build_backbone
 from cloudedge_pl.training.execution import PathLogits
 from cloudedge_pl.training.strategy import CloudEdgeStrategy

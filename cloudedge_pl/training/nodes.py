@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning.plugins import Precision
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
 from cloudedge_pl.errors import CheckpointError, StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import SplitChain
 from cloudedge_pl.simulation import Simulator
 from cloudedge_pl.training.aggregation import AggregationProgress, AggregationRule
@@ -25,7 +24,7 @@ from cloudedge_pl.training.replicas import Replicas
 
 
 def make_replicas(
-    chain: SplitChain, split_point: int, num_nodes: int, optimizer: Optimizer, precision: Precision
+    chain: SplitChain, split_point: int, num_nodes: int, optimizer: Optimizer, precision: pl.plugins.Precision
 ) -> Replicas:
     """One replica of the edge part for each node, stepped by the user's ``optimizer``.
 
@@ -129,7 +128,7 @@ class NodeTraining:
         if estimator is not None and loss is not None:
             estimator.conclude([p for p in self.replicas.own if p.requires_grad], loss)
         for node in self.progress.failing().tolist():
-            rank_zero_info(
+            pl.utilities.rank_zero_info(
                 f"{self.simulator.fleet.nodes[node].name} failed: its {self.progress.tasks[node]} tasks since the last "
                 "aggregation are lost, and it starts again from the weights of that."
             )

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.checkpoints import RandomState
 
 

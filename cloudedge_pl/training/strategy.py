@@ -17,18 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.types import _PATH
-from pytorch_lightning.callbacks import BaseFinetuning, StochasticWeightAveraging
-from pytorch_lightning.plugins import CheckpointIO, Precision
-from pytorch_lightning.strategies import SingleDeviceStrategy
-from pytorch_lightning.strategies import StrategyRegistry as LightningStrategies
-from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities import rank_zero_warn
-from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -36,6 +28,8 @@ from typing_extensions import override
 from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.errors import StrategyError, lookup, require_range
 from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.lightning import pl
+from cloudedge_pl.namespace import admit, require_one_namespace
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler, as_scheduler
@@ -69,7 +63,7 @@ from cloudedge_pl.training.nodes import NodeTraining, make_replicas
 from cloudedge_pl.training.replay import Rewind, loss_of, unobserved, with_loss
 
 
-class CloudEdgeStrategy(SingleDeviceStrategy):
+class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
     """Trains and runs a LightningModule whose backbone is cut between a simulated fleet and a cloud.
 
     The module is not changed: its class, its steps, its parameters' names and its ``configure_optimizers`` stay as
@@ -129,8 +123,8 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         seed: int = 0,
         device: str | torch.device | None = None,
         accelerator: pl.accelerators.Accelerator | None = None,
-        checkpoint_io: CheckpointIO | None = None,
-        precision_plugin: Precision | None = None,
+        checkpoint_io: pl.plugins.CheckpointIO | None = None,
+        precision_plugin: pl.plugins.Precision | None = None,
     ) -> None:
         super().__init__(device or "cpu", accelerator, checkpoint_io, precision_plugin)
         self._device_given = device is not None
@@ -205,9 +199,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     @override
     def connect(self, model: pl.LightningModule) -> None:
+        trainer = model.trainer
+        loggers, callbacks = trainer.loggers, trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+        require_one_namespace(trainer, model, getattr(trainer, "datamodule", None), *callbacks, *loggers)
         super().connect(model)
         self.decide = self.aggregation = None  # the callbacks of this run say them anew in their setup
-        connector = model.trainer._accelerator_connector
+        connector = trainer._accelerator_connector
         devices = connector._parallel_devices
         if len(devices) > 1:
             raise StrategyError(
@@ -220,7 +217,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def setup(self, trainer: pl.Trainer) -> None:
         module = self.lightning_module
         assert module is not None
-        if trainer.state.fn == TrainerFn.FITTING and not module.automatic_optimization:
+        if trainer.state.fn == pl.trainer.states.TrainerFn.FITTING and not module.automatic_optimization:
             raise StrategyError(
                 f"{type(module).__name__} optimises manually (automatic_optimization=False); CloudEdgeStrategy joins "
                 "the losses of exit head and cloud itself and needs automatic optimisation."
@@ -244,9 +241,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
                 split_modules=self.split_modules,
             )
         self._cut(backbone)
-        if self._simulator is None or trainer.state.fn == TrainerFn.FITTING:
+        if self._simulator is None or trainer.state.fn == pl.trainer.states.TrainerFn.FITTING:
             self._simulator = self._deployed.simulator("training", self._scheduler, self.decide, self.seed)
-        fitting = trainer.state.fn == TrainerFn.FITTING
+        fitting = trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
         if fitting:
             self._refuse_callbacks(trainer)
         self._resuming = self._restore(resume=fitting)
@@ -261,12 +258,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
     def _refuse_callbacks(self, trainer: pl.Trainer) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the callback connector
             name = type(callback).__name__
-            if isinstance(callback, BaseFinetuning) and self._deployed.modules:
+            if isinstance(callback, pl.callbacks.BaseFinetuning) and self._deployed.modules:
                 raise StrategyError(
                     f"{name} wants every parameter of the optimizer to be the module's, and the exit head's are not. "
                     "Freeze and unfreeze in on_train_epoch_start with requires_grad_ instead."
                 )
-            if isinstance(callback, StochasticWeightAveraging) and self._replicated:
+            if isinstance(callback, pl.callbacks.StochasticWeightAveraging) and self._replicated:
                 raise StrategyError(
                     f"{name} averages the module's weights, which between two aggregations are not those that train; "
                     "use WeightedAggregation(every_n_steps=1), or leave it out."
@@ -376,7 +373,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         return weights[0], weights[1]
 
     @override
-    def training_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+    def training_step(self, *args: Any, **kwargs: Any) -> pl.utilities.types.STEP_OUTPUT:
         module, forward, backbone = self.lightning_module, self._forward, self._backbone
         assert module is not None
         assert forward is not None
@@ -447,12 +444,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         return self._forward.step(answer)
 
     @override
-    def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+    def validation_step(self, *args: Any, **kwargs: Any) -> pl.utilities.types.STEP_OUTPUT:
         with self._evaluating("cloud"):
             return super().validation_step(*args, **kwargs)
 
     @override
-    def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
+    def test_step(self, *args: Any, **kwargs: Any) -> pl.utilities.types.STEP_OUTPUT:
         with self._evaluating("cloud"):
             return super().test_step(*args, **kwargs)
 
@@ -485,7 +482,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
 
     @property
     @override
-    def checkpoint_io(self) -> CheckpointIO:
+    def checkpoint_io(self) -> pl.plugins.CheckpointIO:
         if (
             self._checkpoint_io is None
         ):  # made late: Lightning refuses a second one beside the trainer's plugin
@@ -493,12 +490,12 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         return self._checkpoint_io
 
     @checkpoint_io.setter
-    def checkpoint_io(self, io: CheckpointIO) -> None:
+    def checkpoint_io(self, io: pl.plugins.CheckpointIO) -> None:
         self._checkpoint_io = io
 
     @override
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], filepath: _PATH, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
     ) -> None:
         module, weights_only = self.lightning_module, "optimizer_states" not in checkpoint
         assert module is not None
@@ -536,7 +533,9 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         super().load_optimizer_state_dict({**checkpoint, "optimizer_states": whole})
 
     @override
-    def load_checkpoint(self, checkpoint_path: _PATH, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         with reading(checkpoint_path):
             return super().load_checkpoint(checkpoint_path, weights_only)
 
@@ -548,7 +547,7 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         if self._is_set_up:  # in the middle of a run, as the learning rate finder does
             self._restore(resume=True)
         elif self._restored is None:
-            rank_zero_warn(
+            pl.utilities.rank_zero_warn(
                 "the checkpoint was not written under CloudEdgeStrategy: its weights are loaded, and the exit head "
                 "starts untrained."
             )
@@ -597,11 +596,5 @@ class CloudEdgeStrategy(SingleDeviceStrategy):
         if state is not None:
             self.nodes.load_state_dict(state)
 
-    @classmethod
-    @override
-    def register_strategies(cls, strategy_registry: Any) -> None:
-        strategy_registry.register(cls.strategy_name, cls, description=cls.__name__)
 
-
-if CloudEdgeStrategy.strategy_name not in LightningStrategies:
-    CloudEdgeStrategy.register_strategies(LightningStrategies)
+admit(CloudEdgeStrategy)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import cloudedge_pl.commands.train as command
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.signals import Interrupted, stopped_by_signals
 from tests.commands.test_train import QUICK
 from tests.training.helpers import CLASSES, SmallNet

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from cloudedge_pl.data import DATA_MODULES, SyntheticDataModule
 from cloudedge_pl.data.loading import EpochBatches
+from cloudedge_pl.lightning import pl
 
 
 def _data(**options) -> SyntheticDataModule:
@@ -85,7 +84,7 @@ def test_a_finished_epoch_resumes_with_the_next():
     assert _equal(list(resumed), _epoch(loader, 1))
 
 
-class Recorder(LightningModule):
+class Recorder(pl.LightningModule):
     """Keeps a sum of every batch it sees; stops by raising at a given step."""
 
     def __init__(self, stop_before: int | None = None) -> None:
@@ -114,7 +113,7 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-class SaveOnException(Callback):
+class SaveOnException(pl.callbacks.Callback):
     def __init__(self, path) -> None:
         self.path = path
 
@@ -122,15 +121,17 @@ class SaveOnException(Callback):
         trainer.save_checkpoint(self.path)
 
 
-def _trainer(folder, *callbacks, **options) -> Trainer:
-    return Trainer(
+def _trainer(folder, *callbacks, **options) -> pl.Trainer:
+    return pl.Trainer(
         default_root_dir=folder,
         max_epochs=3,
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_checkpointing=any(
+            isinstance(callback, pl.callbacks.ModelCheckpoint) for callback in callbacks
+        ),
         callbacks=list(callbacks),
         **options,
     )
@@ -143,7 +144,9 @@ def test_a_resumed_run_sees_the_same_batches(tmp_path, steps, num_workers):
     _trainer(tmp_path).fit(whole, datamodule=_data())
     assert len(whole.seen) == 12
 
-    every_step = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    every_step = pl.callbacks.ModelCheckpoint(
+        tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1
+    )
     _trainer(tmp_path, every_step).fit(Recorder(), datamodule=_data())
     resumed = Recorder()
     data = _data(num_workers=num_workers)

@@ -11,8 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, SequentialSampler, SubsetRandomSampler
 
 from cloudedge_pl.data import SyntheticDataModule
@@ -20,6 +18,7 @@ from cloudedge_pl.data.loading import EpochBatches, PictureLoader, ResumableLoad
 from cloudedge_pl.data.sharded_loading import ShardedBatches, shard_loader
 from cloudedge_pl.data.shards import Shards, make_shards
 from cloudedge_pl.errors import DataError
+from cloudedge_pl.lightning import pl
 from tests.data.helpers import Rows, Stream
 
 LAW = settings(deadline=None, derandomize=True, max_examples=60)
@@ -332,7 +331,7 @@ def test_shards_of_other_data_are_refused():
         shard_loader(DataLoader(Rows(), batch_size=2), lambda _: make_shards("iid", 3, num_samples=9))
 
 
-class Recorder(LightningModule):
+class Recorder(pl.LightningModule):
     """Keeps the samples of every batch, and who owns them."""
 
     def __init__(self) -> None:
@@ -351,7 +350,7 @@ class Recorder(LightningModule):
 
 
 def _fit(folder: Path, callbacks=(), ckpt_path: Path | None = None) -> list[tuple[int, list[int], list[int]]]:
-    trainer = Trainer(
+    trainer = pl.Trainer(
         default_root_dir=folder,
         max_epochs=2,
         accelerator="cpu",
@@ -374,7 +373,8 @@ def _fit(folder: Path, callbacks=(), ckpt_path: Path | None = None) -> list[tupl
 def test_lightning_sets_the_epoch_and_a_resumed_run_sees_the_same_batches(tmp_path):
     batches = ShardedBatches(_shards_of(Rows()), 8, 3, drop_last=False)
     whole = _fit(
-        tmp_path, [ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)]
+        tmp_path,
+        [pl.callbacks.ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)],
     )
     assert whole == [
         (epoch, batches.batch(epoch, number).tolist(), batches.nodes(epoch, number).tolist())

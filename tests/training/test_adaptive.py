@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.adaptive import (
     AdaptiveInterval,
     Divergence,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.batch_norm import _Local, _Segments, batch_norms, normalising
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
 

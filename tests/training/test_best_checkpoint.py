@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 import cloudedge_pl as ce
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import OtherModule, SmallNet, loader, make_trainer
 
 

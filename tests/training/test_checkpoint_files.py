@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.checkpoint_files import CheckedCheckpointIO
 from tests.test_files import small_disk
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
@@ -47,7 +47,7 @@ def test_every_flipped_bit_is_found_or_harmless(tmp_path: Path) -> None:
         except CheckpointError:
             found += 1
             with contextlib.suppress(Exception):  # whatever torch says of it
-                read = TorchCheckpointIO().load_checkpoint(path, weights_only=True)
+                read = pl.plugins.TorchCheckpointIO().load_checkpoint(path, weights_only=True)
                 unseen_by_lightning += not same(read, CONTENT)
         else:
             assert same(loaded, CONTENT), at
@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, strategy: int
 
 
 def test_a_plugin_of_the_user_is_kept(tmp_path: Path) -> None:
-    strategy, own = make_strategy(), TorchCheckpointIO()
+    strategy, own = make_strategy(), pl.plugins.TorchCheckpointIO()
     trainer = make_trainer(tmp_path, strategy, plugins=[own])
     assert trainer.strategy.checkpoint_io is own
     assert isinstance(make_strategy().checkpoint_io, CheckedCheckpointIO)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.checkpoints import including, without
 from tests.training.helpers import (
     OtherModule,
@@ -137,7 +137,6 @@ def test_a_checkpoint_with_objects_in_it_is_not_called_corrupt(tmp_path: Path) -
 
 
 def test_the_learning_rate_finder_leaves_no_trace(tmp_path: Path) -> None:
-    from pytorch_lightning.callbacks import LearningRateFinder
 
     noted: dict[str, Any] = {}
 
@@ -151,7 +150,7 @@ def test_the_learning_rate_finder_leaves_no_trace(tmp_path: Path) -> None:
             noted["end"] = parameters_of(trainer.strategy.deployment.exit_head)
 
     strategy = make_strategy()
-    finder = LearningRateFinder(num_training_steps=5, update_attr=False)
+    finder = pl.callbacks.LearningRateFinder(num_training_steps=5, update_attr=False)
     trainer = make_trainer(
         tmp_path, strategy, callbacks=[finder, Note()], max_epochs=1, enable_checkpointing=True
     )

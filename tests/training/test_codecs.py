@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
 import cloudedge_pl as ce
 from cloudedge_pl.costs.transmission import upload_bytes
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import OtherModule, SmallNet, loader, make_fleet, make_trainer, parameters_of
 
 CODECS = ("float16", "bfloat16", "int8", "bottleneck", "top_k")

@@ -7,16 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import (
-    EarlyStopping,
-    GradientAccumulationScheduler,
-    LearningRateMonitor,
-    ModelCheckpoint,
-)
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -25,6 +16,7 @@ from torchvision.models import resnet18
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import (
     CLASSES,
     OtherModule,
@@ -161,7 +153,7 @@ def test_public_modules_train_unmodified(
     def run(strategy: Any, *callbacks: pl.Callback) -> tuple[Any, dict[str, Tensor], list[str]]:
         pl.seed_everything(3)
         module = make()
-        logger = CSVLogger(tmp_path / str(strategy))
+        logger = pl.loggers.CSVLogger(tmp_path / str(strategy))
         trainer = make_trainer(
             tmp_path, strategy, callbacks=list(callbacks), logger=logger, log_every_n_steps=1, max_epochs=2
         )
@@ -211,7 +203,7 @@ def test_half_precision_trains_in_one_pass_and_is_refused_where_nodes_step_by_th
     tmp_path: Path,
 ) -> None:
     def run(every: int) -> OtherModule:
-        scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+        scaled = pl.plugins.MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
         module = small()
         callbacks = [ce.WeightedAggregation(every_n_steps=every)]
         make_trainer(tmp_path, make_strategy(2), plugins=[scaled], callbacks=callbacks).fit(module, loader())
@@ -223,16 +215,16 @@ def test_half_precision_trains_in_one_pass_and_is_refused_where_nodes_step_by_th
 
 
 def test_early_stopping_checkpoints_and_rates(tmp_path: Path) -> None:
-    best = ModelCheckpoint(dirpath=tmp_path, monitor="val_loss", filename="best", save_top_k=1)
-    stop = EarlyStopping("val_loss", patience=1, min_delta=100.0)
-    rates = LearningRateMonitor("epoch")
+    best = pl.callbacks.ModelCheckpoint(dirpath=tmp_path, monitor="val_loss", filename="best", save_top_k=1)
+    stop = pl.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100.0)
+    rates = pl.callbacks.LearningRateMonitor("epoch")
     trainer = make_trainer(
         tmp_path,
         make_strategy(2),
         callbacks=[best, stop, rates],
         max_epochs=50,
         enable_checkpointing=True,
-        logger=TensorBoardLogger(tmp_path),
+        logger=pl.loggers.TensorBoardLogger(tmp_path),
     )
     trainer.fit(small(), loader(), loader(seed=1))
     assert trainer.current_epoch < 50
@@ -299,7 +291,10 @@ def test_schedules_by_metric_and_accumulation_by_epoch(tmp_path: Path) -> None:
     for every in (1, 2):
         pl.seed_everything(0)
         module = Plateau(SmallNet(norm=True))
-        callbacks = [GradientAccumulationScheduler({0: 1, 1: 3}), ce.WeightedAggregation(every_n_steps=every)]
+        callbacks = [
+            pl.callbacks.GradientAccumulationScheduler({0: 1, 1: 3}),
+            ce.WeightedAggregation(every_n_steps=every),
+        ]
         trainer = make_trainer(tmp_path, make_strategy(2), callbacks=callbacks, max_epochs=3)
         trainer.fit(module, loader(), loader(seed=1))
         assert trainer.global_step == 3 + 1 + 1

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import CLASSES, OtherModule, SmallNet, loader, make_strategy, make_trainer
 
 
@@ -36,8 +35,8 @@ def numbers() -> DataLoader:
         lambda: [loader(), loader()],
         lambda: {"a": loader(), "b": loader()},
         lambda: {"a": [loader(), numbers()], "b": loader()},
-        lambda: CombinedLoader({"a": loader(), "b": loader()}, "min_size"),
-        lambda: CombinedLoader([loader(), loader()], "max_size_cycle"),
+        lambda: pl.utilities.combined_loader.CombinedLoader({"a": loader(), "b": loader()}, "min_size"),
+        lambda: pl.utilities.combined_loader.CombinedLoader([loader(), loader()], "max_size_cycle"),
     ],
     ids=["one", "list", "dict", "nested", "combined dict", "combined list"],
 )

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import hydra
 import pytest
-import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torchmetrics import MaxMetric, MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 import cloudedge_pl as ce
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import CLASSES, SmallNet, loader, make_strategy, make_trainer
 
 
@@ -90,7 +90,7 @@ MODEL = OmegaConf.create(
 CALLBACKS = OmegaConf.create(
     {
         "checkpoint": {
-            "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+            "_target_": "cloudedge_pl.lightning.pl.callbacks.ModelCheckpoint",
             "filename": "epoch_{epoch:03d}",
             "monitor": "val/acc_best",
             "mode": "max",
@@ -98,7 +98,7 @@ CALLBACKS = OmegaConf.create(
             "auto_insert_metric_name": False,
         },
         "early_stopping": {
-            "_target_": "pytorch_lightning.callbacks.EarlyStopping",
+            "_target_": "cloudedge_pl.lightning.pl.callbacks.EarlyStopping",
             "monitor": "val/acc_best",
             "mode": "max",
             "patience": 100,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import DataError, StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.local_data import LocalData
 from tests.training.helpers import CLASSES, OtherModule, SmallNet, make_strategy, make_trainer, pictures
 

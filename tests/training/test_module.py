@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
 import cloudedge_pl as ce
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.module import ENDLESS_SCHEDULES, SCHEDULES
 from tests.training.helpers import CLASSES, SmallNet, loader, make_trainer, pictures
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import BaseFinetuning, StochasticWeightAveraging
 from torch import Tensor, nn
 from torch.nn import functional
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.aggregation import AggregationRule
 from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer, parameters_of
 from tests.training.reference import PaperLoop
@@ -487,7 +486,7 @@ def test_an_optimizer_with_closures_is_refused(tmp_path: Path, every: int) -> No
         trainer.fit(Closures(seeded_net()), data())
 
 
-class Freezing(BaseFinetuning):
+class Freezing(pl.callbacks.BaseFinetuning):
     def freeze_before_training(self, pl_module: Any) -> None:
         self.freeze(pl_module.net.stem)
 
@@ -495,7 +494,7 @@ class Freezing(BaseFinetuning):
         pass
 
 
-@pytest.mark.parametrize("callback", [StochasticWeightAveraging(1e-3), Freezing()])
+@pytest.mark.parametrize("callback", [pl.callbacks.StochasticWeightAveraging(1e-3), Freezing()])
 def test_callbacks_that_want_the_modules_own_weights_are_refused(
     tmp_path: Path, callback: pl.Callback
 ) -> None:

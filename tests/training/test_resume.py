@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.signals import Interrupted
 from cloudedge_pl.training.module import SCHEDULES
 from tests.training.helpers import (
@@ -82,8 +81,10 @@ def assert_same(got: Any, expected: Any) -> None:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("whole")
     strategy = make_strategy()
-    epochs = ModelCheckpoint(dirpath=root, filename="{epoch}", save_top_k=-1)
-    steps = ModelCheckpoint(dirpath=root, filename="{step}", save_top_k=-1, every_n_train_steps=8)
+    epochs = pl.callbacks.ModelCheckpoint(dirpath=root, filename="{epoch}", save_top_k=-1)
+    steps = pl.callbacks.ModelCheckpoint(
+        dirpath=root, filename="{step}", save_top_k=-1, every_n_train_steps=8
+    )
     module, trainer = run(root, strategy, [epochs, steps], enable_checkpointing=True)
     state = state_of(module, strategy, trainer)
     asleep = [not awake for awake in strategy.simulator.history["awake"]]
@@ -237,7 +238,7 @@ def test_ordinary_loaders_resume_at_the_end_of_an_epoch(tmp_path: Path) -> None:
         trainer.fit(module, data, loader(seed=1), ckpt_path=ckpt_path, weights_only=True)
         return state_of(module, strategy, trainer)
 
-    whole = fit(callbacks=[ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)])
+    whole = fit(callbacks=[pl.callbacks.ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)])
     assert_same(fit(tmp_path / "epoch=1.ckpt"), whole)
 
 

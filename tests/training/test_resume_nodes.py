@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 import cloudedge_pl as ce
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import CLASSES, SmallNet, make_fleet, make_trainer, parameters_of
 
 AGGREGATIONS: dict[str, dict[str, Any]] = {
@@ -58,7 +57,7 @@ def fit(root: Path, kind: str, *callbacks: pl.Callback, ckpt_path: Any = None) -
         ce.WeightedAggregation(**AGGREGATIONS[kind]),
         Ending(),
         *callbacks,
-        ModelCheckpoint(dirpath=root, filename="{step}", save_top_k=-1, every_n_train_steps=5),
+        pl.callbacks.ModelCheckpoint(dirpath=root, filename="{step}", save_top_k=-1, every_n_train_steps=5),
     ]
     trainer = make_trainer(root, strategy, callbacks=extra, max_epochs=4, enable_checkpointing=True)
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +13,7 @@ from torchvision.models import resnet18
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import InfeasiblePlanError, StrategyError
+from cloudedge_pl.lightning import pl
 from tests.training.helpers import (
     CLASSES,
     OtherModule,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_info
 from typing_extensions import override
 
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.adaptive import AdaptiveInterval
 from cloudedge_pl.training.aggregation import AggregationRule, Weighting
 from cloudedge_pl.training.callbacks.base import strategy_of
@@ -89,7 +88,9 @@ class WeightedAggregation(pl.Callback):
         if self.rule.failure_rate:
             pl_module.log("aggregation/failures", float(nodes.progress.failures))
         if resource := nodes.exhausted:
-            rank_zero_info(f"WeightedAggregation: the budget of {resource} is spent; training ends.")
+            pl.utilities.rank_zero_info(
+                f"WeightedAggregation: the budget of {resource} is spent; training ends."
+            )
             trainer.should_stop = True
 
     @override

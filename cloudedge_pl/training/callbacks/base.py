@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytorch_lightning as pl
-
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
+from cloudedge_pl.namespace import require_one_namespace
 from cloudedge_pl.training.strategy import CloudEdgeStrategy
 
 
@@ -13,7 +13,9 @@ def strategy_of(trainer: pl.Trainer, callback: pl.Callback) -> CloudEdgeStrategy
 
     Raises:
         StrategyError: if it has another one.
+        NamespaceError: if the trainer is of the other package of Lightning.
     """
+    require_one_namespace(trainer)
     strategy = trainer.strategy
     if not isinstance(strategy, CloudEdgeStrategy):
         name = type(callback).__name__

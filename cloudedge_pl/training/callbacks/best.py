@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities import rank_zero_warn
 from typing_extensions import override
 
+from cloudedge_pl.lightning import pl
+from cloudedge_pl.namespace import require_one_namespace
 
-class BestCheckpoint(ModelCheckpoint):
+
+class BestCheckpoint(pl.callbacks.ModelCheckpoint):
     """Lightning's ``ModelCheckpoint`` whose best scores survive a resume into another folder.
 
     Lightning forgets them there, so that the first score after the resume counts as the best. The earlier folder's
@@ -18,11 +19,16 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        require_one_namespace(trainer)
+        super().setup(trainer, pl_module, stage)
+
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = state_dict.get("best_k_models", {})
         there = {path: score for path, score in known.items() if "://" in path or Path(path).is_file()}
         if lost := sorted(known.keys() - there.keys()):
-            rank_zero_warn(
+            pl.utilities.rank_zero_warn(
                 f"of the best checkpoints so far, {', '.join(lost)} is no longer there: its score does not count."
             )
             select, worst = (max, min) if self.mode == "max" else (min, max)

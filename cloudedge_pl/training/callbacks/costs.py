@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 from typing_extensions import override
 
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.callbacks.base import strategy_of
 

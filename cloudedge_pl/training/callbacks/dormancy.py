@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import pytorch_lightning as pl
 from typing_extensions import override
 
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.callbacks.base import strategy_of
 
 

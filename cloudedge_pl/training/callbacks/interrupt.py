@@ -6,15 +6,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.utilities import rank_zero_info
 from typing_extensions import override
 
+from cloudedge_pl.lightning import pl
+from cloudedge_pl.namespace import require_one_namespace
 from cloudedge_pl.signals import Interrupted, SignalHandlers
 
 
-class InterruptCheckpoint(Checkpoint):
+class InterruptCheckpoint(pl.callbacks.Checkpoint):
     """On Ctrl-C or SIGTERM finishes the batch, saves a checkpoint and raises :class:`Interrupted`.
 
     That covers training and its validation: before and after, no state is lost that a checkpoint does not hold. A
@@ -41,7 +40,13 @@ class InterruptCheckpoint(Checkpoint):
             raise Interrupted(signum, at_once=True)
         self._signum = signum
         name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
-        rank_zero_info(f"\n{name}: finishing the batch and saving a checkpoint; once more stops at once.")
+        pl.utilities.rank_zero_info(
+            f"\n{name}: finishing the batch and saving a checkpoint; once more stops at once."
+        )
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        require_one_namespace(trainer)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -100,7 +105,7 @@ class InterruptCheckpoint(Checkpoint):
         trainer.save_checkpoint(path)
         signum, self._signum = self._signum, None
         self._handlers.restore()
-        rank_zero_info(
+        pl.utilities.rank_zero_info(
             f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}"
         )
         raise Interrupted(signum, checkpoint=path)

@@ -1,0 +1,126 @@
+"""Which of the two packages of Lightning this process uses: ``pytorch_lightning`` or ``lightning``.
+
+They ship the same classes twice, and the ones are no subclasses of the others. The classes of ``cloudedge_pl`` can
+derive from one of them only, which is decided once: by :func:`use`, else by the environment variable
+CLOUDEDGE_LIGHTNING, else, when the first of those classes is used, by what has been imported until then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from cloudedge_pl.errors import NamespaceError, lookup
+
+VARIABLE = "CLOUDEDGE_LIGHTNING"
+PACKAGES = {"pytorch_lightning": "pytorch_lightning", "lightning": "lightning.pytorch"}
+"""Where the classes are, by the package that ships them."""
+
+_decided: str | None = None
+
+
+def use(package: str) -> None:
+    """Says which package of Lightning the classes of ``cloudedge_pl`` derive from.
+
+    Args:
+        package: "lightning" for projects that ``import lightning as L``, or "pytorch_lightning".
+
+    Raises:
+        ValueError: for another name.
+        NamespaceError: if the other package has been decided on already.
+    """
+    global _decided
+    lookup(PACKAGES, package, "package of Lightning")
+    if _decided not in (None, package):
+        raise NamespaceError(
+            f'use("{package}") comes too late: the classes of cloudedge_pl derive from {_decided} in this process. '
+            f"Call it before the first of them is used, or set {VARIABLE}={package}."
+        )
+    _decided = package
+
+
+def namespace(asking: str | None = None) -> str:
+    """Returns the package that has been decided on; decides if none has been.
+
+    Args:
+        asking: the package whose Trainer asks, which decides where neither :func:`use` nor the variable has.
+    """
+    if _decided is None:
+        use(os.environ.get(VARIABLE) or asking or _imported())
+    assert _decided is not None
+    return _decided
+
+
+def _imported() -> str:
+    """The package that has been imported; pytorch_lightning where both or neither are, and it is installed."""
+    if "pytorch_lightning" in sys.modules:
+        return "pytorch_lightning"
+    if PACKAGES["lightning"] in sys.modules or find_spec("pytorch_lightning") is None:
+        return "lightning"
+    return "pytorch_lightning"
+
+
+def package_of(thing: object) -> str | None:
+    """The package of Lightning that an object's class derives from; None if it derives from neither."""
+    for ancestor in type(thing).__mro__:
+        package = ancestor.__module__.partition(".")[0]
+        if package in PACKAGES:
+            return package
+    return None
+
+
+def require_one_namespace(*things: object) -> None:
+    """Checks that trainers, modules, callbacks and so on derive from the package that has been decided on.
+
+    Raises:
+        NamespaceError: naming the first that derives from the other one.
+    """
+    ours = namespace()
+    for thing in things:
+        package = package_of(thing)
+        if package not in (None, ours):
+            raise _mixture(f"{type(thing).__name__} derives from {package}", ours, str(package))
+
+
+def _mixture(what: str, ours: str, theirs: str) -> NamespaceError:
+    return NamespaceError(
+        f"{what}, the classes of cloudedge_pl derive from {ours} in this process, and classes of the two packages do "
+        f"not mix. To use {theirs} everywhere, call cloudedge_pl.use({theirs!r}) right after `import cloudedge_pl` or "
+        f"set {VARIABLE}={theirs}, and import nothing from {ours}; to use {ours} everywhere, import Trainer, "
+        f"LightningModule, LightningDataModule and callbacks from {PACKAGES[ours]}."
+    )
+
+
+def register_strategy(package: str) -> None:
+    """Makes ``Trainer(strategy="cloudedge")`` known to a package of Lightning that has been imported."""
+    strategies: Any = import_module(f"{PACKAGES[package]}.strategies")
+    if "cloudedge" not in strategies.StrategyRegistry:
+        description = "cut between a fleet of edge nodes and a cloud"
+        strategies.StrategyRegistry.register("cloudedge", _creator(package), description=description)
+    made = sys.modules.get("cloudedge_pl.training.strategy")
+    if made is not None:
+        admit(made.CloudEdgeStrategy)
+
+
+def admit(strategy: type) -> None:
+    """Lets the other package's Trainer take the strategy, whose ``connect`` can then say what is wrong.
+
+    The Trainer's own answer is that the strategy is no Strategy, which sends its reader in a circle.
+    """
+    for package, home in PACKAGES.items():
+        strategies: Any = sys.modules.get(f"{home}.strategies")
+        if package != namespace() and hasattr(strategies, "Strategy"):
+            strategies.Strategy.register(strategy)  # a virtual subclass: nothing but isinstance changes
+
+
+def _creator(package: str) -> Callable[[], Any]:
+    def cloudedge() -> Any:
+        if namespace(asking=package) != package:
+            raise _mixture(f'Trainer(strategy="cloudedge") is of {package}', namespace(), package)
+        return import_module("cloudedge_pl.training.strategy").CloudEdgeStrategy()
+
+    return cloudedge
