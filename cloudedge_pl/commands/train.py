@@ -24,7 +24,7 @@ from cloudedge_pl.commands.running import (
 )
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_figures import save_run_figures
-from cloudedge_pl.reports.run_table import summary_table
+from cloudedge_pl.reports.run_table import comparison_table, summary_table
 from cloudedge_pl.reports.shard_figures import save_shards
 from cloudedge_pl.signals import Interrupted
 from cloudedge_pl.training import CloudEdgeStrategy
@@ -135,7 +135,24 @@ def summarise(cfg: DictConfig, progress: Progress) -> dict[str, Any]:
             fleets["test_"] = strategy.evaluation
         for prefix, simulator in fleets.items():
             summary |= {f"{prefix}{key}": value for key, value in simulator.summary().items()}
+        if "test_" in fleets and not plan.uncut:
+            summary["alternatives"] = _alternatives(strategy, metrics.get("test/accuracy"))
     return summary
+
+
+def _alternatives(strategy: CloudEdgeStrategy, accuracy: float | None) -> dict[str, dict[str, Any]]:
+    """The test's tasks on the same fleet without a cut: the network gives the same answers wherever it runs."""
+    plan = strategy.plan
+    found = {}
+    for name, split_point in (("all_in_cloud", 0), ("all_at_edge", plan.costs.num_points - 1)):
+        simulated = strategy.same_tasks_at(split_point).summary()
+        kept = ("mean_delay_seconds", "mean_energy_joules", "mean_upload_bytes")
+        found[name] = {
+            "accuracy": accuracy,
+            **{key: simulated[key] for key in kept},
+            "broken_limits": plan.reasons[split_point],
+        }
+    return found
 
 
 def _planned(trainer: pl.Trainer | None) -> CloudEdgeStrategy | None:
@@ -162,6 +179,10 @@ def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) ->
     if metrics_csv.exists():
         save_run_figures(metrics_csv, accounts, folder / "figures")
     console().print(summary_table(summary))
+    if "alternatives" in summary:
+        console().print(comparison_table(summary))
+    if strategy is not None and strategy.plan.uncut:
+        console().print(f"Note: {strategy.plan.uncut}", style="bold red")
     console().print(f"Everything of this run is in {folder}", soft_wrap=True)
 
 

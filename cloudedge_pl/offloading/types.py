@@ -74,6 +74,19 @@ class OffloadPlan:
         return self.profile.names[self.split_point]
 
     @property
+    def uncut(self) -> str:
+        """What a split point of 0 or N means, in a sentence; empty where the network is cut."""
+        last = self.costs.num_points - 1
+        if 0 < self.split_point < last:
+            return ""
+        where = "in the cloud" if self.split_point == 0 else "at the edge"
+        return (
+            f"split point {self.split_point} of 0..{last} cuts nothing: the whole network runs {where}, without exit "
+            "head and without dormancy. To cut it, change the limits or the objective, or leave out the ends with "
+            "offloading.exclude_ends=true (CloudEdgeStrategy(offloading={'exclude_ends': True}))."
+        )
+
+    @property
     def objective(self) -> str:
         """What was looked for; "forced" where the split point was given."""
         return "forced" if self.forced else self.options.objective

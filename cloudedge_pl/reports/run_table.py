@@ -1,4 +1,4 @@
-"""The table that closes ``cloudedge train``."""
+"""The tables that close ``cloudedge train``: the run, and what its cut gained."""
 
 from __future__ import annotations
 
@@ -90,4 +90,40 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
         for number, (value, (_, name, write)) in enumerate(zip(values, rows, strict=True)):
             text = ABSENT if value is None or math.isnan(value) else write(float(value))
             table.add_row("" if number else section, name, text, end_section=number == len(rows) - 1)
+    return table
+
+
+WITHOUT_CUT = {"all_in_cloud": "all in the cloud", "all_at_edge": "all at the edge"}
+
+
+def comparison_table(summary: Mapping[str, Any]) -> Table:
+    """The test's tasks as the cut network answered them, beside the same tasks on the same fleet without a cut.
+
+    Args:
+        summary: what ``summary.json`` holds, with ``alternatives``.
+    """
+    table = Table(
+        title="The tests' tasks, with and without the cut",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    for name in ("", "accuracy", "delay", "energy", "uploaded"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    table.add_column("limits of the plan")
+    keys = ("mean_delay_seconds", "mean_energy_joules", "mean_upload_bytes")
+    cut = {
+        "accuracy": summary.get("test_accuracy_answered"),
+        **{key: summary.get(f"test_{key}") for key in keys},
+    }
+    rows = {f"cut at {summary['split_point']}, {summary['split_name']}": cut}
+    rows |= {WITHOUT_CUT[name]: values for name, values in summary["alternatives"].items()}
+    writers = [_percent, *(write for _, _, write in _simulated("")[:3])]
+    for name, values in rows.items():
+        numbers = [values["accuracy"], *(values[key] for key in keys)]
+        cells = [
+            ABSENT if number is None or math.isnan(number) else write(float(number))
+            for number, write in zip(numbers, writers, strict=True)
+        ]
+        table.add_row(name, *cells, values.get("broken_limits") or "kept")
     return table

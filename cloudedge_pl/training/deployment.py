@@ -53,10 +53,18 @@ class Deployment:
         """Where the backbone is cut."""
         return self.plan.split_point
 
-    def simulator(self, phase: Phase, scheduler: Scheduler, decide: Decide | None, seed: int) -> Simulator:
-        """A fresh simulator of this deployment; it gets a copy of the scheduler of its own."""
+    def simulator(
+        self,
+        phase: Phase,
+        scheduler: Scheduler,
+        decide: Decide | None,
+        seed: int,
+        split_point: int | None = None,
+    ) -> Simulator:
+        """A fresh simulator of this deployment, or of another split point; it gets a scheduler of its own."""
         workload = replace(self.workload, phase=phase)
-        costs = split_costs(self.plan.profile, self.fleet, workload, self.split_point, self.plan.options)
+        at = self.split_point if split_point is None else split_point
+        costs = split_costs(self.plan.profile, self.fleet, workload, at, self.plan.options)
         return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide, seed)
 
     def edge_parameter_bytes(self) -> float:

@@ -184,6 +184,18 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
             raise StrategyError("no validation, test or prediction has run under this strategy yet.")
         return self._evaluation
 
+    def same_tasks_at(self, split_point: int) -> Simulator:
+        """The tasks of the last evaluation once more, with the same draws, on the fleet cut at another split point.
+
+        The cloud stays awake: split points 0 and N have no exit head that could answer instead.
+        """
+        simulator = self._deployed.simulator(
+            "inference", self._scheduler, None, self.seed + 1, split_point=split_point
+        )
+        for tasks in self.evaluation.history["tasks"]:
+            simulator.step(tasks)
+        return simulator
+
     @property
     def _deployed(self) -> Deployment:
         if self.deployment is None:
@@ -240,6 +252,8 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 seed=self.seed,
                 split_modules=self.split_modules,
             )
+            if self.plan.uncut:
+                rank_zero_warn(self.plan.uncut)
         self._cut(backbone)
         if self._simulator is None or trainer.state.fn == pl.trainer.states.TrainerFn.FITTING:
             self._simulator = self._deployed.simulator("training", self._scheduler, self.decide, self.seed)
