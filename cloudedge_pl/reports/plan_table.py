@@ -58,7 +58,8 @@ def _title(plan: OffloadPlan) -> str:
 def plan_notes(plan: OffloadPlan) -> list[str]:
     """What the rows do not say, a sentence each: limits, what would help, prices, bottleneck, Pareto front."""
     at = plan.split_point
-    notes = ["limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints)]
+    notes = [f"note: {plan.uncut}"] if plan.uncut else []
+    notes.append("limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints))
     by_name = {limit.name: limit for limit in plan.constraints}
     for step in next_steps(plan):
         write = by_name[step.limit].write

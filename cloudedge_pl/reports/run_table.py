@@ -103,7 +103,7 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         summary: what ``summary.json`` holds, with ``alternatives``.
     """
     table = Table(
-        title="The tests' tasks, with and without the cut",
+        title="Tasks of the test, with and without the cut",
         title_justify="left",
         title_style="bold",
         pad_edge=False,

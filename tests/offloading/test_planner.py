@@ -303,6 +303,15 @@ def test_the_masters_memory_limits_the_exit_head():
     assert "on boss" in plan.reasons[3]
 
 
+def test_a_plan_that_cuts_nothing_says_so_and_how_to_cut():
+    profile, fleet = make_profile(1, 6), make_fleet()
+    notes = [plan_offloading(profile, fleet, EASY, split_point=at).uncut for at in range(7)]
+    assert "split point 0 of 0..6 cuts nothing: the whole network runs in the cloud" in notes[0]
+    assert "runs at the edge" in notes[6]
+    assert all("exclude_ends" in note for note in (notes[0], notes[6]))
+    assert notes[1:6] == [""] * 5
+
+
 def test_pickle_and_copy():
     import copy
     import pickle

@@ -6,7 +6,7 @@ import math
 import pytest
 from rich.console import Console
 
-from cloudedge_pl.reports.run_table import summary_table
+from cloudedge_pl.reports.run_table import comparison_table, summary_table
 
 SUMMARY = {
     "test_accuracy_cloud": 0.98333,
@@ -79,3 +79,25 @@ def test_training_and_test_are_told_apart():
     section = next(number for number, line in enumerate(lines) if "in the test" in line)
     assert "200 ms" in lines[section]
     assert any("342 ms" in line for line in lines[:section])
+
+
+def test_the_cut_stands_beside_no_cut():
+    simulated = {"mean_delay_seconds": 0.0757, "mean_energy_joules": 0.915, "mean_upload_bytes": 3072.0}
+    summary = {
+        "split_point": 9,
+        "split_name": "layer2.0.conv2",
+        "test_accuracy_answered": 0.9721,
+        **{f"test_{key}": value / 2 for key, value in simulated.items()},
+        "alternatives": {
+            "all_in_cloud": {"accuracy": 0.975, **simulated, "broken_limits": ""},
+            "all_at_edge": {"accuracy": 0.975, **simulated, "broken_limits": "memory is over"},
+        },
+    }
+    console = Console(file=io.StringIO(), width=120)
+    console.print(comparison_table(summary))
+    cut, cloud, edge = console.file.getvalue().splitlines()[-4:-1]
+    for text in ("cut at 9, layer2.0.conv2", "97.21%", "37.9 ms", "457.5 mJ", "1.536 kB", "kept"):
+        assert text in cut
+    assert "all in the cloud" in cloud
+    assert "97.50%" in cloud
+    assert "memory is over" in edge
