@@ -253,7 +253,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 split_modules=self.split_modules,
             )
             if self.plan.uncut:
-                rank_zero_warn(self.plan.uncut)
+                pl.utilities.rank_zero_warn(self.plan.uncut)
         self._cut(backbone)
         if self._simulator is None or trainer.state.fn == pl.trainer.states.TrainerFn.FITTING:
             self._simulator = self._deployed.simulator("training", self._scheduler, self.decide, self.seed)
