@@ -270,6 +270,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         return given.to(next(backbone.parameters()).dtype) if given.is_floating_point() else given
 
     def _refuse_callbacks(self, trainer: pl.Trainer) -> None:
+        averaging = (pl.callbacks.StochasticWeightAveraging, pl.callbacks.WeightAveraging)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the callback connector
             name = type(callback).__name__
             if isinstance(callback, pl.callbacks.BaseFinetuning) and self._deployed.modules:
@@ -277,7 +278,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                     f"{name} wants every parameter of the optimizer to be the module's, and the exit head's are not. "
                     "Freeze and unfreeze in on_train_epoch_start with requires_grad_ instead."
                 )
-            if isinstance(callback, pl.callbacks.StochasticWeightAveraging) and self._replicated:
+            if isinstance(callback, averaging) and self._replicated:
                 raise StrategyError(
                     f"{name} averages the module's weights, which between two aggregations are not those that train; "
                     "use WeightedAggregation(every_n_steps=1), or leave it out."
@@ -330,6 +331,14 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 "LBFGS evaluates its closure several times a step, and every evaluation would be another window of "
                 "tasks; take another optimizer."
             )
+        muon = getattr(torch.optim, "Muon", ())  # since torch 2.9
+        if any(isinstance(optimizer, muon) for optimizer in self.optimizers):
+            odd = sorted({parameter.ndim for parameter in self._own_parameters} - {2})
+            if odd:
+                raise StrategyError(
+                    f"Muon steps matrices (2-d parameters) alone, and exit head and codec have parameters of {odd} "
+                    "dimensions, which join your optimizer; take another optimizer, such as AdamW."
+                )
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         if groups:
             largest = max(groups, key=lambda group: sum(parameter.numel() for parameter in group["params"]))

@@ -494,7 +494,11 @@ class Freezing(pl.callbacks.BaseFinetuning):
         pass
 
 
-@pytest.mark.parametrize("callback", [pl.callbacks.StochasticWeightAveraging(1e-3), Freezing()])
+@pytest.mark.parametrize(
+    "callback",
+    [pl.callbacks.StochasticWeightAveraging(1e-3), pl.callbacks.EMAWeightAveraging(), Freezing()],
+    ids=lambda callback: type(callback).__name__,
+)
 def test_callbacks_that_want_the_modules_own_weights_are_refused(
     tmp_path: Path, callback: pl.Callback
 ) -> None:

@@ -284,3 +284,14 @@ def test_dictionary_batches_and_no_declared_shape(tmp_path: Path) -> None:
         OnMappings(seeded_net()), torch.utils.data.DataLoader(Mapped(), batch_size=8)
     )
     assert strategy.plan.profile.input_shape == (3, 8, 8)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon is new in torch 2.9")
+def test_an_optimizer_of_matrices_alone_is_refused_with_the_exit_head(tmp_path: Path) -> None:
+    class Matrices(OtherModule):
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Muon([p for p in self.parameters() if p.ndim == 2], lr=0.01)
+
+    trainer = make_trainer(tmp_path, make_strategy(2), max_epochs=1)
+    with pytest.raises(StrategyError, match="Muon steps matrices"):
+        trainer.fit(Matrices(seeded_net()), loader())
