@@ -65,3 +65,24 @@ def mmc_waiting_seconds(num_servers: int, arrival_rate: float, service_seconds: 
     load = arrival_rate * service
     free = np.where(load < num_servers, num_servers - load, np.nan)
     return np.where(load < num_servers, erlang_c(num_servers, load) * service / free, np.inf)
+
+
+def mdc_waiting_seconds(num_servers: int, arrival_rate: float, service_seconds: np.ndarray) -> np.ndarray:
+    """Mean wait in an M/D/c queue, approximately: one line of tasks before ``num_servers`` nodes, service times fixed.
+
+    With unlike nodes ``service_seconds`` is the harmonic mean of theirs, so that the load is right.
+
+    Args:
+        num_servers: nodes.
+        arrival_rate: tasks per second over all of them.
+        service_seconds: of one task, any shape.
+
+    Source: Cosmetatos 1975: half of M/M/c's wait, times 1 + (1 - u) (c - 1) (sqrt(4 + 5 c) - 2) / (16 u c), u being the
+    utilisation; exact for one server.
+    """
+    utilisation = arrival_rate * np.asarray(service_seconds, dtype=np.float64) / num_servers
+    busy = np.where((utilisation > 0) & (utilisation < 1), utilisation, 1.0)
+    spread = (num_servers - 1) * (np.sqrt(4 + 5 * num_servers) - 2) / (16 * num_servers)
+    return (
+        mmc_waiting_seconds(num_servers, arrival_rate, service_seconds) / 2 * (1 + (1 - busy) / busy * spread)
+    )

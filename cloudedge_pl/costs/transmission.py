@@ -146,6 +146,19 @@ def cloud_rate_bits_per_second(fleet: Fleet) -> np.ndarray:
     return np.minimum(fleet.link.bandwidth_bits_per_second, fleet.array("throughput_bits_per_second"))
 
 
+def exit_bytes(profile: CostProfile) -> np.ndarray:
+    """Bytes of one task's cut tensors to the exit head on the master [N + 1]; its gradient has as many; 0 without one.
+
+    The master is near: the tensors go as they are, whatever the codec to the cloud.
+    """
+    return np.where(profile.exit_parameter_bytes > 0, profile.cut_bytes, 0.0)
+
+
+def master_rate_bits_per_second(fleet: Fleet) -> np.ndarray:
+    """Rate between each node and the master [num_nodes]: the slower of both interfaces."""
+    return np.minimum(fleet.coordinator.throughput_bits_per_second, fleet.array("throughput_bits_per_second"))
+
+
 def transfer_seconds(num_bytes: np.ndarray, fleet: Fleet) -> np.ndarray:
     """Seconds one way between each node and the cloud [num_nodes, ...]: sending time and propagation; none for nothing.
 

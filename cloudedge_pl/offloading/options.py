@@ -12,7 +12,7 @@ from cloudedge_pl.costs.transmission import CODECS, INVERSE_RATES
 from cloudedge_pl.errors import lookup, require_positive, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
-WAITING = ("md1", "mm1", "mmc", "paper")
+WAITING = ("md1", "mm1", "mmc", "pooled", "paper")
 SHARES = ("speed", "equal")
 DELAYS = ("task", "paper")
 ENERGY = ("linear", "omega")
@@ -30,8 +30,9 @@ class OffloadOptions:
         exclude_ends: leave out split points 0 and N, so that edge and cloud both have a part.
         memory: "inference", "training", the "paper"'s form, or "auto": as the workload's phase.
         memory_share: of a node's memory that may be used at most, in (0, 1]; the paper's lambda_0.
-        waiting: queue at a node: "md1" (a task always takes the same time), "mm1", "mmc" (one queue before all
-            nodes, which must be alike), or the "paper"'s printed form.
+        waiting: queue before a node that draws its tasks at random: "md1" (a task always takes the same time), "mm1";
+            one queue before all nodes, as under a scheduler that sees them: "pooled" (M/D/c, approximate), "mmc"
+            (M/M/c, like nodes only); or the "paper"'s printed form. See docs/windows.md.
         shares: of the arrivals that each node gets: "speed" keeps all nodes equally busy, as a scheduler that
             balances load does; "equal" gives every node as many.
         roofline: bound the speed of each segment by memory bandwidth, too; False counts FLOP alone, as the paper.

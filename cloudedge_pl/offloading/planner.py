@@ -110,6 +110,8 @@ def split_costs(
         cloud_seconds=float(roofline.cloud_seconds(profile, fleet, phase, roofline=by_roofline)[at]),
         upload_bytes=float(transmission.upload_bytes(profile, workload, *codec)[at]),
         download_bytes=float(transmission.download_bytes(profile, workload, *codec)[at]),
+        exit_upload_bytes=float(transmission.exit_bytes(profile)[at]),
+        exit_download_bytes=float(transmission.exit_bytes(profile)[at]) * (phase == "training"),
         terminal_seconds=transmission.terminal_seconds(
             num_bytes, fleet.link.uplink_bits_per_second, options.uplink
         ),

@@ -60,6 +60,8 @@ def _point(plan: OffloadPlan, index: int) -> dict[str, Any]:
         "utilisation": costs.utilisation[index],
         "delay_seconds": costs.delay_seconds[index],
         "delay_parts_seconds": {name: part[index] for name, part in costs.delay_parts.items()},
+        "wait_per_node_seconds": costs.node_wait_seconds[index],
+        "wait_pooled_seconds": costs.pooled_wait_seconds[index],
         "energy_joules": costs.energy_joules[index],
         "energy_parts_joules": {name: part[index] for name, part in costs.energy_parts.items()},
         "window_energy_joules": plan.constraint("energy").value[index],

@@ -35,10 +35,13 @@ class CostTable:
         node_delay_seconds: [num_nodes, N + 1] of one task that the node runs.
         slowest_node: index of the node with the longest delay.
         delay_parts: of a task on the slowest node, by :data:`DELAY_PARTS`, in seconds.
+        node_wait_seconds: mean wait of a task where every node has a queue of its own and tasks are drawn to nodes at
+            random, by their shares (M/D/1), mean over the tasks.
+        pooled_wait_seconds: the same where each task goes to the node that is done first (M/D/c).
         node_energy_parts: [num_nodes, N + 1] in one window, by :data:`ENERGY_PARTS`, in joules.
         tasks_per_window: over all nodes, on average.
-        link_utilisation: share of the time that the link would be busy if all nodes shared it; it limits nothing, as
-            every node is taken to have the link's bandwidth for itself.
+        link_utilisation: share of the time that the link would be busy, up and down, if all nodes shared it; it limits
+            nothing, as every node is taken to have the link's bandwidth for itself.
         master_utilisation: share of the time that the master would be busy if the exit head answered every task; it
             limits nothing either, as the cloud answers while it is awake.
     """
@@ -52,6 +55,8 @@ class CostTable:
     node_delay_seconds: np.ndarray
     slowest_node: np.ndarray
     delay_parts: dict[str, np.ndarray]
+    node_wait_seconds: np.ndarray
+    pooled_wait_seconds: np.ndarray
     node_energy_parts: dict[str, np.ndarray]
     tasks_per_window: float
     link_utilisation: np.ndarray
@@ -122,6 +127,8 @@ def waiting_seconds(
         return queueing.md1_waiting_seconds(rates, execution)
     if waiting == "mm1":
         return queueing.mm1_waiting_seconds(rates, execution)
+    if waiting == "pooled":
+        return np.broadcast_to(pooled_waiting_seconds(execution, workload), execution.shape)
     if waiting == "paper":
         return queueing.paper_waiting_seconds(rates, execution, flops)
     quickest, slowest = execution.min(axis=0), execution.max(axis=0)
@@ -132,6 +139,13 @@ def waiting_seconds(
         )
     pooled = queueing.mmc_waiting_seconds(fleet.num_nodes, workload.arrival_rate, execution[0])
     return np.broadcast_to(pooled, execution.shape)
+
+
+def pooled_waiting_seconds(execution: np.ndarray, workload: Workload) -> np.ndarray:
+    """Mean wait [N + 1] where each task goes to the node that is done with it first; approximate for unlike nodes."""
+    idle = execution.max(axis=0) == 0
+    mean = len(execution) / (1 / np.where(idle, 1.0, execution)).sum(axis=0)
+    return queueing.mdc_waiting_seconds(len(execution), workload.arrival_rate, np.where(idle, 0.0, mean))
 
 
 def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: OffloadOptions) -> CostTable:
@@ -166,7 +180,9 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
     slowest = node_delay.argmax(axis=0)
     points = np.arange(len(slowest))
 
-    per_task = _task_joules(fleet, workload, options, parts, rates, flops, upload)
+    per_task = _task_joules(
+        fleet, workload, options, parts, rates, flops, upload, transmission.exit_bytes(profile)
+    )
     tasks = rates * workload.window_seconds
     return CostTable(
         memory_bytes=edge_memory_bytes(profile, workload, options.memory),
@@ -178,11 +194,16 @@ def cost_table(profile: CostProfile, fleet: Fleet, workload: Workload, options: 
         node_delay_seconds=node_delay,
         slowest_node=slowest,
         delay_parts={name: part[slowest, points] for name, part in parts.items()},
+        node_wait_seconds=(shares * queueing.md1_waiting_seconds(rates, execution)).sum(axis=0),
+        pooled_wait_seconds=pooled_waiting_seconds(execution, workload),
         node_energy_parts={name: tasks * joules for name, joules in per_task.items()},
         tasks_per_window=workload.arrival_rate * workload.window_seconds,
         master_utilisation=workload.arrival_rate
         * exit_seconds(profile, fleet.coordinator, workload.phase, roofline=options.roofline),
-        link_utilisation=workload.arrival_rate * 8 * upload / fleet.link.bandwidth_bits_per_second,
+        link_utilisation=workload.arrival_rate
+        * 8
+        * (upload + download)
+        / fleet.link.bandwidth_bits_per_second,
     )
 
 
@@ -194,6 +215,7 @@ def _task_joules(
     rates: np.ndarray,
     flops: np.ndarray,
     upload: np.ndarray,
+    exit_upload: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Joules of one task on each node by part, each [num_nodes, N + 1]."""
     bits_per_second = transmission.cloud_rate_bits_per_second(fleet)
@@ -207,8 +229,13 @@ def _task_joules(
         compute = energy.linear_compute_joules(fleet, delays["execution"])
     else:
         compute = energy.omega_compute_joules(fleet, flops, options.omega)
+    radio = energy.radio_joules(fleet, upload, bits_per_second)
+    if workload.phase == "training":  # the exit head on the master learns at every step
+        radio = radio + energy.radio_joules(
+            fleet, exit_upload, transmission.master_rate_bits_per_second(fleet)
+        )
     return {
         "static": energy.static_joules(fleet, seconds),
         "compute": compute,
-        "radio": energy.radio_joules(fleet, upload, bits_per_second),
+        "radio": radio,
     }

@@ -25,6 +25,9 @@ class SplitCosts:
         cloud_seconds: of the cloud part.
         upload_bytes: from node to cloud.
         download_bytes: from cloud to node; the gradient in training, else 0.
+        exit_upload_bytes: from node to the exit head on the master, which gets the cut tensors as they are, whatever
+            the codec; 0 where there is no exit head.
+        exit_download_bytes: from master to node; the exit head's gradient in training, else 0.
         terminal_seconds: from the terminal to its node; the paper's T_te.
         input_bytes: of the raw input.
         task_memory_bytes: that a task holds on a node while it runs.
@@ -35,6 +38,8 @@ class SplitCosts:
     cloud_seconds: float
     upload_bytes: float
     download_bytes: float
+    exit_upload_bytes: float
+    exit_download_bytes: float
     terminal_seconds: float
     input_bytes: float
     task_memory_bytes: float

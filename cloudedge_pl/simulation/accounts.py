@@ -6,15 +6,27 @@ from typing import Any
 
 import numpy as np
 
-COLUMNS = ("tasks", "busy_seconds", "joules", "upload_bytes", "download_bytes", "sync_bytes", "sync_joules")
+COLUMNS = (
+    "tasks",
+    "busy_seconds",
+    "joules",
+    "upload_bytes",
+    "download_bytes",
+    "exit_upload_bytes",
+    "exit_download_bytes",
+    "sync_bytes",
+    "sync_joules",
+)
 
 
 class Accounts:
     """Totals per node; the last account is the master's.
 
     Attributes of :data:`COLUMNS`, each float64 [num_nodes + 1]: tasks run; seconds busy; joules drawn in windows; bytes
-    of cut tensors sent to the cloud; bytes of gradients that came back; bytes of weights exchanged for aggregation, and
-    joules drawn meanwhile.
+    of cut tensors sent to the cloud; bytes of gradients that came back; bytes of cut tensors sent to the exit head on
+    the master; bytes of gradients that came back from there; bytes of weights exchanged for aggregation, and joules
+    drawn meanwhile. Bytes stand with the node that sent or received them; joules of a radio with the sender, so the
+    master's are those of gradients and averaged weights.
     """
 
     tasks: np.ndarray
@@ -22,6 +34,8 @@ class Accounts:
     joules: np.ndarray
     upload_bytes: np.ndarray
     download_bytes: np.ndarray
+    exit_upload_bytes: np.ndarray
+    exit_download_bytes: np.ndarray
     sync_bytes: np.ndarray
     sync_joules: np.ndarray
 

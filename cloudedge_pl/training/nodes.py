@@ -18,6 +18,7 @@ from cloudedge_pl.errors import CheckpointError, StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import SplitChain
 from cloudedge_pl.simulation import Simulator
+from cloudedge_pl.simulation.accounts import COLUMNS
 from cloudedge_pl.training.aggregation import AggregationProgress, AggregationRule
 from cloudedge_pl.training.execution import CutForward, NodePasses
 from cloudedge_pl.training.replicas import Replicas
@@ -164,11 +165,11 @@ class NodeTraining:
 
     def _spent(self) -> dict[str, float]:
         accounts = self.simulator.accounts
-        sent = accounts.upload_bytes + accounts.download_bytes + accounts.sync_bytes
+        sent = sum(getattr(accounts, column).sum() for column in COLUMNS if column.endswith("_bytes"))
         return {
             "seconds": self.simulator.clock_seconds,
             "joules": float((accounts.joules + accounts.sync_joules).sum()),
-            "num_bytes": float(sent.sum()),
+            "num_bytes": float(sent),
         }
 
     def _aggregation_costs(self) -> dict[str, float]:

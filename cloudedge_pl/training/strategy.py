@@ -460,6 +460,8 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                     optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
                 ),
             )
+            if self.aggregation is None:  # no callback says when: every step, which one pass computes
+                self.nodes.aggregate_if_due(0.0, epoch_ends=False, training_ends=False)
         return output
 
     def _evaluating(self, answer: Answer) -> AbstractContextManager[None]:
@@ -592,9 +594,8 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
     @override
     def on_train_start(self) -> None:
         state, self._resuming = self._resuming, None
-        self.nodes = None  # of the fit before
-        if self.aggregation is not None:
-            self._start_nodes(self.aggregation, None if state is None else state["nodes"])
+        rule = self.aggregation or AggregationRule(every_n_steps=1)
+        self._start_nodes(rule, None if state is None else state["nodes"])
         if state is not None:
             module = self.lightning_module
             assert module is not None

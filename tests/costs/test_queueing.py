@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cloudedge_pl.costs.queueing import (
     erlang_c,
     md1_waiting_seconds,
+    mdc_waiting_seconds,
     mm1_waiting_seconds,
     mmc_waiting_seconds,
     paper_waiting_seconds,
@@ -54,6 +55,11 @@ def test_queues_wait_as_long_as_simulated_ones():
     assert mmc_waiting_seconds(3, 24.0, np.array(0.1)) == pytest.approx(
         simulated_wait(24, exponential, 3), rel=0.05
     )
+    assert mdc_waiting_seconds(3, 24.0, np.array(0.1)) == pytest.approx(
+        simulated_wait(24, fixed, 3), rel=0.05
+    )
+    assert mdc_waiting_seconds(1, 7.0, np.array(0.1)) == md1_waiting_seconds(np.array(7.0), np.array(0.1))
+    assert mdc_waiting_seconds(3, 30.0, np.array(0.1)) == math.inf
 
 
 def test_erlang_c_by_its_definition():

@@ -153,7 +153,11 @@ def evaluate(profile: CostProfile, fleet: Fleet, workload: Workload, j: int, cho
             idle = node.idle_watts * tasks * (wait + time + sending) if node.idle_watts else 0.0
         else:
             idle = node.idle_watts * tasks * time
-        energies.append(idle + tasks * (compute + node.transmit_watts * sending))
+        to_master = 0.0
+        if training and head:  # the exit head learns from the cut tensors as they are
+            slower = min(fleet.coordinator.throughput_bits_per_second, node.throughput_bits_per_second)
+            to_master = 8 * 4.0 * sum(math.prod(shape) for shape in profile.cut_shapes[j]) / slower
+        energies.append(idle + tasks * (compute + node.transmit_watts * (sending + to_master)))
 
     share_of_memory = choice["memory_share"]
     checks = [(memory, share_of_memory * min(n.memory_bytes for n in nodes))]

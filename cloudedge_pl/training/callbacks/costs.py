@@ -15,7 +15,8 @@ class CostLogger(pl.Callback):
     """Logs the simulated costs as metrics.
 
     Each training step: ``cost/delay_seconds`` and ``cost/link_delay_seconds`` (means over the step's tasks),
-    ``cost/energy_joules`` and ``cost/upload_bytes`` (per task), ``cost/awake`` (1 or 0), ``cost/clock_seconds``.
+    ``cost/energy_joules``, ``cost/upload_bytes`` (to the cloud) and ``cost/exit_bytes`` (between nodes and exit head,
+    both ways), per task, ``cost/awake`` (1 or 0), ``cost/clock_seconds``.
     After a test: ``test/delay_seconds``, ``test/energy_joules``, ``test/upload_bytes`` (per task),
     ``test/share_asleep``.
 
@@ -64,6 +65,7 @@ def _per_task(record: WindowRecord) -> dict[str, float]:
         "cost/link_delay_seconds": record.link_delay_seconds,
         "cost/energy_joules": float(record.joules.sum()) / tasks,
         "cost/upload_bytes": float(record.upload_bytes.sum()) / tasks,
+        "cost/exit_bytes": float(record.exit_bytes.sum()) / tasks,
         "cost/awake": float(record.awake),
         "cost/clock_seconds": record.clock_seconds,
     }
