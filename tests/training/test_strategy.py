@@ -219,6 +219,21 @@ def test_gradient_accumulation_and_clipping_go_through(tmp_path: Path) -> None:
     assert strategy.simulator.accounts.sync_bytes.sum() == pytest.approx(2 * 2 * weights * 3)
 
 
+def test_without_a_callback_every_step_is_averaged_and_booked_as_with_it(tmp_path: Path) -> None:
+    books = []
+    for callbacks in ([], [ce.WeightedAggregation()]):
+        strategy = make_strategy(2)
+        trainer = make_trainer(
+            tmp_path, strategy, callbacks=callbacks, max_epochs=1, accumulate_grad_batches=2
+        )
+        trainer.fit(OtherModule(seeded_net()), loader())
+        books.append(strategy.simulator.state_dict())
+        expected = 2 * 3 * strategy.deployment.edge_parameter_bytes() * trainer.global_step
+        assert strategy.simulator.accounts.sync_bytes.sum() == pytest.approx(expected)
+        assert strategy.simulator.accounts.sync_joules[-1] > 0
+    assert books[0] == books[1]
+
+
 def test_manual_optimisation_is_refused(tmp_path: Path) -> None:
     module = OtherModule(seeded_net())
     module.automatic_optimization = False
