@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -77,9 +77,9 @@ class Books:
     delays: list[list[float]] = field(default_factory=list)
     awake: list[bool] = field(default_factory=list)
     clocks: list[float] = field(default_factory=list)
-    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
-    radio_joules: Counter[str] = field(default_factory=Counter)
-    busy_seconds: Counter[str] = field(default_factory=Counter)
+    moved: defaultdict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    radio_joules: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    busy_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
 class Channel:
@@ -221,8 +221,9 @@ def test_a_literal_event_loop_gives_the_same_delays_clock_and_books(
 
 
 def test_a_training_step_lasts_until_its_gradients_are_back_by_formula() -> None:
-    no_exit = {"exit_seconds": 0.0, "exit_upload_bytes": 0.0, "exit_download_bytes": 0.0}
-    simulator = make(3, variation=0.0, rate=1e3, **no_exit)
+    simulator = make(
+        3, variation=0.0, rate=1e3, exit_seconds=0.0, exit_upload_bytes=0.0, exit_download_bytes=0.0
+    )
     costs, link = simulator.costs, simulator.fleet.link
     record = simulator.step(9)
     tasks, ways = record.assignment.tasks_per_node, simulator.fleet.array("throughput_bits_per_second")
