@@ -99,7 +99,7 @@ class CutForward:
         self._inside = self._opened = False
         self._inputs: list[Tensor] = []
         self._checks_left = CHECKED_STEPS
-        self._planned_shape = chain.live_shapes(0)[0]
+        self._planned_shape: tuple[int, ...] | None = chain.live_shapes(0)[0]  # None once it was compared
         self._returned = chain.returned
         self._record: WindowRecord | None = None
 
@@ -156,13 +156,13 @@ class CutForward:
         return self._cloud(live)
 
     def _compare_with_plan(self, x: Tensor) -> None:
-        if tuple(x.shape[1:]) != self._planned_shape:
+        if self._planned_shape is not None and tuple(x.shape[1:]) != self._planned_shape:
             pl.utilities.rank_zero_warn(
                 f"samples of shape {tuple(x.shape[1:])} reach {type(self.backbone).__name__}, and the plan's bytes and "
                 f"seconds are for {self._planned_shape}. Give CloudEdgeStrategy(example_input=torch.zeros"
                 f"{(1, *x.shape[1:])}), or set the module's example_input_array."
             )
-            self._planned_shape = tuple(x.shape[1:])
+            self._planned_shape = None
 
     def _laid_out(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
