@@ -95,6 +95,7 @@ CALLBACKS = OmegaConf.create(
             "monitor": "val/acc_best",
             "mode": "max",
             "save_last": True,
+            "save_top_k": -1,
             "auto_insert_metric_name": False,
         },
         "early_stopping": {
@@ -125,17 +126,15 @@ def instantiated(root: Path, strategy: Any, epochs: int) -> tuple[TemplateModule
 def test_trains_checkpoints_resumes_and_tests(tmp_path: Path) -> None:
     module, trainer = instantiated(tmp_path / "whole", make_strategy(), 2)
     trainer.fit(module, loader(), loader(seed=1))
-    half, first = instantiated(tmp_path / "first", make_strategy(), 1)
-    first.fit(half, loader(), loader(seed=1))
     resumed, trainer = instantiated(tmp_path / "second", make_strategy(), 2)
-    last = tmp_path / "first" / "last.ckpt"
-    trainer.fit(resumed, loader(), loader(seed=1), ckpt_path=last, weights_only=False)
+    first = tmp_path / "whole" / "epoch_000.ckpt"
+    trainer.fit(resumed, loader(), loader(seed=1), ckpt_path=first, weights_only=False)
     assert trainer.global_step == 6
     for name, value in module.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     best = trainer.checkpoint_callback.best_model_path
     trainer.test(resumed, loader(seed=2), ckpt_path=best, weights_only=False, verbose=False)
-    loaded = TemplateModule.load_from_checkpoint(last, weights_only=False)
+    loaded = TemplateModule.load_from_checkpoint(first, weights_only=False)
     x = torch.randn(4, 3, 8, 8)
     loaded.eval()
     assert type(loaded.net) is SmallNet
