@@ -1,8 +1,9 @@
 """How one step of somebody's LightningModule runs on a cut backbone, without the module knowing.
 
 While a strategy is set up, the backbone's ``forward`` is this module's :class:`CutForward`: edge part, then cloud
-part or exit head. For the joint loss the module's own step is evaluated twice, on the cloud's logits and on the exit
-head's; the edge part runs once, its output is kept for the second evaluation.
+part or exit head. For the joint loss, what the module's own step makes of the cloud's logits is recorded and computed
+once more on the exit head's; where that cannot be, the step is evaluated a second time. The edge part runs once, its
+output is kept.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 from cloudedge_pl.training.replicas import Replicas
 from cloudedge_pl.training.small_convolutions import SmallConvolutions
+from cloudedge_pl.training.tape import NotReplayable, Tape
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -67,6 +69,7 @@ class CutForward:
     Attributes:
         live: what crossed the cut in this step, an entry for each call of the backbone.
         replicas: the nodes' own weights; None runs the edge part on the backbone's.
+        tape: records the step that runs, from the logits on; None records nothing.
         passes: with replicas, what is still to be differentiated for the nodes, an entry for each call of the backbone;
             who does it takes them away.
     """
@@ -92,6 +95,7 @@ class CutForward:
         )
         self.convolutions = SmallConvolutions(list(chain.backbone.modules()))
         self.live: list[LiveTensors] = []
+        self.tape: Tape | None = None
         self.replicas: Replicas | None = None
         self.passes: list[NodePasses] = []
         self._open_window = open_window
@@ -153,7 +157,10 @@ class CutForward:
         asleep = self.answer == "system" and not self.awake
         if self.exit_head is not None and (self.answer == "exit" or asleep):
             return self._exit(live)
-        return self._cloud(live)
+        logits = self._cloud(live)
+        if self.tape is not None and self._replay is None:
+            self.tape.root(x, logits)
+        return logits
 
     def _compare_with_plan(self, x: Tensor) -> None:
         if self._planned_shape is not None and tuple(x.shape[1:]) != self._planned_shape:
@@ -223,6 +230,11 @@ class CutForward:
         return self.exit_head(live)
 
     @property
+    def checks(self) -> bool:
+        """Whether this step is one of the first, in which it is checked that a step does the same again."""
+        return self._checks_left > 0
+
+    @property
     def reached(self) -> bool:
         """Whether the step that runs, or ran last, has called the backbone."""
         return self._opened
@@ -237,7 +249,31 @@ class CutForward:
         try:
             yield
         finally:
-            self._inside, self._inputs = False, []
+            self._inside, self._inputs, self.tape = False, [], None
+
+    def exit_loss(self, loss: Tensor) -> Tensor:
+        """The loss of the step that was recorded, on the exit head's logits; :attr:`tape` has it from the cloud's.
+
+        Raises:
+            NotReplayable: if the record does not give it.
+        """
+        assert self.tape is not None, "a step is recorded"
+        steps = self.tape.slice(loss)
+        if self._checks_left:
+            self._checks_left -= 1
+            if not self.tape.check(steps, loss):
+                raise NotReplayable("what is recorded of it does not give its loss again")
+        logits = []
+        for root, live in zip(self.tape.roots, self.live, strict=True):
+            with torch.set_grad_enabled(root.grad):
+                logits.append(self._exit(live))
+        return self.tape.replay(steps, loss, logits)
+
+    @contextmanager
+    def recording(self, device: torch.device) -> Iterator[None]:
+        """Within a step: what it makes of the logits is recorded."""
+        with Tape(device, checked=self._checks_left > 0) as self.tape:
+            yield
 
     @contextmanager
     def replaying(self, answer: Answer) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.checkpoints import RandomState
 
@@ -25,7 +27,7 @@ from cloudedge_pl.training.checkpoints import RandomState
 def unobserved(module: pl.LightningModule, backbone: nn.Module) -> Iterator[None]:
     """Runs a step of ``module`` without a trace: nothing is logged, no metric is updated, no buffer moves.
 
-    What a step does to other attributes of the module, or to anything else, it does once more.
+    Other attributes of the module are :class:`Undo`'s; what a step does to anything else, it does once more.
 
     Args:
         module: whose step runs.
@@ -57,6 +59,99 @@ def unobserved(module: pl.LightningModule, backbone: nn.Module) -> Iterator[None
 def _outside(module: nn.Module, backbone: nn.Module) -> list[nn.Module]:
     inside = set(backbone.modules())
     return [each for each in module.modules() if each not in inside]
+
+
+class Undo:
+    """Puts back what a step does to the attributes of a module: numbers, containers, names for other objects.
+
+    Args:
+        module: whose step is to be evaluated again; its loggers are muted meanwhile.
+        backbone: its part that holds no state of the step's.
+        checked: compare the parameters outside the backbone by value, which waits for the device.
+    """
+
+    def __init__(self, module: pl.LightningModule, backbone: nn.Module, checked: bool) -> None:
+        self._module = module
+        self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._tensors: list[tuple[str, Tensor, int, Tensor | None]] = []
+        seen: set[int] = set()
+        names = {each: name for name, each in module.named_modules()}
+        for each in _outside(module, backbone):
+            prefix = f"{names[each]}." if names[each] else ""
+            for key, parameter in each._parameters.items():
+                if parameter is not None:
+                    copied = parameter.detach().clone() if checked else None
+                    self._tensors.append((prefix + key, parameter, parameter._version, copied))
+            if not isinstance(each, Metric):
+                own = {key: value for key, value in vars(each).items() if key not in _FRAMEWORK}
+                self._attributes.append((vars(each), own))
+                for key, value in own.items():
+                    self._note(prefix + key, value, seen)
+        self._loggers, module.trainer.loggers = (
+            module.trainer.loggers,
+            [pl.loggers.logger.DummyLogger() for _ in module.trainer.loggers],
+        )
+
+    def _note(self, name: str, value: Any, seen: set[int]) -> None:
+        if isinstance(value, Tensor):
+            if not value.is_inference():
+                self._tensors.append((name, value, value._version, None))
+        elif isinstance(value, (list, dict, set, deque)) and id(value) not in seen:
+            seen.add(id(value))
+            self._containers.append((value, copy.copy(value)))
+            inner = value.values() if isinstance(value, dict) else value
+            for each in list(inner)[:_MOST_INNER]:
+                self._note(name, each, seen)
+        elif _is_users(value) and id(value) not in seen:
+            seen.add(id(value))
+            self._attributes.append((vars(value), dict(vars(value))))
+            for key, each in vars(value).items():
+                self._note(f"{name}.{key}", each, seen)
+
+    def back(self) -> None:
+        """Puts all back.
+
+        Raises:
+            StrategyError: where a tensor has been written to.
+        """
+        self._module.trainer.loggers = self._loggers
+        for attributes, own in self._attributes:
+            for key in [key for key in attributes if key not in own and key not in _FRAMEWORK]:
+                del attributes[key]
+            attributes.update(own)
+        for container, before in self._containers:
+            container.clear()
+            (container.update if isinstance(container, (dict, set)) else container.extend)(before)
+        for name, tensor, version, copied in self._tensors:
+            if tensor._version != version or (copied is not None and not torch.equal(tensor, copied)):
+                raise StrategyError(
+                    f"{type(self._module).__name__}.training_step writes to its {name}, and for the joint loss it has "
+                    "to be evaluated twice, which would write twice. Move that to on_train_batch_end, or train without "
+                    "exit head: CloudEdgeStrategy(edge_loss_weight=0)."
+                )
+
+
+_MOST_INNER = 100
+"""So many elements of a container are looked into."""
+
+_FRAMEWORK = {*vars(nn.Module()), *vars(pl.LightningModule())}
+"""What torch and Lightning keep in a module."""
+
+
+def _is_users(value: Any) -> bool:
+    """Whether it is an ordinary object of a class outside torch and Lightning, as a running mean."""
+    if isinstance(value, (nn.Module, type)) or callable(value) or not hasattr(value, "__dict__"):
+        return False
+    owner = type(value).__module__.partition(".")[0]
+    return owner not in {
+        "torch",
+        "lightning",
+        "pytorch_lightning",
+        "lightning_fabric",
+        "torchmetrics",
+        "numpy",
+    }
 
 
 class Rewind:
@@ -110,6 +205,12 @@ def _set_state(generator: Any, state: Any) -> None:
 
 def _silent(*_args: Any, **_kwargs: Any) -> Tensor:
     return torch.zeros(())
+
+
+def is_compiled(module: pl.LightningModule) -> bool:
+    """Whether ``torch.compile`` runs some of it, which no record sees into."""
+    compiled = getattr(module, "_compiler_ctx", None) is not None
+    return compiled or any(isinstance(each, torch._dynamo.OptimizedModule) for each in module.modules())
 
 
 def loss_of(output: Any) -> Tensor | None:

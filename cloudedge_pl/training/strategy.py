@@ -16,7 +16,7 @@ longer intervals every node trains its own weights (:class:`~cloudedge_pl.traini
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ from cloudedge_pl.training.execution import (
 )
 from cloudedge_pl.training.local_data import LocalData
 from cloudedge_pl.training.nodes import NodeTraining, make_replicas
-from cloudedge_pl.training.replay import Rewind, loss_of, unobserved, with_loss
+from cloudedge_pl.training.replay import Rewind, Undo, is_compiled, loss_of, unobserved, with_loss
+from cloudedge_pl.training.tape import NotReplayable
 
 
 class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
@@ -155,6 +156,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self._resuming: dict[str, Any] | None = None
         self._loss: Tensor | None = None
         self._is_set_up = False
+        self._records = True
 
     # --- what a run shows ---
 
@@ -263,6 +265,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self._resuming = self._restore(resume=fitting)
         super().setup(trainer)
         self._is_set_up = True
+        self._records = not is_compiled(module)
 
     def _as_given(self, example: Tensor, backbone: nn.Module) -> Tensor:
         """The example in the dtype in which a sample reaches the backbone; indices, such as tokens, keep theirs."""
@@ -407,7 +410,9 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         joint = forward.exit_head is not None and edge_weight > 0
         before = Rewind(module, backbone, self.root_device) if joint else None
         with forward.step("system"):
-            output = super().training_step(*args, **kwargs)
+            recording = joint and self._records
+            with forward.recording(self.root_device) if recording else nullcontext():
+                output = super().training_step(*args, **kwargs)
             cloud_loss = self._loss = loss_of(output)
             if cloud_loss is None:
                 return output  # a step that is skipped, or that Lightning has something to say about
@@ -420,15 +425,35 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 return output
             loss = cloud_weight * cloud_loss
             if before is not None:
-                after = before.again()
-                before.back()  # the same augmentation and noise for both losses
-                with forward.replaying("exit"), unobserved(module, backbone):
-                    exit_loss = self._exit_loss(*args, **kwargs)
-                after.back()
+                exit_loss = self._replayed(cloud_loss) if recording else None
+                if exit_loss is None:
+                    after = before.again()
+                    before.back()  # the same augmentation and noise for both losses
+                    undo = Undo(module, backbone, forward.checks)
+                    try:
+                        with forward.replaying("exit"), unobserved(module, backbone):
+                            exit_loss = self._exit_loss(*args, **kwargs)
+                    finally:
+                        undo.back()
+                    after.back()
                 if exit_loss is not None:
                     loss = loss + edge_weight * exit_loss
         self._loss = loss.detach()
         return with_loss(output, loss)
+
+    def _replayed(self, cloud_loss: Tensor) -> Tensor | None:
+        """The exit head's loss without the module's step running again; None where only that gives it."""
+        assert self._forward is not None
+        try:
+            with self.precision_plugin.train_step_context():
+                return self._forward.exit_loss(cloud_loss)
+        except NotReplayable as reason:
+            self._records = False
+            pl.utilities.rank_zero_info(
+                f"{type(self.lightning_module).__name__}.training_step is evaluated twice, for the cloud's and for the "
+                f"exit head's loss, for it cannot be replayed from its record: {reason}."
+            )
+            return None
 
     def _exit_loss(self, *args: Any, **kwargs: Any) -> Tensor | None:
         try:
