@@ -185,6 +185,7 @@ class Tape(TorchFunctionMode):
         self._tainted: dict[int, Tensor] = {}  # holds the tensors: an id must not be given to another one
         self._escapes: list[tuple[int, str]] = []
         self._reason: str | None = None
+        self._hooks: list[Any] = []
 
     def root(self, x: Tensor, logits: Tensor) -> None:
         """Notes what a call of the backbone on ``x`` gave."""
@@ -192,7 +193,17 @@ class Tape(TorchFunctionMode):
             self._reason = "the backbone's input depends on its logits"
         values = logits.detach().clone() if self._checked else None
         self.roots.append(Root(logits, logits.grad_fn, torch.is_grad_enabled(), values))
+        if logits.requires_grad:
+            self._hooks.append(logits.register_hook(self._differentiated))
         self._tainted[id(logits)] = logits
+
+    def _differentiated(self, _gradient: Tensor) -> None:
+        self._reason = "the step asks for a gradient"
+
+    def __exit__(self, *args: Any) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        super().__exit__(*args)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -268,6 +279,8 @@ class Tape(TorchFunctionMode):
     @staticmethod
     def _require_constants(operation: _Operation, nodes: set[Any]) -> None:
         name = _name(operation.function)
+        if not operation.grad and any(value.grad_fn is not None for value in operation.outputs):
+            raise NotReplayable("a torch.autograd.Function has a gradient of its own, which is not recorded")
         changed = {id(value) for value in operation.changed}
         for at, version in operation.versions.items():
             value = operation.inputs[at]
@@ -301,13 +314,12 @@ class Tape(TorchFunctionMode):
         values = {id(root.logits): each for root, each in zip(self.roots, logits, strict=True)}
         now = _Draws(self._device) if any(each.random_state is not None for each in steps) else None
         for each in steps:
-            changed = {id(value) for value in each.changed}
-            inputs = [
-                values.get(id(value), value)
-                if id(value) not in changed or id(value) in values
-                else value.clone()  # running statistics have moved once
-                for value in each.inputs
-            ]
+            inputs = [values.get(id(value), value) for value in each.inputs]
+            if _name(each.function) in _MOVES_BUFFERS:  # they have moved once
+                inputs = [
+                    inputs[at].clone() if at in each.versions and not inputs[at].requires_grad else inputs[at]
+                    for at in range(len(inputs))
+                ]
             args, kwargs = tree_unflatten(inputs, each.layout)
             with ExitStack() as stack:
                 stack.enter_context(torch.set_grad_enabled(each.grad and grad))

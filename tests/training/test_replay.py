@@ -57,6 +57,9 @@ def test_both_evaluations_draw_the_same(tmp_path: Path, source: str) -> None:
     plain = Shuffling(SOURCES[source](), plain_labels)
     torch.manual_seed(0)
     make_trainer(tmp_path, make_strategy(), max_epochs=1).fit(cut, loader())
+    cut_labels = [
+        y for y in cut_labels if len(y) == 16
+    ]  # without the sample that shows what reaches the backbone
     for first, second in zip(cut_labels[::2], cut_labels[1::2], strict=True):
         assert torch.equal(first, second)
     assert any(
