@@ -115,7 +115,7 @@ def instantiated(root: Path, strategy: Any, epochs: int) -> tuple[TemplateModule
     callbacks = [
         hydra.utils.instantiate(each)
         for each in CALLBACKS.values()
-        if isinstance(strategy, ce.CloudEdgeStrategy) or "cloudedge" not in each._target_
+        if isinstance(strategy, ce.CloudEdgeStrategy) or not each._target_.endswith("WeightedAggregation")
     ]
     callbacks[0].dirpath = str(root)
     return module, make_trainer(

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.strategy import CloudEdgeStrategy
 from tests.training.helpers import CLASSES, OtherModule, SmallNet, loader, make_strategy, make_trainer
 
