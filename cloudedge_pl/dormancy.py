@@ -10,7 +10,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from cloudedge_pl.errors import lookup, require_range
+from cloudedge_pl.errors import lookup, require_fields, require_range
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class DormancyRule:
 
     def __post_init__(self) -> None:
         lookup({"hysteresis": 0, "paper": 0}, self.mode, "dormancy mode")
+        require_fields("dormancy", self)
         require_range("dormancy", 0, math.inf, open_low=True, open_high=True, wake_ratio=self.wake_ratio)
         require_range("dormancy", self.wake_ratio, math.inf, open_high=True, sleep_ratio=self.sleep_ratio)
         require_range("dormancy", 0, 1, open_low=True, smoothing=self.smoothing)

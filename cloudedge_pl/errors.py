@@ -5,12 +5,21 @@ Every one is a ``ValueError`` or a ``RuntimeError`` too, so that callers need no
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import functools
+import inspect
 import math
-from collections.abc import Mapping
-from typing import TypeVar
+import numbers
+import os
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+MAX_SEED = 2**32 - 1
+"""The greatest seed that numpy, torch and Lightning all take."""
 
 
 class InfeasiblePlanError(ValueError):
@@ -84,17 +93,147 @@ def require_range(
         high: the greatest value.
         open_low: whether ``low`` itself is out of the range.
         open_high: likewise ``high``.
-        whole: whether a value must be without a fraction, as what is counted.
+        whole: whether a value must be an integer, as what is counted; 2.0 is none.
         values: by their fields.
     """
     for field, value in values.items():
         good = _is_number(value)
         above = good and (value > low if open_low else value >= low)
         below = good and (value < high if open_high else value <= high)
-        if not (above and below) or (whole and value != math.floor(value)):
+        if not (above and below) or (whole and not _fits(value, int)):
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
             what = f"be a whole number in {interval}" if whole else f"lie in {interval}"
             raise ValueError(f"{owner}: {field} is {_shown(value)}; it must {what}.")
+
+
+def require_seed(owner: str, **values: int) -> None:
+    """Raises ValueError on a seed that is no whole number in [0, 2^32 - 1], naming ``owner`` and the field."""
+    for field, value in values.items():
+        require_range(owner, 0, MAX_SEED, whole=True, **{field: value})
+
+
+def require_types(owner: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Checks arguments against the annotations of what takes them: the one conversion of every key.
+
+    A ``bool`` is true or false alone, an ``int`` neither 2.0 nor True nor "3", a ``float`` any number but nan; text,
+    names (``Literal``), lists and mappings are what they say, and ``| None`` takes null. A class takes anything but
+    plain numbers and text. A seed lies in [0, 2^32 - 1].
+
+    Args:
+        owner: whose arguments they are ("workload").
+        function: a function or class; a parameter without an annotation takes anything.
+        values: by parameter; names that ``function`` has not are passed over.
+
+    Raises:
+        ValueError: with the owner, the parameter, the value and what it must be.
+    """
+    hints = annotations(function)
+    for field, value in values.items():
+        if field in hints:
+            _require(owner, field, value, hints[field])
+            if field == "seed" and value is not None:
+                require_seed(owner, seed=value)
+
+
+def require_fields(owner: str, instance: Any) -> None:
+    """Checks the fields of a dataclass against their annotations, as :func:`require_types` does."""
+    values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
+    require_types(owner, type(instance), values)
+
+
+@functools.cache
+def annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by parameter of a function, or of a class's constructor and of those it passes keywords on to."""
+    if not inspect.isclass(function):
+        return _hints(function)
+    found: dict[str, Any] = {}
+    for base in function.__mro__:
+        constructor = base.__dict__.get("__init__")
+        if constructor is None or base is object:
+            continue
+        found = {**_hints(constructor), **found}
+        parameters = inspect.signature(constructor).parameters.values()
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(inspect.unwrap(function))
+        parameters = inspect.signature(function).parameters
+    except (NameError, TypeError, ValueError):  # annotations that exist for type checkers alone
+        return {}
+    named = {
+        name for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+    return {name: hint for name, hint in hints.items() if name in named}
+
+
+def _require(owner: str, field: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        name = f"{owner}: {field}" if owner else field
+        raise ValueError(f"{name} is {value!r}; it must be {' or '.join(_described(hint))}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or isinstance(hint, TypeVar):
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in inner)
+    if origin is Literal:
+        return value in inner and not (isinstance(value, bool) and True not in inner and False not in inner)
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is float:
+        return _is_number(value) and value == value
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, os.PathLike):
+        return isinstance(value, (str, os.PathLike))
+    if kind in (list, tuple) or _is_sequence(kind):
+        if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
+            return not isinstance(value, (str, bytes, Mapping, int, float, type(None)))
+        items = [each for each in inner if each is not Ellipsis]
+        if kind is tuple and Ellipsis not in inner and inner:
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+        return not items or all(_fits(each, items[0]) for each in value)
+    return not isinstance(value, (str, bytes, int, float, type(None), list))
+
+
+def _is_sequence(kind: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, Sequence) and not issubclass(kind, str)
+
+
+def _described(hint: Any) -> list[str]:
+    """What fits, in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        type(None): "null",
+    }
+    if origin in (Union, types.UnionType):
+        return list(dict.fromkeys(word for each in inner for word in _described(each)))
+    if origin is Literal:
+        return [f"one of: {', '.join(map(str, inner))}"]
+    if hint in words:
+        return [words[hint]]
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, os.PathLike):
+        return ["a path"]
+    if kind in (list, tuple) or _is_sequence(kind):
+        items = [each for each in inner if each is not Ellipsis]
+        return [f"a list (of {' or '.join(_described(items[0]))})" if items else "a list"]
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return ["a mapping"]
+    return [f"a mapping or {getattr(hint, '__name__', hint)}"]
 
 
 def _is_number(value: object) -> bool:

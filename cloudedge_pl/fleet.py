@@ -14,10 +14,13 @@ from typing import Literal
 import numpy as np
 
 from cloudedge_pl import presets
-from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range, require_types
 
 Phase = Literal["inference", "training"]
 PHASES: tuple[Phase, ...] = ("inference", "training")
+
+MAX_NODES = 100_000
+"""More nodes than this are taken for a mistake, before memory is."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class EdgeNode:
 
     def __post_init__(self) -> None:
         owner = f"edge node {self.name!r}"
+        require_fields(owner, self)
         require_positive(
             owner,
             flops_per_second=self.flops_per_second,
@@ -83,6 +87,7 @@ class Cloud:
 
     def __post_init__(self) -> None:
         owner = f"cloud {self.name!r}"
+        require_fields(owner, self)
         require_positive(
             owner,
             flops_per_second=self.flops_per_second,
@@ -119,6 +124,7 @@ class Link:
     uplink_bits_per_second: tuple[float, ...] = (40e6, 55e6, 70e6)
 
     def __post_init__(self) -> None:
+        require_fields("link", self)
         object.__setattr__(self, "uplink_bits_per_second", tuple(self.uplink_bits_per_second))
         require_positive("link", bandwidth_bits_per_second=self.bandwidth_bits_per_second)
         require_range("link", 0, math.inf, open_high=True, propagation_seconds=self.propagation_seconds)
@@ -158,13 +164,14 @@ class Workload:
     input_bytes: float | None = None
 
     def __post_init__(self) -> None:
+        lookup({phase: phase for phase in PHASES}, self.phase, "workload phase")
+        require_fields("workload", self)
         require_positive("workload", arrival_rate=self.arrival_rate, window_seconds=self.window_seconds)
         require_positive("workload", allow_infinite=True, max_delay_seconds=self.max_delay_seconds)
         require_range("workload", 1, math.inf, samples_per_pass=self.samples_per_pass)
         require_range("workload", 0, math.inf, optimizer_slots=self.optimizer_slots)
         if self.input_bytes is not None:
             require_positive("workload", input_bytes=self.input_bytes)
-        lookup({phase: phase for phase in PHASES}, self.phase, "workload phase")
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,7 @@ class Fleet:
     master: EdgeNode | None = None
 
     def __post_init__(self) -> None:
+        require_fields("fleet", self)
         object.__setattr__(self, "nodes", tuple(self.nodes))
         if not self.nodes:
             raise ValueError("fleet: it has no node; give at least one EdgeNode (num_nodes >= 1).")
@@ -228,7 +236,7 @@ class Fleet:
 
         Args:
             device: a name, or several that are dealt out in turn, of :data:`DEVICES`.
-            num_nodes: at least 1.
+            num_nodes: in [1, 100,000].
             cloud: a name of :data:`CLOUDS`, or a Cloud.
             link: None takes the defaults of :class:`Link`.
             speed_spread: each node's speed is multiplied by a factor drawn from
@@ -240,8 +248,10 @@ class Fleet:
         Raises:
             ValueError: on an unknown name, no node, or a spread outside [0, 1).
         """
-        if num_nodes < 1:
-            raise ValueError(f"fleet: num_nodes is {num_nodes}; a fleet needs at least 1 node.")
+        given = {"device": device, "num_nodes": num_nodes, "cloud": cloud, "link": link, "seed": seed}
+        numbers = {"speed_spread": speed_spread, "max_energy_joules": max_energy_joules}
+        require_types("fleet", Fleet.preset, {**given, **numbers, "memory_bytes": memory_bytes})
+        require_range("fleet", 1, MAX_NODES, num_nodes=num_nodes)
         require_range("fleet", 0, 1, open_high=True, speed_spread=speed_spread)
         names = [device] if isinstance(device, str) else list(device)
         if not names:

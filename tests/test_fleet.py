@@ -82,7 +82,7 @@ def test_a_fleet_needs_nodes_and_their_names_are_unique() -> None:
         Fleet(nodes=())
     with pytest.raises(ValueError, match=r"more than once: pi"):
         Fleet(nodes=(NODE, NODE))
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="num_nodes is 0; it must lie in"):
         Fleet.preset(num_nodes=0)
 
 

@@ -15,7 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import find_config
-from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, versions, write_json
+from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, run, versions, write_json
 from cloudedge_pl.commands.train import Progress, summarise
 from cloudedge_pl.reports.run_table import summary_table
 
@@ -61,4 +61,4 @@ def main() -> None:
         f"+ckpt={checkpoint.resolve()}",
         *rest,
     ]
-    _app()
+    run(_app)

@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.table import Table
 
-from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved
+from cloudedge_pl.commands.checking import check_config
+from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
 from cloudedge_pl.costs.measured import Disagreement, with_measured_seconds
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading
@@ -25,6 +26,7 @@ def plan(cfg: DictConfig) -> OffloadPlan:
     Args:
         cfg: the composed config; see ``conf/plan.yaml``.
     """
+    check_config(cfg)
     options = resolved(cfg)
     model = options["model"]
     backbone = build_backbone(
@@ -74,4 +76,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge plan``."""
-    _app()
+    run(_app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -22,9 +23,6 @@ from cloudedge_pl.files import new_folder, written_whole
 OmegaConf.register_new_resolver(
     "new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True
 )
-
-USER_ERRORS = (ValueError, RuntimeError, FileNotFoundError)
-"""What bad input raises; the message says what to do, a traceback adds nothing."""
 
 
 def console() -> Console:
@@ -44,20 +42,56 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
     def wrapper(cfg: DictConfig) -> Any:
         try:
             return command(cfg)
-        except (*USER_ERRORS, InstantiationException) as error:
+        except Exception as error:
             if os.environ.get("CLOUDEDGE_TRACE"):
                 raise
-            cause = (
-                error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-            )
-            where = f" (in {error.args[0].splitlines()[-1]})" if cause is not error and error.args else ""
-            message = f"{type(cause).__name__}: {cause}{where}"
+            message = described(error)
             if is_job_of_sweep():
                 note_failure(message)
                 return None
             sys.exit(f"{message}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
 
     return wrapper
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Runs a command of Hydra's; what is wrong with the command line itself is shown as one line, too."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print, over several lines, and exit on
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("CLOUDEDGE_TRACE"):
+            raise
+        sys.exit(f"{described(error)}\nSet CLOUDEDGE_TRACE=1 for the traceback.")
+    finally:
+        with contextlib.suppress(KeyError):
+            del os.environ["HYDRA_FULL_ERROR"]
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def described(error: BaseException) -> str:
+    """An error as one line, its own class and message; of a part of the config, with the key that has it."""
+    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+    key = error.args[0].splitlines()[-1] if cause is not error and error.args else ""
+    where = f" (in {key})" if key else ""
+    message = " ".join(
+        str(cause).partition("Config search path:")[0].partition("See https://hydra")[0].split()
+    )
+    advice = ""
+    if "No match in the defaults list" in message:
+        advice = " This command has no such group; an experiment that overrides one of training is for `cloudedge train`."
+    if isinstance(cause, AssertionError) and not message:
+        message = "the command line cannot be parsed"
+        advice = (
+            " Write overrides as key=value, group=option, +key=value or ~key; see `cloudedge COMMAND --help`."
+        )
+    if isinstance(cause, OverrideParseException):
+        advice = (
+            " Put a value with = { } [ ] ( ) , : # or a blank in it into quotes within quotes: 'key=\"a=b\"'."
+        )
+    return f"{type(cause).__name__}: {message}{where}{advice}"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,11 +12,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.reporting import (
     clear_errors,
     console,
     output_dir,
     resolved,
+    run,
     write_json,
 )
 from cloudedge_pl.lightning import pl
@@ -35,6 +37,7 @@ __all__ = [
     "output_dir",
     "report_plan",
     "resolved",
+    "run",
     "versions",
     "write_json",
 ]
@@ -98,6 +101,7 @@ class Throughput(pl.Callback):
 
 def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, pl.Trainer, Throughput]:
     """Makes data, module and trainer from the config, seeded."""
+    check_config(cfg)
     pl.seed_everything(cfg.seed, workers=True)
     datamodule = instantiate(cfg.data, _convert_="all")
     module = instantiate(cfg.model, num_classes=datamodule.num_classes, _convert_="all")

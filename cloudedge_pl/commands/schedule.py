@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import inspect
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +17,10 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cloudedge_pl.commands.reporting import clear_errors, console, output_dir, resolved, write_json
+from cloudedge_pl.commands.reporting import clear_errors, console, output_dir, resolved, run, write_json
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.costs.units import format_seconds
-from cloudedge_pl.errors import require_range
+from cloudedge_pl.errors import require_range, require_seed, require_types
 from cloudedge_pl.files import written_whole
 from cloudedge_pl.reports.schedule_figures import Chart, save_convergence, save_gantt
 from cloudedge_pl.reports.schedule_table import ScheduleRow, schedule_table
@@ -68,7 +67,7 @@ class Entry:
         options: dict[str, Any] = {
             str(key): value for key, value in given.items() if key not in ("name", "label")
         }
-        require_range(where, 0, math.inf, open_high=True, whole=True, seed=options.get("seed", seed))
+        require_seed(where, seed=options.get("seed", seed))
         name = given["name"]
         create_scheduler(name, **({"seed": seed} | options))
         defaults = {key: each.default for key, each in inspect.signature(SCHEDULERS[name]).parameters.items()}
@@ -98,7 +97,7 @@ class Selection:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Selection:
         """Checks and labels the schedulers of the config before any of them runs."""
-        require_range("schedule", 0, math.inf, open_high=True, whole=True, seed=options["seed"])
+        require_seed("schedule", seed=options["seed"])
         seed = int(options["seed"])
         chosen = Entry.of(options["scheduler"], seed, "scheduler")
         rows = [
@@ -151,7 +150,8 @@ def schedule(cfg: DictConfig) -> Assignment:
         The chosen scheduler's answer.
     """
     options = resolved(cfg)
-    require_range("schedule", 1, math.inf, open_high=True, whole=True, windows=options["windows"])
+    require_types("schedule", _keys, options)
+    require_range("schedule", 1, 10_000, windows=options["windows"])
     selection = Selection.of(options)
     window, state = _problem(options)
     size = f"{window.num_tasks} tasks on {window.num_nodes} nodes"
@@ -180,6 +180,18 @@ def schedule(cfg: DictConfig) -> Assignment:
         _convergence(options, selection, window, state, folder / "figures" / "convergence.png")
     console().print(f"summary.json, schedule.csv and figures are in {folder}", soft_wrap=True, markup=False)
     return answer
+
+
+def _keys(
+    file: str | None,
+    family: str,
+    num_tasks: int,
+    num_nodes: int,
+    compare: list[Any] | None,
+    convergence: list[Any] | None,
+    windows: int,
+) -> None:
+    """The keys of the config, as a signature."""
 
 
 def _listed(options: Mapping[str, Any], key: str) -> Iterator[tuple[int, Any]]:
@@ -334,4 +346,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge schedule``."""
-    _app()
+    run(_app)

@@ -19,6 +19,7 @@ from cloudedge_pl.commands.running import (
     clear_errors,
     console,
     output_dir,
+    run,
     versions,
     write_json,
 )
@@ -197,6 +198,6 @@ def main() -> None:
     try:
         with resumed_arguments(sys.argv[1:]) as arguments:
             sys.argv[1:] = arguments
-            _app()
+            run(_app)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"cloudedge train: {error}")

@@ -11,11 +11,15 @@ import torch
 
 from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, batches_processed
 from cloudedge_pl.data.pictures import Pictures, Splits
-from cloudedge_pl.errors import DataError, require_positive, require_range
+from cloudedge_pl.errors import DataError, require_positive, require_range, require_types
 from cloudedge_pl.lightning import pl
 
 SPLIT_SEED = 0
 """Splits are drawn from this seed always, so that runs of different seeds are scored on the same pictures."""
+
+MAX_IMAGE_SIZE = 16_384
+MAX_WORKERS = 1024
+"""More than this is taken for a mistake, before memory and processes are."""
 
 
 class PictureDataModule(pl.LightningDataModule, ABC):
@@ -70,12 +74,13 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         owner = "data"
-        require_positive(owner, batch_size=batch_size, image_size=image_size)
+        require_types(owner, PictureDataModule, locals())
+        require_range(owner, 1, MAX_IMAGE_SIZE, image_size=image_size)
+        require_positive(owner, batch_size=batch_size)
         if eval_batch_size is not None:
             require_positive(owner, eval_batch_size=eval_batch_size)
-        require_range(
-            owner, 0, float("inf"), num_workers=num_workers, seed=seed, crop_padding=crop_padding or 0
-        )
+        require_range(owner, 0, MAX_WORKERS, num_workers=num_workers)
+        require_range(owner, 0, MAX_IMAGE_SIZE, crop_padding=crop_padding or 0)
         require_range(owner, 0, 1, open_high=True, val_fraction=val_fraction)
         if len(mean) != channels or len(std) != channels:
             raise ValueError(

@@ -10,7 +10,7 @@ import torch
 
 from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
 from cloudedge_pl.data.pictures import FilePictures, MemoryPictures, Splits, stratified_split
-from cloudedge_pl.errors import DataError
+from cloudedge_pl.errors import DataError, require_positive, require_types
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 
@@ -50,6 +50,8 @@ class ImageFolderDataModule(PictureDataModule):
         augment: bool = True,
         **options: Any,
     ) -> None:
+        require_types("data", ImageFolderDataModule, locals())
+        require_positive("data", allow_infinite=True, cache_limit_bytes=cache_limit_bytes)
         self.root = Path(root).expanduser()
         self.cache = cache
         self.cache_limit_bytes = cache_limit_bytes

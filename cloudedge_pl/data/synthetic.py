@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
 from cloudedge_pl.data.pictures import MemoryPictures, Splits, stratified_split
-from cloudedge_pl.errors import require_positive, require_range
+from cloudedge_pl.errors import require_positive, require_range, require_types
 
 PATTERN_CELLS = 4
 
@@ -43,10 +43,11 @@ class SyntheticDataModule(PictureDataModule):
         augment: bool = False,
         **options: Any,
     ) -> None:
+        require_types("data", SyntheticDataModule, locals())
         require_positive(
             "data", num_classes=num_classes, num_train=num_train, num_test=num_test, channels=channels
         )
-        require_range("data", 0, float("inf"), noise=noise)
+        require_range("data", 0, float("inf"), open_high=True, noise=noise)
         super().__init__(
             class_names=[f"pattern {index}" for index in range(num_classes)],
             channels=channels,

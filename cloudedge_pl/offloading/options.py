@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudedge_pl.costs.memory import MEMORY_MODES
 from cloudedge_pl.costs.transmission import CODECS, INVERSE_RATES
-from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
 WAITING = ("md1", "mm1", "mmc", "pooled", "paper")
@@ -78,6 +78,7 @@ class OffloadOptions:
         _one_of(SHARES, self.shares, "way to share arrivals")
         _one_of(ENERGY, self.energy, "energy model")
         _one_of(STATIC_ENERGY, self.static_energy, "static energy model")
+        require_fields("offloading", self)
         require_range(
             "offloading", 0, 1, open_low=True, memory_share=self.memory_share, codec_ratio=self.codec_ratio
         )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloudedge_pl.errors import require_positive, require_range
+from cloudedge_pl.errors import require_fields, require_positive, require_range
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ExitHeadConfig:
     pool: int = 4
 
     def __post_init__(self) -> None:
+        require_fields("exit head", self)
         require_positive("exit head", hidden_channels=self.hidden_channels, pool=self.pool)
         require_range("exit head", 0, 16, num_layers=self.num_layers)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cloudedge_pl.errors import lookup, require_range
+from cloudedge_pl.errors import lookup, require_range, require_seed
 from cloudedge_pl.scheduling.types import NodeState, TaskWindow
 
 Family = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -76,6 +76,10 @@ correlated, but tasks of 1 to 10, and 8% of 50 to 100. heavy_tailed: likewise, t
 in :func:`generate_window`. All else drawn evenly."""
 
 
+MAX_PAIRS = 100_000_000
+"""A matrix with more entries (0.8 GB) is taken for a mistake, before memory is."""
+
+
 def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.ndarray:
     """Returns execution times in seconds, float64 [num_tasks, num_nodes]; a broadcast row for identical tasks.
 
@@ -90,7 +94,8 @@ def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.n
     """
     make = lookup(FAMILIES, family, "family of times")
     require_range("times", 1, np.inf, open_high=True, whole=True, num_tasks=num_tasks, num_nodes=num_nodes)
-    require_range("times", 0, np.inf, open_high=True, whole=True, seed=seed)
+    require_seed("times", seed=seed)
+    require_range("times", 1, MAX_PAIRS, num_tasks_times_num_nodes=num_tasks * num_nodes)
     return make(np.random.default_rng(int(seed)), int(num_tasks), int(num_nodes))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cloudedge_pl.errors import lookup
+from cloudedge_pl.errors import lookup, require_types
 from cloudedge_pl.scheduling.atsa import AdaptiveTaskScheduler
 from cloudedge_pl.scheduling.exact import ExactScheduler
 from cloudedge_pl.scheduling.lists import (
@@ -58,8 +58,7 @@ def create_scheduler(name: str, *, seed: int = 0, **options: Any) -> Scheduler:
     known = {option: option for option in inspect.signature(make).parameters}
     for option in options:
         lookup(known, option, f"option of scheduler {name!r},")
-    if seed < 0:
-        raise ValueError(f"scheduler {name!r}: seed is {seed}; it must be an integer >= 0.")
+    require_types(f"scheduler {name!r}", make, {**options, "seed": seed})
     return make(seed=seed, **options)
 
 

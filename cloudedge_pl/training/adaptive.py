@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cloudedge_pl.errors import StrategyError, require_positive, require_range
+from cloudedge_pl.errors import StrategyError, require_fields, require_positive, require_range
 
 RESOURCES = ("seconds", "joules", "num_bytes")
 
@@ -42,6 +42,7 @@ class AdaptiveInterval:
         owner = "WeightedAggregation: adaptive"
         if not self.budgets:
             raise StrategyError(f"{owner}: no budget given; give at least one of {', '.join(RESOURCES)}.")
+        require_fields(owner, self)
         require_positive(owner, False, **self.budgets, control=self.control)
         require_range(owner, 1, math.inf, open_high=True, whole=True, max_steps=self.max_steps)
 

@@ -5,12 +5,13 @@ Source: Xu 2020, Sec. 2.4: "unit time" there is one interval here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from cloudedge_pl.errors import StrategyError, lookup, require_positive, require_range
+from cloudedge_pl.errors import StrategyError, lookup, require_fields, require_positive, require_range
 from cloudedge_pl.training.adaptive import AdaptiveInterval, IntervalEstimator
 from cloudedge_pl.training.replicas import MOMENTUM, Momentum
 
@@ -46,6 +47,9 @@ class AggregationRule:
 
     def __post_init__(self) -> None:
         owner = "WeightedAggregation"
+        lookup(WEIGHTINGS, self.weighting, "weighting")
+        lookup(MOMENTUM, self.momentum, "way with momentum")
+        require_fields(owner, self)
         intervals = {
             "every_n_steps": self.every_n_steps,
             "every_n_seconds": self.every_n_seconds,
@@ -59,13 +63,11 @@ class AggregationRule:
             )
         for name in ("every_n_steps", "every_n_epochs"):
             value = intervals[name]
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise StrategyError(f"{owner}: {name} is {value!r}; it must be a whole number of at least 1.")
+            if value is not None:
+                require_range(owner, 1, math.inf, open_high=True, **{name: value})
         if self.every_n_seconds is not None:
             require_positive(owner, every_n_seconds=self.every_n_seconds)
         require_range(owner, 0, 1, failure_rate=self.failure_rate)
-        lookup(WEIGHTINGS, self.weighting, "weighting")
-        lookup(MOMENTUM, self.momentum, "way with momentum")
 
     def is_one_pass(self, data_is_local: bool) -> bool:
         """Whether one pass with shared weights over the whole step computes the same, so that no replica is needed."""

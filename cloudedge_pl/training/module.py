@@ -13,7 +13,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
-from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.errors import lookup, require_positive, require_range, require_types
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import build_backbone
 from cloudedge_pl.training.execution import PathLogits
@@ -84,7 +84,9 @@ class CloudEdgeModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
+        require_types(owner, CloudEdgeModule, locals())
         infinity = float("inf")
+        require_range(owner, 0, infinity, open_high=True, weight_decay=weight_decay)
         require_positive(owner, num_classes=num_classes, learning_rate=learning_rate)
         require_range(owner, 0, infinity, open_high=True, edge_loss_weight=edge_loss_weight)
         require_range(owner, 0, infinity, open_high=True, cloud_loss_weight=cloud_loss_weight)

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from cloudedge_pl.dormancy import DormancyState
-from cloudedge_pl.errors import StrategyError, lookup, require_range
+from cloudedge_pl.errors import StrategyError, lookup, require_range, require_types
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.namespace import admit, require_one_namespace
@@ -127,6 +127,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         checkpoint_io: pl.plugins.CheckpointIO | None = None,
         precision_plugin: pl.plugins.Precision | None = None,
     ) -> None:
+        require_types("CloudEdgeStrategy", CloudEdgeStrategy, locals())
         super().__init__(device or "cpu", accelerator, checkpoint_io, precision_plugin)
         self._device_given = device is not None
         self.fleet = fleet if fleet is not None else Fleet.preset(num_nodes=10, speed_spread=0.4)

@@ -107,7 +107,7 @@ def test_large_windows_leave_out_what_takes_minutes_but_not_what_was_chosen() ->
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("scheduler.evaluations=abc", "atsa: evaluations is 'abc'; it must be a whole number"),
+        ("scheduler.evaluations=abc", "'atsa': evaluations is 'abc'; it must be a whole number"),
         ("seed=-1", "seed is -1; it must be a whole number"),
         ("seed=1.5", "seed is 1.5; it must be a whole number"),
         ("compare=lpt", r"compare is 'lpt'; it must be a list, such as compare=\[lpt,atsa\]"),

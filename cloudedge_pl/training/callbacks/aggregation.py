@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from cloudedge_pl.errors import require_types
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.adaptive import AdaptiveInterval
 from cloudedge_pl.training.aggregation import AggregationRule, Weighting
@@ -50,6 +51,7 @@ class WeightedAggregation(pl.Callback):
         failure_rate: float = 0.0,
         seed: int = 0,
     ) -> None:
+        require_types("WeightedAggregation", WeightedAggregation, locals())
         if (every_n_steps, every_n_seconds, every_n_epochs, adaptive) == (None, None, None, None):
             every_n_steps = 1
         if adaptive is not None and not isinstance(adaptive, AdaptiveInterval):

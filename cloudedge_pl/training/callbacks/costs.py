@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from typing_extensions import override
 
+from cloudedge_pl.errors import require_range, require_types
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.callbacks.base import strategy_of
@@ -25,8 +27,8 @@ class CostLogger(pl.Callback):
     """
 
     def __init__(self, every_n_steps: int = 1) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"CostLogger: every_n_steps is {every_n_steps}; it must be at least 1.")
+        require_types("CostLogger", CostLogger, {"every_n_steps": every_n_steps})
+        require_range("CostLogger", 1, math.inf, open_high=True, every_n_steps=every_n_steps)
         self.every_n_steps = every_n_steps
 
     @override

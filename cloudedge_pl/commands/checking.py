@@ -1,0 +1,158 @@
+"""Checks a composed config before anything is built: every key against what takes it, by its annotation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+
+from cloudedge_pl.errors import annotations, lookup, require_range, require_types
+from cloudedge_pl.offloading.options import OffloadOptions
+from cloudedge_pl.scheduling import SCHEDULERS
+
+MAX_PIXELS = 16_384
+"""A side or number of channels above this is taken for a mistake, before memory is."""
+
+SET_BY_COMMAND = {"trainer": ("strategy", "callbacks", "logger"), "model": ("num_classes",)}
+"""Arguments that a command gives itself: the group, or the key, to write instead is of that name."""
+
+
+def _keys(
+    seed: int,
+    test: bool,
+    ckpt_path: str | None,
+    ckpt: str,
+    num_classes: int,
+    input_shape: list[int],
+    granularity: str,
+) -> None:
+    """The keys at the top of the configs, as a signature."""
+
+
+def _offloading(split_point: int | None = None) -> None:
+    """What the group ``offloading`` has beside the fields of OffloadOptions."""
+
+
+def _costs(source: str, repeats: int = 7, warm_up: int = 2) -> None:
+    """The keys of the group ``costs``, as a signature."""
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Checks every key of a config of ``train``, ``plan`` or ``evaluate``.
+
+    Args:
+        cfg: the composed config.
+
+    Raises:
+        ValueError: on a key that is missing, unknown, or of the wrong kind; it names the key, the value and what it
+            must be.
+    """
+    missing = sorted(OmegaConf.missing_keys(cfg), key=len)
+    if missing:
+        raise ValueError(f"{missing[0]} is not given; write {missing[0]}=... on the command line.")
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    require_types("", _keys, {str(key): value for key, value in content.items()})
+    if "num_classes" in content:
+        require_range("plan", 1, 1_000_000, num_classes=content["num_classes"])
+    if "input_shape" in content:
+        _check_shape(content["input_shape"])
+    for key, group in content.items():
+        _check_group(str(key), group)
+
+
+def _check_shape(shape: list[int]) -> None:
+    if len(shape) != 3:
+        raise ValueError(f"input_shape is {shape}; give channels, height and width, such as [3,32,32].")
+    for index, side in enumerate(shape):
+        require_range("plan", 1, MAX_PIXELS, **{f"input_shape[{index}]": side})
+
+
+def _check_group(key: str, group: Any) -> None:
+    if key in GROUPS and not isinstance(group, Mapping):
+        raise ValueError(
+            f"{key} is {group!r}; it must be a mapping of keys, or the name of a file of conf/{key}."
+        )
+    if key == "offloading":
+        require_types(key, _offloading, group)
+        options = {name: value for name, value in group.items() if name != "split_point"}
+        _check_call(key, OffloadOptions, options)
+        OffloadOptions(**options)
+    elif key == "costs":
+        _check_call(key, _costs, group)
+    elif key == "scheduler":
+        _check_scheduler(group)
+    elif key in GROUPS:
+        _check_targets(key, group)
+
+
+def _check_scheduler(group: Mapping[str, Any]) -> None:
+    make = lookup(SCHEDULERS, group.get("name", None), "scheduler")
+    options = {key: value for key, value in group.items() if key not in ("name", "label")}
+    _check_call("scheduler", make, options)
+
+
+def _check_targets(key: str, value: Any) -> None:
+    """Checks every mapping with a ``_target_`` at and below a key."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            given = {str(name): each for name, each in value.items() if not str(name).startswith("_")}
+            _check_call(key, _target(key, value["_target_"]), given)
+        elif key.count(".") == 0 and key in TARGETED:
+            _require_targets(key, value)
+        for name, each in value.items():
+            _check_targets(f"{key}.{name}", each)
+
+
+def _require_targets(key: str, value: Mapping[str, Any]) -> None:
+    for name, each in value.items():
+        if each is not None and not (isinstance(each, Mapping) and "_target_" in each):
+            raise ValueError(
+                f"{key}.{name} is {each!r}; it must be a mapping with a _target_, or null to leave it out."
+            )
+
+
+def _target(key: str, name: Any) -> Callable[..., Any]:
+    try:
+        return get_method(name) if isinstance(name, str) else name
+    except Exception as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ValueError(f"{key}._target_ is {name!r}, which cannot be imported: {reason}") from error
+
+
+def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    for name in SET_BY_COMMAND.get(key, ()):
+        if name in given:
+            raise ValueError(f"{key}.{name} is set by the command itself; leave it out.")
+    known = annotations(function) or dict.fromkeys(inspect.signature(function).parameters, Any)
+    parameters = inspect.signature(function).parameters
+    accepts_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    if not accepts_all or _is_ours(function):
+        for name in given:
+            if name not in parameters:
+                lookup({each: each for each in known}, name, f"key of {key},")
+    require_types(key, function, given)
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("cloudedge_pl.")
+
+
+TARGETED = ("callbacks", "logger")
+GROUPS = (
+    "data",
+    "model",
+    "fleet",
+    "workload",
+    "offloading",
+    "exit_head",
+    "scheduler",
+    "strategy",
+    "callbacks",
+    "trainer",
+    "logger",
+    "costs",
+)
