@@ -72,7 +72,9 @@ def require_positive(owner: str, allow_infinite: bool = False, **values: float) 
     for field, value in values.items():
         good = _is_number(value) and value > 0
         if not good or math.isnan(value) or (math.isinf(value) and not allow_infinite):
-            raise ValueError(f"{owner}: {field} is {_shown(value)}; it must be a positive, finite number.")
+            raise ValueError(
+                f"{_named(owner, field)} is {_shown(value)}; it must be a positive, finite number."
+            )
 
 
 def require_range(
@@ -103,7 +105,7 @@ def require_range(
         if not (above and below) or (whole and not _fits(value, int)):
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
             what = f"be a whole number in {interval}" if whole else f"lie in {interval}"
-            raise ValueError(f"{owner}: {field} is {_shown(value)}; it must {what}.")
+            raise ValueError(f"{_named(owner, field)} is {_shown(value)}; it must {what}.")
 
 
 def require_seed(owner: str, **values: int) -> None:
@@ -172,8 +174,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _require(owner: str, field: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
-        name = f"{owner}: {field}" if owner else field
-        raise ValueError(f"{name} is {value!r}; it must be {' or '.join(_described(hint))}.")
+        raise ValueError(f"{_named(owner, field)} is {value!r}; it must be {' or '.join(_described(hint))}.")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -234,6 +235,10 @@ def _described(hint: Any) -> list[str]:
     if inspect.isclass(kind) and issubclass(kind, Mapping):
         return ["a mapping"]
     return [f"a mapping or {getattr(hint, '__name__', hint)}"]
+
+
+def _named(owner: str, field: str) -> str:
+    return f"{owner}: {field}" if owner else field
 
 
 def _is_number(value: object) -> bool:

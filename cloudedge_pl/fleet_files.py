@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cloudedge_pl.errors import lookup
-from cloudedge_pl.fleet import CLOUDS, DEVICES, Cloud, EdgeNode, Fleet, Link
+from cloudedge_pl.fleet import CLOUDS, DEVICES, MAX_NODES, Cloud, EdgeNode, Fleet, Link
 
 Row = tuple[str, Mapping[str, Any]]
 """Where it stands ("line 4", "nodes[2]"), and its cells by column."""
@@ -53,7 +53,9 @@ def load_fleet(path: str | Path, *, cloud: str | Cloud = "t4", link: Link | None
         FileNotFoundError: where there is no such file.
         ValueError: on anything amiss, with the row, the value and what to write instead.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"fleet.path {path} is not a file; give a CSV or YAML file of nodes.")
     reader = lookup(
         {".yaml": _read_yaml, ".yml": _read_yaml, ".csv": _read_csv}, path.suffix, "fleet file ending"
     )
@@ -73,29 +75,59 @@ def load_fleet(path: str | Path, *, cloud: str | Cloud = "t4", link: Link | None
 
 
 def _read_csv(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-        if not reader.fieldnames:
-            raise ValueError(f"{path}: it is empty; the first line names the columns: {', '.join(COLUMNS)}.")
-        header = [str(column).strip() for column in reader.fieldnames]
-        reader.fieldnames = header
-        rows: list[Row] = []
-        for cells in reader:
-            where = f"line {reader.line_num}"
-            if None in cells or None in cells.values():
-                found = len(header) + (
-                    len(cells[None]) if None in cells else -list(cells.values()).count(None)
+    reader = csv.reader(_text(path).splitlines(keepends=True), skipinitialspace=True, strict=True)
+    header: list[str] = []
+    rows: list[Row] = []
+    begins = 1
+    try:
+        for line in reader:
+            cells, where = [cell.strip() for cell in line], f"line {begins}"
+            begins = reader.line_num + 1
+            if not any(cells):
+                continue
+            if not header:
+                header = cells
+                _check_header(path, where, header)
+                continue
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"{path}, {where}: it has {len(cells)} cells, the header {len(header)} columns."
                 )
-                raise ValueError(f"{path}, {where}: it has {found} cells, the header {len(header)} columns.")
-            rows.append((where, {column: cell.strip() for column, cell in cells.items() if cell.strip()}))
+            rows.append((where, {column: cell for column, cell in zip(header, cells, strict=True) if cell}))
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {begins}: {error}; close every quote, in the line where it is opened."
+        ) from None
+    if not header:
+        raise ValueError(f"{path}: it is empty; the first line names the columns: {', '.join(COLUMNS)}.")
     return rows, {}
+
+
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8, with a byte order mark or without."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
+    if "\0" in text:
+        raise ValueError(
+            f"{path}: it holds NUL characters, as UTF-16 or no text does; save the file as UTF-8."
+        )
+    return text
+
+
+def _check_header(path: Path, where: str, header: list[str]) -> None:
+    for column in header:
+        if header.count(column) > 1:
+            raise ValueError(f"{path}, {where}: the column {column!r} comes twice; leave one of them out.")
+        lookup(COLUMNS, column, f"column in {path}, {where}:")
 
 
 def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     import yaml  # type: ignore[import-untyped]  # it ships no types
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _unique_keys(path, yaml.compose(_text(path), Loader=yaml.SafeLoader), yaml)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: it is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
@@ -115,6 +147,25 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     return rows, {key: value for key, value in content.items() if key in ("cloud", "link")}
 
 
+def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
+    """What a document holds, once no key of a mapping comes twice: YAML's loader would take the last."""
+    open_nodes = [root] if root is not None else []
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key, _ in node.value:
+                if keys.count(key.value) > 1:
+                    line = max(each.start_mark.line for each, _ in node.value if each.value == key.value) + 1
+                    raise ValueError(
+                        f"{path}, line {line}: the key {key.value!r} comes twice; leave one of them out."
+                    )
+            open_nodes += [each for _, each in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            open_nodes += node.value
+    return yaml.safe_load(_text(path))
+
+
 def _mapping(path: Path, where: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{path}, {where}: it is {value!r}; write its fields, 'name: value' a line.")
@@ -131,10 +182,12 @@ def _nodes(path: Path, where: str, row: Any) -> Iterator[tuple[str, EdgeNode]]:
         raise ValueError(f"{path}, {where}: name is missing; give every node a name of its own.")
     place = f"{path}, {where} ({name})"
     count = _number(place, "count", cells.pop("count", 1))
-    if count < 1 or count != int(count):
+    if not 1 <= count <= MAX_NODES or count != int(count):
         raise ValueError(
-            f"{place}: count is {count:g}; a row stands for a whole number of nodes, at least 1."
+            f"{place}: count is {count:g}; a row stands for a whole number of nodes in [1, {MAX_NODES}]."
         )
+    if name == MASTER and count != 1:
+        raise ValueError(f"{place}: count is {count:g}; there is one master, leave its count out.")
     device = cells.pop("device", None)
     values = {column: _number(place, column, cell) for column, cell in cells.items()}
     if device is None:

@@ -81,7 +81,7 @@ GOOD = "a,1e9,1e9,1e9\n"
             r"line 2 \(a\): memory_bandwidth_bytes_per_second missing",
         ),
         (HEAD + GOOD + "b,1e9,,1e9\n", r"line 3 \(b\): memory_bytes missing; give it, or a device: esp32-s3"),
-        (HEAD.replace("memory_bytes", "memory_gb") + GOOD, "unknown column in .*line 2: 'memory_gb'"),
+        (HEAD.replace("memory_bytes", "memory_gb") + GOOD, "unknown column in .*line 1: 'memory_gb'"),
         (
             HEAD + GOOD + "b,1e9,4 GB,1e9\n",
             r"line 3 \(b\): memory_bytes is '4 GB'; give a plain number of bytes, e.g. 4e9",
@@ -168,3 +168,30 @@ def test_other_files(tmp_path):
         load_fleet(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"unknown fleet file ending '.json'"):
         load_fleet(write(tmp_path, "{}", "fleet.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("twice.csv", b"name,name,device\na,b,raspberry-pi-4\n", "line 1: the column 'name' comes twice"),
+        ("quote.csv", b'name,device\n"a,raspberry-pi-4\nb,raspberry-pi-4\n', "line 2: .*close every quote"),
+        ("latin.csv", "name,device\nK\u00f6ln,raspberry-pi-4\n".encode("latin-1"), "byte 13 is not UTF-8"),
+        ("wide.csv", "name,device\na,raspberry-pi-4\n".encode("utf-16"), "is not UTF-8"),
+        ("nul.csv", "name,device\n".encode("utf-16-le"), "NUL characters"),
+        ("master.csv", b"name,device,count\nmaster,raspberry-pi-4,3\n", "there is one master"),
+        ("many.csv", b"name,device,count\na,raspberry-pi-4,1e9\n", r"count is 1e\+09; .* \[1, 100000\]"),
+        ("empty.csv", b"\n\n", "it is empty"),
+        (
+            "keys.yaml",
+            b"nodes:\n- name: a\n  device: raspberry-pi-4\n  name: b\n",
+            "line 4: the key 'name' comes twice",
+        ),
+        ("lists.yaml", b"nodes: []\nnodes: []\n", "line 2: the key 'nodes' comes twice"),
+    ],
+)
+def test_a_hostile_file_is_refused_with_its_name_and_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}.*{message}"):
+        load_fleet(tmp_path / name)

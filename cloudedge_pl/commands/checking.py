@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_method
@@ -18,6 +19,24 @@ MAX_PIXELS = 16_384
 
 SET_BY_COMMAND = {"trainer": ("strategy", "callbacks", "logger"), "model": ("num_classes",)}
 """Arguments that a command gives itself: the group, or the key, to write instead is of that name."""
+
+
+TARGETED = ("callbacks", "logger")
+GROUPS = (
+    "data",
+    "model",
+    "fleet",
+    "workload",
+    "offloading",
+    "exit_head",
+    "scheduler",
+    "strategy",
+    "callbacks",
+    "trainer",
+    "logger",
+    "costs",
+)
+"""Groups of the configs; those whose every key is something that Hydra makes."""
 
 
 def _keys(
@@ -40,11 +59,12 @@ def _costs(source: str, repeats: int = 7, warm_up: int = 2) -> None:
     """The keys of the group ``costs``, as a signature."""
 
 
-def check_config(cfg: DictConfig) -> None:
+def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
     """Checks every key of a config of ``train``, ``plan`` or ``evaluate``.
 
     Args:
         cfg: the composed config.
+        needed: groups and keys that the command cannot do without.
 
     Raises:
         ValueError: on a key that is missing, unknown, or of the wrong kind; it names the key, the value and what it
@@ -55,9 +75,16 @@ def check_config(cfg: DictConfig) -> None:
         raise ValueError(f"{missing[0]} is not given; write {missing[0]}=... on the command line.")
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
+    absent = [name for name in needed if name not in content]
+    if absent:
+        raise ValueError(f"{absent[0]} is left out of the config; the command needs it.")
     require_types("", _keys, {str(key): value for key, value in content.items()})
+    if content.get("ckpt_path") is not None and not Path(content["ckpt_path"]).is_file():
+        raise ValueError(
+            f"ckpt_path is {content['ckpt_path']!r}, where no file is; give a checkpoint, or null."
+        )
     if "num_classes" in content:
-        require_range("plan", 1, 1_000_000, num_classes=content["num_classes"])
+        require_range("", 1, 1_000_000, num_classes=content["num_classes"])
     if "input_shape" in content:
         _check_shape(content["input_shape"])
     for key, group in content.items():
@@ -68,7 +95,7 @@ def _check_shape(shape: list[int]) -> None:
     if len(shape) != 3:
         raise ValueError(f"input_shape is {shape}; give channels, height and width, such as [3,32,32].")
     for index, side in enumerate(shape):
-        require_range("plan", 1, MAX_PIXELS, **{f"input_shape[{index}]": side})
+        require_range("", 1, MAX_PIXELS, **{f"input_shape[{index}]": side})
 
 
 def _check_group(key: str, group: Any) -> None:
@@ -139,20 +166,3 @@ def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]
 
 def _is_ours(function: Callable[..., Any]) -> bool:
     return str(getattr(function, "__module__", "")).startswith("cloudedge_pl.")
-
-
-TARGETED = ("callbacks", "logger")
-GROUPS = (
-    "data",
-    "model",
-    "fleet",
-    "workload",
-    "offloading",
-    "exit_head",
-    "scheduler",
-    "strategy",
-    "callbacks",
-    "trainer",
-    "logger",
-    "costs",
-)

@@ -17,6 +17,17 @@ from cloudedge_pl.errors import lookup
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading
 from cloudedge_pl.partition import build_backbone, measure_segments, profile, trace
 
+NEEDED = (
+    "model",
+    "fleet",
+    "workload",
+    "offloading",
+    "exit_head",
+    "costs",
+    "input_shape",
+    "num_classes",
+    "granularity",
+)
 SOURCES = {"counted": False, "measured": True}
 
 
@@ -26,7 +37,7 @@ def plan(cfg: DictConfig) -> OffloadPlan:
     Args:
         cfg: the composed config; see ``conf/plan.yaml``.
     """
-    check_config(cfg)
+    check_config(cfg, NEEDED)
     options = resolved(cfg)
     model = options["model"]
     backbone = build_backbone(

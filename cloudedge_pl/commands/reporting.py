@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from cloudedge_pl.commands.sweeps import is_job_of_sweep, note_failure
+from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import new_folder, written_whole
 
 OmegaConf.register_new_resolver(
@@ -76,12 +77,18 @@ def described(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
     key = error.args[0].splitlines()[-1] if cause is not error and error.args else ""
     where = f" (in {key})" if key else ""
+    if isinstance(cause, InfeasiblePlanError):  # a table, a line for each split point
+        return f"{type(cause).__name__}: {cause}"
     message = " ".join(
         str(cause).partition("Config search path:")[0].partition("See https://hydra")[0].split()
     )
     advice = ""
     if "No match in the defaults list" in message:
-        advice = " This command has no such group; an experiment that overrides one of training is for `cloudedge train`."
+        advice = " This command has no such group; experiments that set it are for `cloudedge train`."
+    if message.startswith("Config group override must be"):
+        given = [each for each in sys.argv[1:] if "." not in each.partition("=")[0]]
+        message = f"a group is given no name in: {' '.join(given)}"
+        advice = " Write group=NAME; `cloudedge COMMAND --help` lists the names there are."
     if isinstance(cause, AssertionError) and not message:
         message = "the command line cannot be parsed"
         advice = (

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 
+NEEDED = ("data", "model", "strategy", "callbacks", "trainer", "logger", "seed", "test")
+
+
 def report_plan(plan: OffloadPlan, folder: Path) -> None:
     """Shows the plan as a table; leaves plan.json and its figures in ``folder``."""
     console().print(plan_table(plan))
@@ -101,7 +104,7 @@ class Throughput(pl.Callback):
 
 def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, pl.Trainer, Throughput]:
     """Makes data, module and trainer from the config, seeded."""
-    check_config(cfg)
+    check_config(cfg, NEEDED)
     pl.seed_everything(cfg.seed, workers=True)
     datamodule = instantiate(cfg.data, _convert_="all")
     module = instantiate(cfg.model, num_classes=datamodule.num_classes, _convert_="all")

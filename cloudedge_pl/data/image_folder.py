@@ -12,7 +12,7 @@ from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
 from cloudedge_pl.data.pictures import FilePictures, MemoryPictures, Splits, stratified_split
 from cloudedge_pl.errors import DataError, require_positive, require_types
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"})
 
 
 class ImageFolderDataModule(PictureDataModule):

@@ -5,6 +5,7 @@ Shapes: n pictures or b in a batch, C channels, H x W pixels.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,10 @@ def decode_pictures(paths: Sequence[Path], image_size: int) -> Tensor:
     """Reads pictures as RGB, scaled and cropped at the centre to a square: uint8 [n, 3, image_size,
     image_size].
 
+    A picture is turned as its EXIF orientation says; of 16 bits the upper 8 are taken; alpha is left out, as
+    torchvision does; grey, palette, 1-bit and CMYK pictures are converted. Animations, files of several pages and
+    pixels in floating point or 32 bits are refused.
+
     Raises:
         DataError: on the first file that is no readable picture, naming it.
     """
@@ -110,14 +115,40 @@ def _decode(path: Path, image_size: int) -> np.ndarray:
     try:
         with Image.open(path) as file:
             file.draft("RGB", size)  # a large JPEG is decoded at a fraction of its size, never below `size`
-            picture = file.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            picture = _in_rgb(file)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(
             f"{path} cannot be read as a picture ({error}). Remove it or write it anew."
         ) from error
     if picture.size != size:
         picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
     return np.asarray(picture)
+
+
+def _in_rgb(file: Image.Image) -> Image.Image:
+    """A picture as it is meant to be seen, in 3 x 8 bits.
+
+    Raises:
+        ValueError: where its pixels have no one meaning in 0..255.
+    """
+    if (
+        getattr(file, "is_animated", False) and file.format != "MPO"
+    ):  # a camera's JPEG with a small copy in it
+        raise ValueError("it is an animation, or has several pages; save the picture that counts")
+    if file.mode == "F" or (file.mode == "I" and file.format not in ("PNG", "PPM")):
+        raise ValueError(f"its pixels are of mode {file.mode!r}, without a white; save it with 8 or 16 bits")
+    picture = ImageOps.exif_transpose(file)
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,9 @@ from cloudedge_pl.errors import require_positive, require_range, require_types
 
 PATTERN_CELLS = 4
 
+MAX_PICTURES = 10_000_000
+"""More than this are taken for a mistake, before memory is."""
+
 
 class SyntheticDataModule(PictureDataModule):
     """A random smooth pattern for each class, and noise on every picture; classes are equally frequent.
@@ -46,6 +49,9 @@ class SyntheticDataModule(PictureDataModule):
         require_types("data", SyntheticDataModule, locals())
         require_positive(
             "data", num_classes=num_classes, num_train=num_train, num_test=num_test, channels=channels
+        )
+        require_range(
+            "data", 1, MAX_PICTURES, num_train=num_train, num_test=num_test, num_classes=num_classes
         )
         require_range("data", 0, float("inf"), open_high=True, noise=noise)
         super().__init__(

@@ -32,7 +32,8 @@ class ExitHeadConfig:
 
     def __post_init__(self) -> None:
         require_fields("exit head", self)
-        require_positive("exit head", hidden_channels=self.hidden_channels, pool=self.pool)
+        require_range("exit head", 1, 65_536, hidden_channels=self.hidden_channels)
+        require_range("exit head", 1, 256, pool=self.pool)
         require_range("exit head", 0, 16, num_layers=self.num_layers)
 
 

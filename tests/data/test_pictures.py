@@ -1,12 +1,17 @@
 """Splitting, augmenting, resizing and normalising batches of pictures."""
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from cloudedge_pl.data.pictures import crop_and_flip, normalise, resize, stratified_split
+from cloudedge_pl.data.pictures import crop_and_flip, decode_pictures, normalise, resize, stratified_split
+from cloudedge_pl.errors import DataError
 
 LAW = settings(deadline=None, derandomize=True, max_examples=40)
 
@@ -95,3 +100,46 @@ def test_memory_layout_does_not_matter(layout):
     same = images.contiguous(memory_format=layout)
     expected = crop_and_flip(images, np.random.default_rng(1), 2, True)
     assert crop_and_flip(same, np.random.default_rng(1), 2, True).equal(expected)
+
+
+def test_unusual_pictures_are_right_or_refused_by_name(tmp_path: Path) -> None:
+    def decoded(name: str) -> list[int]:
+        return decode_pictures([tmp_path / name], 4)[0, :, 0, 0].tolist()
+
+    grey16 = Image.fromarray(np.full((4, 4), 200 * 256, dtype=np.uint16))
+    grey16.save(tmp_path / "grey16.png")
+    grey16.save(tmp_path / "grey16.tif")
+    assert decoded("grey16.png") == decoded("grey16.tif") == [200, 200, 200]
+
+    Image.new("RGBA", (4, 4), (10, 20, 30, 0)).save(tmp_path / "alpha.png")
+    assert decoded("alpha.png") == [10, 20, 30]
+    Image.new("1", (4, 4), 1).save(tmp_path / "bit.png")
+    assert decoded("bit.png") == [255, 255, 255]
+    Image.new("P", (4, 4)).save(tmp_path / "still.gif")
+    assert decoded("still.gif") == [0, 0, 0]
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg", quality=100)
+    red, green, blue = decoded("cmyk.jpg")
+    assert red > 245 > 10 > max(green, blue)
+
+    turned = Image.new("RGB", (8, 8), "black")
+    turned.paste("white", (0, 0, 8, 4))  # white above; turned by 180 degrees it is below
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned.save(tmp_path / "turned.png", exif=exif)
+    assert decoded("turned.png") == [0, 0, 0]
+
+    frames = [Image.new("L", (4, 4), shade) for shade in (0, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    Image.new("F", (4, 4), 0.5).save(tmp_path / "float.tif")
+    Image.new("I", (4, 4), 70_000).save(tmp_path / "long.tif")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    whole = (tmp_path / "cmyk.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    header = bytearray((tmp_path / "bit.png").read_bytes())
+    header[16:24] = (50_000).to_bytes(4, "big") * 2
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    (tmp_path / "huge.png").write_bytes(header)
+    for name in ("moving.gif", "float.tif", "long.tif", "empty.png", "text.png", "cut.jpg", "huge.png"):
+        with pytest.raises(DataError, match=name):
+            decoded(name)
