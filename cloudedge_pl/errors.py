@@ -108,10 +108,11 @@ def require_range(
             raise ValueError(f"{_named(owner, field)} is {_shown(value)}; it must {what}.")
 
 
-def require_seed(owner: str, **values: int) -> None:
+def require_seed(owner: str, **values: Any) -> None:
     """Raises ValueError on a seed that is no whole number in [0, 2^32 - 1], naming ``owner`` and the field."""
     for field, value in values.items():
-        require_range(owner, 0, MAX_SEED, whole=True, **{field: value})
+        named: dict[str, Any] = {field: value}
+        require_range(owner, 0, MAX_SEED, whole=True, **named)
 
 
 def require_types(owner: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
@@ -129,7 +130,7 @@ def require_types(owner: str, function: Callable[..., Any], values: Mapping[str,
     Raises:
         ValueError: with the owner, the parameter, the value and what it must be.
     """
-    hints = annotations(function)
+    hints = argument_types(function)
     for field, value in values.items():
         if field in hints:
             _require(owner, field, value, hints[field])
@@ -144,7 +145,7 @@ def require_fields(owner: str, instance: Any) -> None:
 
 
 @functools.cache
-def annotations(function: Callable[..., Any]) -> dict[str, Any]:
+def argument_types(function: Callable[..., Any]) -> dict[str, Any]:
     """Annotations by parameter of a function, or of a class's constructor and of those it passes keywords on to."""
     if not inspect.isclass(function):
         return _hints(function)

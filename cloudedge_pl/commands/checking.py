@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from cloudedge_pl.errors import annotations, lookup, require_range, require_types
+from cloudedge_pl.errors import argument_types, lookup, require_range, require_types
 from cloudedge_pl.offloading.options import OffloadOptions
 from cloudedge_pl.scheduling import SCHEDULERS
 
@@ -95,7 +95,8 @@ def _check_shape(shape: list[int]) -> None:
     if len(shape) != 3:
         raise ValueError(f"input_shape is {shape}; give channels, height and width, such as [3,32,32].")
     for index, side in enumerate(shape):
-        require_range("", 1, MAX_PIXELS, **{f"input_shape[{index}]": side})
+        named: dict[str, Any] = {f"input_shape[{index}]": side}
+        require_range("", 1, MAX_PIXELS, **named)
 
 
 def _check_group(key: str, group: Any) -> None:
@@ -154,7 +155,7 @@ def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]
     for name in SET_BY_COMMAND.get(key, ()):
         if name in given:
             raise ValueError(f"{key}.{name} is set by the command itself; leave it out.")
-    known = annotations(function) or dict.fromkeys(inspect.signature(function).parameters, Any)
+    known = argument_types(function) or dict.fromkeys(inspect.signature(function).parameters, Any)
     parameters = inspect.signature(function).parameters
     accepts_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     if not accepts_all or _is_ours(function):

@@ -44,6 +44,11 @@ def main() -> None:
         module, _ = lookup(COMMANDS, arguments[0], "command")
     except ValueError as error:
         sys.exit(f"cloudedge: {error}")
+    if any(argument in ("-h", "--help") for argument in arguments[1:]):
+        from cloudedge_pl.commands.help import show
+
+        print(show(arguments[0], arguments[1:]), end="")
+        return
     sys.argv = [f"cloudedge {arguments[0]}", *arguments[1:]]
     with stopped_by_signals():
         import_module(module).main()

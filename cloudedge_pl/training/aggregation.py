@@ -64,7 +64,8 @@ class AggregationRule:
         for name in ("every_n_steps", "every_n_epochs"):
             value = intervals[name]
             if value is not None:
-                require_range(owner, 1, math.inf, open_high=True, **{name: value})
+                named: dict[str, Any] = {name: value}
+                require_range(owner, 1, math.inf, open_high=True, **named)
         if self.every_n_seconds is not None:
             require_positive(owner, every_n_seconds=self.every_n_seconds)
         require_range(owner, 0, 1, failure_rate=self.failure_rate)

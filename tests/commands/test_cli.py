@@ -105,3 +105,21 @@ def test_every_key_is_documented() -> None:
             comments = text.count("#")
             assert comments >= 1, f"{group}/{option}"
             assert len(keys) <= 4 * comments, f"{group}/{option}: {len(keys)} keys, {comments} comments"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_says_what_every_key_means_and_imports_nothing_heavy(command: str) -> None:
+    done = python(
+        f"import sys; sys.argv=['cloudedge', '{command}', 'fleet=single', '--help'];"
+        "from cloudedge_pl.commands.cli import main; main();"
+        "print([m for m in ('torch', 'hydra', 'pytorch_lightning', 'numpy') if m in sys.modules])"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("[]")
+    assert "scheduler=atsa    one of: aco, atsa" in done.stdout or command == "plan"
+    if command != "schedule":
+        assert "fleet=single    one of: file, mixed, single" in done.stdout
+        shown = " ".join(done.stdout.split())
+        assert "fleet.device=raspberry-pi-4 One device or several in turn" in shown
+        assert "offloading.objective=deepest deepest (the paper's), or another objective" in shown
+        assert "fleet.link.propagation_seconds=0.02 One way, edge to cloud." in shown

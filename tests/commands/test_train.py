@@ -188,7 +188,7 @@ def test_plan_with_measured_costs(tmp_path: Path) -> None:
     [
         (["model.backbone=resnet43"], "resnet34"),
         (["fleet.device=raspberry-pi-9"], "raspberry-pi-4"),
-        (["fleet.num_nodes=0"], "at least 1"),
+        (["fleet.num_nodes=0"], "num_nodes is 0"),
         (["fleet.link.bandwidth_bits_per_second=-1"], "bandwidth_bits_per_second is -1"),
         (["offloading.split_point=99"], "0..18"),
         (["workload.max_delay_seconds=1e-6"], "delay"),
