@@ -1,0 +1,287 @@
+"""The table of hostile inputs: command, overrides, and what the one line that answers must name.
+
+Where the answer is ``""`` the input is good, and the command must end well. ``{folder}`` is a folder that :func:`files`
+filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+Case = tuple[str, list[str], str]
+
+WRONG_WHOLE = ("2.0", "true", "abc", "null", "nan", "[1]")
+WRONG_NUMBER = ("abc", "nan", "true", "null", "[1]")
+WRONG_BOOL = ("maybe", "1.5", "1", "null", "[true]")
+WRONG_SEED = ("-1", "4294967296", "1.5", "abc", "true")
+WRONG_NAME = ("foo", "3", "[a]")
+
+WHOLE = {
+    "plan": ["num_classes", "fleet.num_nodes", "workload.samples_per_pass", "workload.optimizer_slots"],
+    "schedule": ["num_tasks", "num_nodes", "windows", "scheduler.ants", "scheduler.evaluations"],
+    "train": ["data.batch_size", "data.image_size", "data.num_workers", "callbacks.costs.every_n_steps"],
+}
+NUMBER = {
+    "plan": [
+        "fleet.speed_spread",
+        "fleet.link.propagation_seconds",
+        "workload.arrival_rate",
+        "workload.max_delay_seconds",
+        "offloading.memory_share",
+    ],
+    "schedule": ["scheduler.alpha", "scheduler.rho", "scheduler.tolerance"],
+    "train": ["model.learning_rate", "model.momentum", "data.val_fraction", "callbacks.dormancy.smoothing"],
+}
+BOOL = {
+    "plan": ["offloading.roofline", "offloading.exclude_ends"],
+    "train": ["test", "data.augment", "strategy.channels_last", "callbacks.checkpoint.save_last"],
+}
+SEED = {"plan": ["fleet.seed"], "schedule": ["seed"], "train": ["seed", "callbacks.aggregation.seed"]}
+NAME = {
+    "plan": [
+        "workload.phase",
+        "offloading.objective",
+        "offloading.memory",
+        "offloading.codec",
+        "granularity",
+    ],
+    "schedule": ["family"],
+    "train": ["model.optimizer", "model.schedule", "callbacks.dormancy.mode", "strategy.batch_norm"],
+}
+OUT_OF_RANGE = {
+    "plan": {
+        "num_classes": ["0", "-3", "1000000000"],
+        "fleet.num_nodes": ["0", "-1", "1000000000"],
+        "fleet.speed_spread": ["1", "-0.1"],
+        "fleet.link.bandwidth_bits_per_second": ["0", "-1", "inf"],
+        "fleet.link.correlation": ["1", "-0.5"],
+        "fleet.memory_bytes": ["0", "-4", "4GB"],
+        "workload.arrival_rate": ["0", "-1", "inf"],
+        "workload.window_seconds": ["0", "inf"],
+        "workload.samples_per_pass": ["0", "-1"],
+        "offloading.memory_share": ["0", "1.5"],
+        "exit_head.pool": ["0", "1000000000"],
+        "exit_head.hidden_channels": ["0", "1000000000"],
+        "exit_head.num_layers": ["-1", "17"],
+    },
+    "schedule": {
+        "num_tasks": ["0", "-1", "1000000000"],
+        "num_nodes": ["0", "1000000000"],
+        "windows": ["0", "-1"],
+        "scheduler.rho": ["0", "1"],
+        "scheduler.alpha": ["0", "11", "inf"],
+        "scheduler.ants": ["0", "-1"],
+    },
+    "train": {
+        "data.batch_size": ["0", "-1", "100000"],
+        "data.image_size": ["0", "1000000"],
+        "data.val_fraction": ["1", "-0.1"],
+        "data.num_workers": ["-1", "100000"],
+        "data.noise": ["-1", "inf"],
+        "data.num_train": ["0", "1000000000000"],
+        "model.learning_rate": ["0", "-1", "inf"],
+        "model.momentum": ["1", "-0.1"],
+        "model.weight_decay": ["-1"],
+        "model.edge_loss_weight": ["-1"],
+        "callbacks.dormancy.smoothing": ["0", "2"],
+        "callbacks.aggregation.failure_rate": ["-1", "2"],
+        "callbacks.aggregation.every_n_steps": ["0", "-1", "1.5", "true"],
+        "callbacks.costs.every_n_steps": ["0"],
+        "trainer.max_epochs": ["x", "1.5", "-5"],
+        "trainer.devices": ["99"],
+        "trainer.accelerator": ["foo"],
+        "trainer.precision": ["foo"],
+        "trainer.deterministic": ["perhaps"],
+    },
+}
+SINGLE: list[Case] = [
+    ("plan", ["experiment=paper"], "cloudedge train"),
+    ("plan", ["input_shape=[3,32]"], "input_shape"),
+    ("plan", ["input_shape=[3,32,x]"], "input_shape"),
+    ("plan", ["input_shape=[3,1000000,32]"], r"input_shape\[1\] is 1000000"),
+    ("plan", ["fleet=file"], "fleet.path is not given"),
+    ("plan", ["fleet=nope"], "fleet/nope"),
+    ("plan", ["fleet=null"], "fleet=null"),
+    ("plan", ["offloading=3"], "offloading=3"),
+    ("plan", ["~offloading"], "offloading is left out"),
+    ("plan", ["~model"], "model is left out"),
+    ("plan", ["fleet.device=pi"], "'pi'"),
+    ("plan", ["fleet.device=[]"], "no device"),
+    ("plan", ["fleet.link=3"], "link is 3"),
+    ("plan", ["fleet.link.uplink_bits_per_second=[]"], "uplink_bits_per_second is empty"),
+    ("plan", ["fleet.link.uplink_bits_per_second=5"], "uplink_bits_per_second is 5"),
+    ("plan", ["fleet._target_=no.such"], "no.such"),
+    ("plan", ["+offloading.foo=1"], "'foo'"),
+    ("plan", ["+fleet.foo=1"], "'foo'"),
+    ("plan", ["offloading.split_point=1.5"], "split_point is 1.5"),
+    ("plan", ["offloading.split_point=999"], "999"),
+    ("plan", ["model.backbone=resnet999"], "resnet999"),
+    ("plan", ["+model.backbone_options.foo=3"], "'foo'"),
+    ("plan", ["costs.source=foo"], "'foo'"),
+    ("plan", ["costs=measured", "costs.repeats=0"], "repeats is 0"),
+    ("plan", ["foo"], "foo"),
+    ("plan", ["=3"], "=3"),
+    ("plan", ["num_class=3"], "num_class"),
+    ("plan", ["workload.max_delay_seconds=1e-9"], "no split point"),
+    ("plan", ["hydra.run.dir=/proc/cloudedge"], "/proc/cloudedge"),
+    ("plan", ["hydra.run.dir={folder}/text.csv/run"], "text.csv"),
+    ("plan", ["fleet=file", "fleet.path={folder}/a=b.csv"], "quotes"),
+    ("plan", ["fleet=file", 'fleet.path="{folder}/a=b.csv"'], ""),
+    ("plan", ["fleet=file", "fleet.path={folder}/{{x}}.csv"], "quotes"),
+    ("plan", ["fleet=file", 'fleet.path="{folder}/{{x}}.csv"'], ""),
+    ("plan", ["fleet=file", 'fleet.path="{folder}/with blank é.csv"'], ""),
+    ("plan", [], ""),
+    ("schedule", [], ""),
+    ("schedule", ["experiment=paper"], "experiment"),
+    ("schedule", ["scheduler=foo"], "scheduler/foo"),
+    ("schedule", ["scheduler.name=null"], "scheduler"),
+    ("schedule", ["compare=[asta]"], "'asta'"),
+    ("schedule", ["compare=5"], "compare is 5"),
+    ("schedule", ["compare=[{{name: aco, ants: true}}]"], "ants is True"),
+    ("schedule", ["baseline=[lpt]"], "baseline"),
+    ("schedule", ["file={folder}/nope.npy"], "nope.npy"),
+    ("schedule", ["file={folder}/text.csv"], "text.csv"),
+    ("schedule", ["file={folder}/empty.csv"], "empty.csv"),
+    ("schedule", ["file={folder}/not.npy"], "not.npy"),
+    ("schedule", ["file={folder}"], "no such file"),
+    ("schedule", ["file={folder}/x=y.csv"], "quotes"),
+    ("train", ["data=image_folder"], "data.root is not given"),
+    ("train", ["data=image_folder", "data.root={folder}/nope"], "nope"),
+    ("train", ["fleet=file"], "fleet.path is not given"),
+    ("train", ["logger=null"], "logger=null"),
+    ("train", ["callbacks=null"], "callbacks=null"),
+    ("train", ["logger.csv=3"], "logger.csv is 3"),
+    ("train", ["logger.csv.save_dir=3"], "save_dir is 3"),
+    ("train", ["callbacks.aggregation.adaptive=3"], "adaptive is 3"),
+    ("train", ["callbacks.aggregation.weighting=foo"], "weighting is 'foo'"),
+    ("train", ["callbacks.checkpoint.mode=foo"], "foo"),
+    ("train", ["callbacks.checkpoint.monitor=3"], "monitor is 3"),
+    ("train", ["callbacks.learning_rate.logging_interval=foo"], "logging_interval is 'foo'"),
+    ("train", ["+trainer.foo=3"], "'foo'"),
+    ("train", ["+trainer.logger=true"], "trainer.logger"),
+    ("train", ["+trainer.gradient_clip_val=abc"], "gradient_clip_val is 'abc'"),
+    ("train", ["strategy.partition=foo"], "'foo'"),
+    ("train", ["strategy.shards=3"], "shards is 3"),
+    ("train", ["strategy.shards={{by: foo}}"], "'foo'"),
+    ("train", ["strategy.shards={{by: dirichlet, alpha: -1}}"], "alpha is -1"),
+    ("train", ["strategy.foo=3"], "strategy.foo"),
+    ("train", ["strategy=foo"], "strategy/foo"),
+    ("train", ["experiment=nope"], "experiment/nope"),
+    ("train", ["ckpt_path=3"], "ckpt_path is 3"),
+    ("train", ["ckpt_path={folder}"], "ckpt_path"),
+    ("train", ["ckpt_path={folder}/nope.ckpt"], "nope.ckpt"),
+    ("train", ["ckpt_path={folder}/.hydra/text.ckpt"], "text.ckpt"),
+    ("train", ["ckpt_path={folder}/.hydra/weights.ckpt"], "weights.ckpt"),
+    ("train", ["ckpt_path={folder}/.hydra/cut.ckpt"], "cut.ckpt"),
+    ("evaluate", [], "ckpt="),
+    ("evaluate", ["foo=3"], "ckpt="),
+    ("evaluate", ["ckpt="], "ckpt="),
+    ("evaluate", ["ckpt={folder}"], "no checkpoint"),
+    ("evaluate", ["ckpt={folder}/nope.ckpt"], "nope.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt"], "text.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/weights.ckpt"], "weights.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/cut.ckpt"], "cut.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/empty.ckpt"], "empty.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/a=b {{x}}.ckpt"], "a=b {x}.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet18"], "model"),
+]
+
+GOOD_ROW = "a,raspberry-pi-4\n"
+FLEETS: dict[str, tuple[bytes, str]] = {
+    "empty.csv": (b"", "empty.csv"),
+    "blank.csv": (b"\n\n\n", "empty"),
+    "header.csv": (b"name,device\n", "no node"),
+    "twice.csv": (b"name,name,device\na,b,raspberry-pi-4\n", "line 1: the column 'name'"),
+    "unknown.csv": (b"name,colour\na,red\n", "colour"),
+    "short.csv": (b"name,device\na\n", "line 2"),
+    "long.csv": (b"name,device\na,raspberry-pi-4,3\n", "line 2"),
+    "quote.csv": (b'name,device\n"a,raspberry-pi-4\n', "line 2"),
+    "latin.csv": ("name,device\né,raspberry-pi-4\n".encode("latin-1"), "UTF-8"),
+    "wide.csv": (f"name,device\n{GOOD_ROW}".encode("utf-16"), "UTF-8"),
+    "units.csv": (b"name,device,memory_bytes\na,raspberry-pi-4,4 GB\n", "line 2 .*memory_bytes is '4 GB'"),
+    "negative.csv": (b"name,device,memory_bytes\na,raspberry-pi-4,-5\n", "line 2 .*memory_bytes is -5"),
+    "nan.csv": (b"name,device,efficiency\na,raspberry-pi-4,nan\n", "line 2 .*efficiency is nan"),
+    "inf.csv": (b"name,device,memory_bytes\na,raspberry-pi-4,inf\n", "line 2 .*memory_bytes is inf"),
+    "share.csv": (b"name,device,efficiency\na,raspberry-pi-4,7\n", "line 2 .*efficiency is 7"),
+    "names.csv": (b"name,device\na,raspberry-pi-4\na,raspberry-pi-4\n", "line 3"),
+    "device.csv": (b"name,device\na,toaster\n", "toaster"),
+    "fields.csv": (b"name,memory_bytes\na,4e9\n", "flops_per_second"),
+    "half.csv": (b"name,device,count\na,raspberry-pi-4,2.5\n", "count is 2.5"),
+    "many.csv": (b"name,device,count\na,raspberry-pi-4,1e9\n", "count is 1e"),
+    "masters.csv": (b"name,device,count\nmaster,raspberry-pi-4,2\nb,raspberry-pi-4,1\n", "one master"),
+    "good.csv": (f"name,device\n{GOOD_ROW}".encode("utf-8-sig"), ""),
+    "keys.yaml": (b"nodes:\n- {name: a, device: raspberry-pi-4, name: b}\n", "key 'name'"),
+    "twice.yaml": (b"nodes: []\nnodes: []\n", "line 2: the key 'nodes'"),
+    "open.yaml": (b"nodes: [\n", "open.yaml"),
+    "empty.yaml": (b"", "empty.yaml"),
+    "text.yaml": (b"just text", "text.yaml"),
+    "unknown.yaml": (b"knots: []\n", "knots"),
+    "nodes.yaml": (b"nodes: 3\n", "nodes"),
+    "node.yaml": (b"nodes: [3]\n", r"nodes\[0\]"),
+    "bool.yaml": (b"nodes: [{name: a, device: raspberry-pi-4, count: true}]\n", "count is True"),
+    "cloud.yaml": (b"nodes: [{name: a, device: raspberry-pi-4}]\ncloud: [3]\n", "cloud"),
+    "link.yaml": (b"nodes: [{name: a, device: raspberry-pi-4}]\nlink: {speed: 3}\n", "speed"),
+    "rates.yaml": (
+        b"nodes: [{name: a, device: raspberry-pi-4}]\nlink: {uplink_bits_per_second: 3}\n",
+        "uplink",
+    ),
+    "recursive.yaml": (b"nodes: &a [*a]\n", "recursive.yaml"),
+    "good.toml": (b"", ".toml"),
+}
+TIMES: dict[str, tuple[str, str]] = {
+    "t_words.csv": ("1,2\n3,x\n", "line 2, column 2"),
+    "t_short.csv": ("1,2\n3\n", "line 2"),
+    "t_negative.csv": ("1,2\n3,-4\n", "-4"),
+    "t_nan.csv": ("1,2\n3,nan\n", "nan"),
+    "t_nowhere.csv": ("1,2\ninf,inf\n", "task 1|inf"),
+    "t_comma.csv": ("1;2,5\n3;4\n", "decimal"),
+    "t_index.csv": (",a,b\n0,1,2\n", "index"),
+    "t_quote.csv": ('"1,2\n3,4\n', "t_quote.csv"),
+    "t_good.csv": ("1,2\n3,4\n", ""),
+}
+
+
+def cases() -> Iterator[Case]:
+    """Every input of the table."""
+    kinds = [
+        (WHOLE, WRONG_WHOLE), (NUMBER, WRONG_NUMBER), (BOOL, WRONG_BOOL), (SEED, WRONG_SEED), (NAME, WRONG_NAME),
+    ]  # fmt: skip
+    for keys, values in kinds:
+        for command, names in keys.items():
+            yield from (
+                (command, [f"{name}={value}"], name.split(".")[-1]) for name in names for value in values
+            )
+    for command, ranges in OUT_OF_RANGE.items():
+        yield from (
+            (command, [f"{name}={value}"], name.split(".")[-1])
+            for name, values in ranges.items()
+            for value in values
+        )
+    yield from SINGLE
+    for name, (_, answer) in FLEETS.items():
+        yield "plan", ["fleet=file", f"fleet.path={{folder}}/{name}"], answer
+    for name, (_, answer) in TIMES.items():
+        yield "schedule", [f"file={{folder}}/{name}"], answer
+
+
+def files(folder: Path) -> None:
+    """Writes the files that the table names."""
+    for name, (content, _) in FLEETS.items():
+        (folder / name).write_bytes(content)
+    for name, (text, _) in TIMES.items():
+        (folder / name).write_text(text)
+    for name in ("a=b.csv", "{x}.csv", "with blank é.csv"):
+        (folder / name).write_text(f"name,device\n{GOOD_ROW}")
+    (folder / "text.csv").write_text("no numbers\n")
+    (folder / "not.npy").write_bytes(b"\x93NUMPY")
+    hydra = folder / ".hydra"
+    hydra.mkdir()
+    (hydra / "text.ckpt").write_text("no checkpoint")
+    (hydra / "a=b {x}.ckpt").write_text("no checkpoint")
+    (hydra / "empty.ckpt").touch()
+    torch.save(torch.nn.Linear(2, 2).state_dict(), hydra / "weights.ckpt")
+    whole = (hydra / "weights.ckpt").read_bytes()
+    (hydra / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
