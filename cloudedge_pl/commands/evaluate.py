@@ -15,7 +15,16 @@ import hydra
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import find_config
-from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, run, versions, write_json
+from cloudedge_pl.commands.running import (
+    build,
+    clear_errors,
+    console,
+    output_dir,
+    quoted,
+    run,
+    versions,
+    write_json,
+)
 from cloudedge_pl.commands.train import Progress, summarise
 from cloudedge_pl.reports.run_table import summary_table
 
@@ -58,7 +67,7 @@ def main() -> None:
         str(config),
         "--config-name",
         "config",
-        f"+ckpt={checkpoint.resolve()}",
+        f"+ckpt={quoted(str(checkpoint.resolve()))}",
         *rest,
     ]
     run(_app)

@@ -72,6 +72,12 @@ def run(app: Callable[[], Any]) -> None:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
+def quoted(value: str) -> str:
+    """A value of an override that Hydra takes as it is, ``=`` and braces and all."""
+    inner = value.replace("'", "\\'")
+    return f"'{inner}'"
+
+
 def described(error: BaseException) -> str:
     """An error as one line, its own class and message; of a part of the config, with the key that has it."""
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error

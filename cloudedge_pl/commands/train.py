@@ -195,9 +195,10 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge train``."""
-    try:
-        with resumed_arguments(sys.argv[1:]) as arguments:
-            sys.argv[1:] = arguments
-            run(_app)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"cloudedge train: {error}")
+    run(_resumed)
+
+
+def _resumed() -> None:
+    with resumed_arguments(sys.argv[1:]) as arguments:
+        sys.argv[1:] = arguments
+        _app()
