@@ -63,6 +63,8 @@ def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
     """
     given = _given(arguments)
     checkpoint = given.get("ckpt_path")
+    if checkpoint is not None and not isinstance(checkpoint, str):
+        raise ValueError(f"ckpt_path is {checkpoint!r}; it must be a path.")
     if checkpoint is None or "--config-path" in arguments or "--config-name" in arguments:
         yield list(arguments)
         return

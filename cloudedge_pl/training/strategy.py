@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from cloudedge_pl.dormancy import DormancyState
-from cloudedge_pl.errors import StrategyError, lookup, require_range, require_types
+from cloudedge_pl.errors import CheckpointError, StrategyError, lookup, require_range, require_types
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.namespace import admit, require_one_namespace
@@ -588,7 +588,13 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self, checkpoint_path: str | Path, weights_only: bool | None = None
     ) -> dict[str, Any]:
         with reading(checkpoint_path):
-            return super().load_checkpoint(checkpoint_path, weights_only)
+            checkpoint = super().load_checkpoint(checkpoint_path, weights_only)
+        if not {"state_dict", "pytorch-lightning_version"} <= set(checkpoint):
+            raise CheckpointError(
+                f"{checkpoint_path} is no checkpoint of Lightning, but perhaps a state_dict alone; load that into the "
+                "backbone with load_state_dict."
+            )
+        return checkpoint
 
     @override
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
