@@ -149,9 +149,12 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
 
 def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
     """What a document holds, once no key of a mapping comes twice: YAML's loader would take the last."""
-    open_nodes = [root] if root is not None else []
+    open_nodes, seen = ([root] if root is not None else []), set()
     while open_nodes:
         node = open_nodes.pop()
+        if id(node) in seen:  # an alias, perhaps of what holds it
+            continue
+        seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             for key, _ in node.value:
