@@ -13,7 +13,10 @@ ROOT = Path(__file__).parent.parent
 def requirements() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    return {wanted.name: wanted for wanted in map(Requirement, listed)}
+    listed += project["optional-dependencies"][
+        "lightning"
+    ]  # which the extra "test" names as cloudedge_pl[lightning]
+    return {wanted.name: wanted for wanted in map(Requirement, listed) if wanted.name != project["name"]}
 
 
 def pins(name: str) -> dict[str, Version]:

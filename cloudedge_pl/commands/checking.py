@@ -70,6 +70,7 @@ def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
         ValueError: on a key that is missing, unknown, or of the wrong kind; it names the key, the value and what it
             must be.
     """
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # its own, checked by Hydra
     missing = sorted(OmegaConf.missing_keys(cfg), key=len)
     if missing:
         raise ValueError(f"{missing[0]} is not given; write {missing[0]}=... on the command line.")

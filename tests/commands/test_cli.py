@@ -122,4 +122,4 @@ def test_help_of_a_command_says_what_every_key_means_and_imports_nothing_heavy(c
         shown = " ".join(done.stdout.split())
         assert "fleet.device=raspberry-pi-4 One device or several in turn" in shown
         assert "offloading.objective=deepest deepest (the paper's), or another objective" in shown
-        assert "fleet.link.propagation_seconds=0.02 One way, edge to cloud." in shown
+        assert "fleet.link.propagation_seconds=0.05 One way, edge to cloud." in shown

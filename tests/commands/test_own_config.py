@@ -68,7 +68,7 @@ def test_without_a_config_beside_it(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("overrides", "message"),
     [
         (["model=resnet34"], r"model\.backbone=resnet34 does not go with .*model\.backbone=resnet18"),
-        (["model.optimizer=adamw"], r"model\.optimizer=adamw"),
+        (["model.optimizer=sgd"], r"model\.optimizer=sgd"),
         (["trainer.max_epochs=99"], r"trainer\.max_epochs=99 .*onecycle.*model\.schedule=constant"),
         (["data.batch_size=5"], r"data\.batch_size=5 .*onecycle"),
     ],

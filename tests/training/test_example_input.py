@@ -44,7 +44,7 @@ def test_several_loaders(tmp_path: Path, make: Any) -> None:
     strategy = make_strategy(2, channels_last=False)
     module = OfMany(SmallNet())
     make_trainer(tmp_path, strategy, max_steps=1).fit(module, make())
-    assert len(module.losses) == 2, "one step, on the cloud's logits and on the exit head's"
+    assert len(module.losses) == 1, "one step, whatever is computed again for the exit head"
     assert strategy.record is not None
     assert len(strategy.record.assignment.node) == 16
 

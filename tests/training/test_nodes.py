@@ -455,7 +455,7 @@ def test_state_dict_keeps_the_backbones_names_and_the_optimizer_its_own_paramete
         ({"every_n_steps": 0}, "every_n_steps is 0"),
         ({"every_n_steps": 2, "every_n_epochs": 1}, "give exactly one"),
         ({"every_n_seconds": -1.0}, "every_n_seconds"),
-        ({"every_n_steps": 2, "weighting": "task"}, "Did you mean 'tasks'"),
+        ({"every_n_steps": 2, "weighting": "task"}, "tasks, samples, uniform"),
         ({"every_n_steps": 2, "momentum": "mean"}, "momentum"),
         ({"failure_rate": 1.5}, "failure_rate"),
         ({"adaptive": {}}, "no budget"),
