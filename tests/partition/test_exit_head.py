@@ -63,7 +63,7 @@ def test_convolutions_halve_the_maps_down_to_the_grid_and_no_further():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"hidden_channels": 0}, "hidden_channels is 0; it must be a positive"),
+        ({"hidden_channels": 0}, "hidden_channels is 0; it must lie in"),
         ({"num_layers": -1}, r"num_layers is -1; it must lie in \[0, 16\]"),
         ({"pool": 0}, "pool is 0"),
     ],

@@ -17,7 +17,7 @@ def test_a_seed_gives_the_same_positive_times(family):
     times = generate(family, 7, 3, seed=4)
     assert times.shape == (7, 3)
     assert (times > 0).all()
-    np.testing.assert_array_equal(times, generate(family, 7.0, 3.0, seed=4))
+    np.testing.assert_array_equal(times, generate(family, np.int64(7), np.int64(3), seed=4))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_seed_gives_the_same_positive_times(family):
         ({"num_nodes": 2.5}, "num_nodes is 2.5; it must be a whole number"),
         ({"num_nodes": None}, "num_nodes is None; it must be a whole number"),
         ({"num_nodes": 0}, "num_nodes is 0; it must be a whole number"),
-        ({"seed": -1}, r"seed is -1; it must be a whole number in \[0, inf\)"),
+        ({"seed": -1}, r"seed is -1; it must be a whole number in \[0, 4294967295\]"),
         ({"seed": 1.5}, "seed is 1.5; it must be a whole number"),
         ({"family": 3}, "family of times 3 is not a name"),
         ({"family": ["uniform"]}, "is not a name"),
@@ -42,10 +42,10 @@ def test_a_wrong_value_is_named_with_what_is_right(wrong, said):
 @pytest.mark.parametrize(
     ("scheduler", "options", "said"),
     [
-        ("atsa", {"ants": 2.7}, "atsa: ants is 2.7; it must be a whole number"),
-        ("aco", {"evaluations": "abc"}, "aco: evaluations is 'abc'; it must be a whole number"),
-        ("pso", {"inertia": "much"}, r"pso: inertia is 'much'; it must lie in \[0, 1\)"),
-        ("exact", {"time_limit_seconds": "abc"}, "time_limit_seconds is 'abc'; it must be a positive"),
+        ("atsa", {"ants": 2.7}, "ants is 2.7; it must be a whole number"),
+        ("aco", {"evaluations": "abc"}, "evaluations is 'abc'; it must be a whole number"),
+        ("pso", {"inertia": "much"}, "inertia is 'much'; it must be a number"),
+        ("exact", {"time_limit_seconds": "abc"}, "time_limit_seconds is 'abc'; it must be a number"),
     ],
 )
 def test_an_option_of_the_wrong_kind_is_named(scheduler, options, said):
