@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
 WIDTH = 110
 
-KEY = re.compile(r"^(?P<indent> *)(?P<name>[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$")
+KEY = re.compile(
+    r"^(?P<indent> *)(?P<name>(?:override /)?[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$"
+)
 
 EVALUATE = """\
 cloudedge evaluate ckpt=PATH [OVERRIDE ...]: tests a checkpoint of `cloudedge train` with the config of its run.
@@ -29,6 +31,16 @@ class Key(NamedTuple):
     comment: str
 
 
+class Section(NamedTuple):
+    """A group of a config: its name, the option that is taken, those there are, what it is for, and its keys."""
+
+    group: str
+    option: str
+    options: list[str]
+    about: str
+    keys: list[Key]
+
+
 def show(command: str, arguments: Sequence[str]) -> str:
     """The help of a command; ``group=option`` among the arguments picks which option's keys are shown.
 
@@ -37,7 +49,8 @@ def show(command: str, arguments: Sequence[str]) -> str:
         arguments: of the command line.
     """
     config = "train" if command == "evaluate" else command
-    title, groups, keys = read(f"{config}.yaml")
+    chosen = {name: value for name, _, value in (each.partition("=") for each in arguments) if value}
+    title, keys, sections = composed(config, chosen)
     lines = (
         [EVALUATE] if command == "evaluate" else [f"{title}\n", f"usage: cloudedge {command} [OVERRIDE ...]"]
     )
@@ -45,21 +58,53 @@ def show(command: str, arguments: Sequence[str]) -> str:
         "Overrides: key=value, group=option, +key=value for one more, ~key to leave one out; -m for several runs.",
         "A value with = { } [ ] ( ) , or blanks goes into quotes within quotes: 'file=\"a=b.csv\"'.",
     ]
-    chosen = {name: value for name, _, value in (each.partition("=") for each in arguments) if value}
     if keys:
         lines += ["", *_listed(keys, "")]
-    for group in groups:
-        options = sorted(
-            path.name.removesuffix(".yaml")
-            for path in (files("cloudedge_pl.conf") / group.name).iterdir()
-            if path.name.endswith(".yaml")
-        )
-        option = chosen.get(group.name, group.value)
-        lines += ["", f"{group.name}={option}    one of: {', '.join(options)}"]
-        about, content = ("", []) if option not in options else _merged(group.name, option)
-        lines += _wrapped(group.comment or about, 4)
-        lines += _listed(content, f"{group.name}.")
+    for section in sections:
+        lines += ["", f"{section.group}={section.option}    one of: {', '.join(section.options)}"]
+        lines += _wrapped(section.about, 4)
+        lines += _listed(section.keys, f"{section.group}.")
     return "\n".join(lines) + "\n"
+
+
+def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], list[Section]]:
+    """What a config says: the comment at its head, its own keys, and its groups.
+
+    Args:
+        config: "train", "plan" or "schedule".
+        chosen: options by group, where they are not the config's own; an ``experiment`` sets what it sets.
+    """
+    title, groups, keys = read(f"{config}.yaml")
+    options = {group.name: _options(group.name) for group in groups}
+    about, overridden = "", {}
+    changed: list[Key] = []
+    if chosen.get("experiment") in options.get("experiment", ()):
+        about, bases, changed = read(f"experiment/{chosen['experiment']}.yaml")
+        overridden = {base.name.removeprefix("override /"): base.value for base in bases}
+    sections = []
+    for group in groups:
+        option = chosen.get(group.name, overridden.get(group.name, group.value))
+        said, content = "", []
+        if group.name == "experiment":
+            said = about
+        elif option in options[group.name]:
+            said, content = _merged(group.name, option)
+            prefix = f"{group.name}."
+            content = _over(
+                content,
+                (
+                    key._replace(name=key.name.removeprefix(prefix))
+                    for key in changed
+                    if key.name.startswith(prefix)
+                ),
+            )
+        sections.append(Section(group.name, option, options[group.name], group.comment or said, content))
+    return title, keys, sections
+
+
+def _options(group: str) -> list[str]:
+    names = (path.name for path in (files("cloudedge_pl.conf") / group).iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def read(path: str) -> tuple[str, list[Key], list[Key]]:
@@ -73,8 +118,10 @@ def read(path: str) -> tuple[str, list[Key], list[Key]]:
     text = (files("cloudedge_pl.conf") / path).read_text(encoding="utf-8")
     for line in text.splitlines():
         stripped = line.strip()
-        if stripped.startswith("# @package") or not stripped:
-            comment = comment if stripped else []
+        if stripped.startswith("# @package"):
+            continue
+        if not stripped:
+            head, comment = head or comment, []
         elif stripped.startswith("#"):
             comment.append(stripped.lstrip("# "))
         elif stripped.startswith("- "):
@@ -100,14 +147,19 @@ def read(path: str) -> tuple[str, list[Key], list[Key]]:
 def _merged(group: str, option: str) -> tuple[str, list[Key]]:
     """An option's comment and keys, with those of the options that it builds on."""
     about, bases, own = read(f"{group}/{option}.yaml")
-    keys: dict[str, Key] = {}
+    keys: list[Key] = []
     for base in bases:
-        if not base.value:
-            keys |= {key.name: key for key in _merged(group, base.name)[1]}
-    for key in own:
-        known = keys.get(key.name)
-        keys[key.name] = key if key.comment or known is None else known._replace(value=key.value)
-    return about, list(keys.values())
+        keys = _over(keys, _merged(group, base.name)[1])
+    return about, _over(keys, own)
+
+
+def _over(keys: Iterable[Key], changes: Iterable[Key]) -> list[Key]:
+    """Keys with those that change them; what is said of a key stays, unless the change says something else."""
+    found = {key.name: key for key in keys}
+    for key in changes:
+        known = found.get(key.name)
+        found[key.name] = key if key.comment or known is None else known._replace(value=key.value)
+    return list(found.values())
 
 
 def _listed(keys: Sequence[Key], prefix: str) -> Iterator[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
 
 from cloudedge_pl.commands.cli import COMMANDS
+from cloudedge_pl.commands.help import Key, composed, read, show
 
 
 def names(group: str) -> list[str]:
@@ -87,24 +90,52 @@ def test_every_option_composes(group: str, option: str) -> None:
         assert compose("train", overrides=[f"{group}={option}"])[group]
 
 
-def test_every_key_is_documented() -> None:
-    """A key of a YAML file has a comment: beside it, above it, or above the run of keys it stands in."""
-    import re
-
+def conf_files() -> list[str]:
     root = files("cloudedge_pl.conf")
-    for group in ("model", "data", "fleet", "workload", "offloading", "scheduler", "exit_head", "strategy"):
-        for option in names(group):
-            text = (root / group / f"{option}.yaml").read_text()
-            keys = re.findall(r"^ *([a-z]\w*):", text, flags=re.MULTILINE)
-            if "- _self_" in text:  # it changes another file of the group, which documents its keys
-                base = re.search(r"^  - (\w+)$", text, flags=re.MULTILINE)
-                assert base is not None
-                known = (root / group / f"{base.group(1)}.yaml").read_text()
-                assert all(f"{key}:" in known for key in keys if key != "defaults"), f"{group}/{option}"
-                continue
-            comments = text.count("#")
-            assert comments >= 1, f"{group}/{option}"
-            assert len(keys) <= 4 * comments, f"{group}/{option}: {len(keys)} keys, {comments} comments"
+    groups = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("_")]
+    return [f"{group}={option}" for group in sorted(groups) for option in names(group)]
+
+
+@pytest.mark.parametrize("chosen", conf_files())
+def test_help_says_what_every_key_means(chosen: str) -> None:
+    """A comment stands above a key, beside it, or where an option or an experiment builds on another file, there."""
+    group, option = chosen.split("=")
+    shown = []
+    for command in ("train", "plan", "schedule"):
+        _, own, sections = composed(command, {group: option})
+        shown += [(key.name, key.comment) for key in own]
+        shown += [(f"{each.group}.{key.name}", key.comment) for each in sections for key in each.keys]
+    assert not [name for name, comment in shown if not comment]
+    inside = yaml.safe_load((files("cloudedge_pl.conf") / group / f"{option}.yaml").read_text())
+    for name in inside.keys() - {"_target_", "defaults"}:
+        within = name if group == "experiment" else f"{group}.{name}"
+        assert any(each == within or each.startswith(f"{within}.") for each, _ in shown), name
+
+
+def test_keys_of_hydra_that_we_set_have_a_comment() -> None:
+    _, keys = read("_run_dirs.yaml")[1:]
+    assert keys
+    assert all(key.comment for key in keys)
+
+
+def test_a_key_without_a_comment_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some.yaml").write_text(
+        "# What it is for.\n\n# Of it.\none:\n  # Two.\n  two: 2\n  three: 3\n"
+    )
+    monkeypatch.setattr("cloudedge_pl.commands.help.files", lambda _: tmp_path)
+    assert read("some.yaml") == (
+        "What it is for.",
+        [],
+        [Key("one", "", "Of it."), Key("one.two", "2", "Two."), Key("one.three", "3", "")],
+    )
+
+
+def test_help_of_an_experiment_shows_what_it_sets() -> None:
+    shown = " ".join(show("train", ["experiment=paper"]).split())
+    assert "data=cifar10 one of:" in shown
+    assert "trainer.max_epochs=-1 Epochs to train" in shown
+    assert "trainer.max_steps=64000 Optimizer steps" in shown
+    assert "data=digits one of:" in " ".join(show("train", ["experiment=paper", "data=digits"]).split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
