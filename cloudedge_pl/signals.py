@@ -65,17 +65,55 @@ class SignalHandlers:
             os._exit(128 + signum)
 
 
+class _Stopping:
+    """What a command does with a signal: first it keeps it, until :func:`release_signals`; then it raises.
+
+    While Python imports and Hydra makes the run's folder, there is nowhere to leave a summary, and modules of C do not
+    bear to be stopped.
+    """
+
+    def __init__(self) -> None:
+        self._released = False
+        self._kept: int | None = None
+
+    def receive(self, signum: int) -> None:
+        name = signal.Signals(signum).name
+        if not self._released and self._kept is None:
+            self._kept = signum
+            print(f"\n{name}: stopping when the start-up is over; once more stops at once.", file=sys.stderr)
+            return
+        print(f"\n{name}: stopping.", file=sys.stderr)
+        raise Interrupted(signum, at_once=self._kept is not None)
+
+    def release(self) -> None:
+        self._released = True
+        signum, self._kept = self._kept, None
+        if signum is not None:
+            raise Interrupted(signum)
+
+
+_stopping: list[_Stopping] = []
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise :class:`Interrupted` within the block, wherever it is."""
-
-    def stop(signum: int) -> None:
-        print(f"\n{signal.Signals(signum).name}: stopping.", file=sys.stderr)
-        raise Interrupted(signum)
-
-    handlers = SignalHandlers(stop)
+    """SIGINT and SIGTERM raise :class:`Interrupted` within the block: those before :func:`release_signals` there."""
+    stopping = _Stopping()
+    handlers = SignalHandlers(stopping.receive)
     handlers.install()
+    _stopping.append(stopping)
     try:
         yield
+        stopping.release()
     finally:
+        _stopping.remove(stopping)
         handlers.restore()
+
+
+def release_signals() -> None:
+    """From here on a signal raises :class:`Interrupted` wherever it comes; one that was kept raises it now.
+
+    A command calls it where it can leave a summary; outside of :func:`stopped_by_signals` it does nothing.
+    """
+    for stopping in _stopping:
+        stopping.release()

@@ -1,6 +1,9 @@
 """The files of versions that the suite is run with name every direct dependency, the lowest at its lower bound."""
 
+import ast
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,18 @@ def test_the_oldest_are_the_lower_bounds():
     for package, wanted in requirements().items():
         lowest = [Version(part.version) for part in wanted.specifier if part.operator == ">="]
         assert lowest == [pinned[package]], f"{package}: {wanted.specifier}, and {pinned[package]} was tried"
+
+
+def test_every_package_that_is_imported_is_a_dependency():
+    """Not one that comes along with another, which may drop it."""
+    wanted = {name.lower() for name in requirements()}
+    providers = packages_distributions()
+    known = {*sys.stdlib_module_names, "cloudedge_pl"}
+    for path in (ROOT / "cloudedge_pl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module]
+            for package in {module.partition(".")[0] for module in modules} - known:
+                from_ = {name.lower().replace("_", "-") for name in providers.get(package, ())}
+                assert from_ & wanted, f"{path.relative_to(ROOT)} imports {package}"

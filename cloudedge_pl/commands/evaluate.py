@@ -15,6 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import find_config
+from cloudedge_pl.commands.reporting import summary_if_stopped
 from cloudedge_pl.commands.running import (
     build,
     clear_errors,
@@ -22,27 +23,32 @@ from cloudedge_pl.commands.running import (
     output_dir,
     quoted,
     run,
-    versions,
     write_json,
 )
-from cloudedge_pl.commands.train import Progress, summarise
+from cloudedge_pl.commands.train import RunProgress, summarise
 from cloudedge_pl.reports.run_table import summary_table
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Tests ``cfg.ckpt``; leaves summary.json in Hydra's directory and returns it."""
     started = time.perf_counter()
-    datamodule, module, trainer, _ = build(cfg)
-    tested = trainer.test(module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True)
-    summary = summarise(cfg, Progress(stage="done", trainer=trainer, metrics=dict(tested[0])))
-    summary |= {
-        "checkpoint": str(cfg.ckpt),
-        "versions": versions(),
-        "wall_seconds": time.perf_counter() - started,
-    }
-    write_json(output_dir() / "summary.json", summary)
-    console().print(summary_table(summary))
-    return summary
+    record = RunProgress()
+
+    def summary() -> dict[str, Any]:
+        return summarise(cfg, record) | {"checkpoint": str(cfg.ckpt)}
+
+    with summary_if_stopped() as progress:
+        progress.done = summary
+        datamodule, module, record.trainer, _ = build(cfg)
+        progress.stage = "test"
+        tested = record.trainer.test(
+            module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True
+        )
+        record.metrics.update(tested[0])
+        found = summary() | {"wall_seconds": time.perf_counter() - started}
+        write_json(output_dir() / "summary.json", found)
+        console().print(summary_table(found))
+    return found
 
 
 @hydra.main(version_base="1.3", config_path=None)

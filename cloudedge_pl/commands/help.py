@@ -84,7 +84,7 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
     sections = []
     for group in groups:
         option = chosen.get(group.name, overridden.get(group.name, group.value))
-        said, content = "", []
+        said, content = "", list[Key]()
         if group.name == "experiment":
             said = about
         elif option in options[group.name]:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from cloudedge_pl.commands.checking import check_config
+from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
 from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
 from cloudedge_pl.costs.measured import Disagreement, with_measured_seconds
 from cloudedge_pl.errors import lookup
@@ -37,6 +38,11 @@ def plan(cfg: DictConfig) -> OffloadPlan:
     Args:
         cfg: the composed config; see ``conf/plan.yaml``.
     """
+    with summary_if_stopped() as progress:
+        return _plan(cfg, progress)
+
+
+def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     check_config(cfg, NEEDED)
     options = resolved(cfg)
     model = options["model"]
@@ -47,12 +53,17 @@ def plan(cfg: DictConfig) -> OffloadPlan:
     chain = trace(backbone, example, granularity=cfg.granularity)
     costs = profile(chain, example, exit_head=instantiate(cfg.exit_head), name=model["backbone"])
     disagreement = None
+    progress.done = lambda: {"model": model["backbone"], "split_points": len(costs.names)}
     if lookup(SOURCES, cfg.costs.source, "source of costs"):
+        progress.stage = "measurement"
         seconds = measure_segments(chain, example, repeats=cfg.costs.repeats, warm_up=cfg.costs.warm_up)
         costs, disagreement = with_measured_seconds(costs, seconds)
+    progress.stage = "planning"
     chosen = plan_offloading(
         costs, instantiate(cfg.fleet), instantiate(cfg.workload), **options["offloading"]
     )
+    progress.stage = "report"
+    progress.done = lambda: {"model": model["backbone"], "split_point": chosen.split_point}
     report_plan(chosen, output_dir())
     if disagreement is not None:
         console().print(disagreement_table(disagreement, costs.names, chosen.split_point))

@@ -8,7 +8,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from rich.console import Console
 from cloudedge_pl.commands.sweeps import is_job_of_sweep, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import new_folder, written_whole
+from cloudedge_pl.signals import Interrupted, release_signals
 
 OmegaConf.register_new_resolver(
     "new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True
@@ -34,6 +37,48 @@ def console() -> Console:
 def output_dir() -> Path:
     """Hydra's directory for this run."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+@dataclass
+class Progress:
+    """How far a command came, so that one that is stopped has a summary, too.
+
+    Attributes:
+        stage: what it does.
+        done: makes the summary of what is done so far.
+    """
+
+    stage: str = "set-up"
+    done: Callable[[], dict[str, Any]] = dict
+
+    def stopped(self, signal: Interrupted) -> dict[str, Any]:
+        """The summary of a command that a signal stops."""
+        return self.done() | {"interrupted": signal.signal_name, "interrupted_during": self.stage}
+
+
+@contextlib.contextmanager
+def summary_if_stopped() -> Iterator[Progress]:
+    """Gives a record of what the block does; where a signal stops it, the record is left as summary.json."""
+    started, progress = time.perf_counter(), Progress()
+    try:
+        release_signals()
+        yield progress
+    except Interrupted as signal:
+        if not signal.at_once:
+            summary = progress.stopped(signal) | {"wall_seconds": time.perf_counter() - started}
+            write_json(output_dir() / "summary.json", summary)
+            say_stopped(progress, signal)
+        raise
+
+
+def say_stopped(progress: Progress, signal: Interrupted) -> None:
+    """The last line of a command that a signal stops."""
+    console().print(
+        f"Interrupted by {signal.signal_name} during the {progress.stage}; summary.json in {output_dir()} "
+        "says what was done.",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,16 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cloudedge_pl.commands.reporting import clear_errors, console, output_dir, resolved, run, write_json
+from cloudedge_pl.commands.reporting import (
+    Progress,
+    clear_errors,
+    console,
+    output_dir,
+    resolved,
+    run,
+    summary_if_stopped,
+    write_json,
+)
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.costs.units import format_seconds
 from cloudedge_pl.errors import require_range, require_seed, require_types
@@ -149,6 +159,11 @@ def schedule(cfg: DictConfig) -> Assignment:
     Returns:
         The chosen scheduler's answer.
     """
+    with summary_if_stopped() as progress:
+        return _schedule(cfg, progress)
+
+
+def _schedule(cfg: DictConfig, progress: Progress) -> Assignment:
     options = resolved(cfg)
     require_types("schedule", _keys, options)
     require_range("schedule", 1, 10_000, windows=options["windows"])
@@ -161,7 +176,10 @@ def schedule(cfg: DictConfig) -> Assignment:
             f"left out: {', '.join(left_out)}, too slow for {size}; scheduler=NAME runs one all the same",
             markup=False,
         )
-    rows = _run(selection.rows, window, state)
+    rows: dict[str, ScheduleRow] = {}
+    progress.stage, progress.done = "comparison", lambda: _summary(selection, rows, state)
+    _run(selection.rows, window, state, rows)
+    progress.stage = "report"
 
     source = Path(str(options["file"])).name if options["file"] else options["family"]
     chosen = selection.chosen.label
@@ -232,9 +250,10 @@ def _generated(options: Mapping[str, Any], index: int) -> np.ndarray:
     )
 
 
-def _run(entries: Sequence[Entry], window: TaskWindow, state: NodeState) -> dict[str, ScheduleRow]:
-    """Runs each on the window, by label, and says so as it goes; no compilation is timed."""
-    rows: dict[str, ScheduleRow] = {}
+def _run(
+    entries: Sequence[Entry], window: TaskWindow, state: NodeState, rows: dict[str, ScheduleRow]
+) -> None:
+    """Runs each on the window into ``rows``, by label, and says so as it goes; no compilation is timed."""
     ready: set[str] = set()
     for at, entry in enumerate(entries, 1):
         with _at_work(f"{entry.label} ({at} of {len(entries)})") as say:
@@ -249,7 +268,6 @@ def _run(entries: Sequence[Entry], window: TaskWindow, state: NodeState) -> dict
                 f"found in {format_seconds(seconds)}"
             )
         rows[entry.label] = ScheduleRow(entry.label, assignment, seconds)
-    return rows
 
 
 @contextmanager
@@ -304,12 +322,16 @@ def _convergence(
 
 
 def _summary(selection: Selection, rows: Mapping[str, ScheduleRow], state: NodeState) -> dict[str, Any]:
-    bound = max(row.assignment.lower_bound_seconds for row in rows.values())
+    bound = max((row.assignment.lower_bound_seconds for row in rows.values()), default=math.nan)
     return {
         "chosen": selection.chosen.label,
         "lower_bound_seconds": bound,
         "nodes": list(state.names),
-        "schedulers": {entry.label: _numbers(entry, rows[entry.label], bound) for entry in selection.rows},
+        "schedulers": {
+            entry.label: _numbers(entry, rows[entry.label], bound)
+            for entry in selection.rows
+            if entry.label in rows
+        },
     }
 
 

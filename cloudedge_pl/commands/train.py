@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
+from cloudedge_pl.commands.reporting import Progress, say_stopped
 from cloudedge_pl.commands.running import (
     Throughput,
     build,
@@ -27,22 +29,20 @@ from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import comparison_table, summary_table
 from cloudedge_pl.reports.shard_figures import save_shards
-from cloudedge_pl.signals import Interrupted
+from cloudedge_pl.signals import Interrupted, release_signals
 from cloudedge_pl.training import CloudEdgeStrategy
 
 
 @dataclass
-class Progress:
-    """How far a run came, so that one that is stopped has a summary, too.
+class RunProgress(Progress):
+    """How far a run came.
 
     Attributes:
-        stage: what it does: set-up, training, test, or done.
         trainer: once it is made.
         throughput: of the training, if there is one.
         metrics: so far.
     """
 
-    stage: str = "set-up"
     trainer: pl.Trainer | None = None
     throughput: Throughput | None = None
     metrics: dict[str, float] = field(default_factory=dict)
@@ -62,31 +62,29 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     folder = output_dir()
-    progress, stopped = Progress(), None
+    progress, stopped = RunProgress(), None
+    progress.done = functools.partial(summarise, cfg, progress)
     try:
+        release_signals()
         _fit_and_test(cfg, progress)
     except Interrupted as signal:
         if signal.at_once:
             raise
         stopped = signal
-    summary = summarise(cfg, progress)
+    summary = progress.done() if stopped is None else progress.stopped(stopped)
     summary["wall_seconds"] = time.perf_counter() - started
     if stopped is not None:
         last = [stopped.checkpoint, folder / "checkpoints" / "last.ckpt", cfg.ckpt_path]
         there = [str(path) for path in last if path is not None and Path(path).is_file()]
-        summary |= {
-            "interrupted": stopped.signal_name,
-            "interrupted_during": progress.stage,
-            "resume_from": there[0] if there else None,
-        }
+        summary["resume_from"] = there[0] if there else None
     report(summary, progress.trainer, folder)
     if stopped is not None:
-        console().print(f"Interrupted by {stopped.signal_name} during the {progress.stage}.")
+        say_stopped(progress, stopped)
         raise stopped
     return summary
 
 
-def _fit_and_test(cfg: DictConfig, progress: Progress) -> None:
+def _fit_and_test(cfg: DictConfig, progress: RunProgress) -> None:
     check_resume(cfg)
     datamodule, module, trainer, progress.throughput = build(cfg)
     progress.trainer, progress.stage = trainer, "training"
@@ -109,7 +107,7 @@ def _fit_and_test(cfg: DictConfig, progress: Progress) -> None:
     progress.stage = "done"
 
 
-def summarise(cfg: DictConfig, progress: Progress) -> dict[str, Any]:
+def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
     """The numbers of the closing table, and what they came from; those that there are not are None."""
     trainer, throughput, metrics = progress.trainer, progress.throughput, progress.metrics
     summary: dict[str, Any] = {

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from cloudedge_pl.files import written_whole
 
