@@ -28,7 +28,7 @@ from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 from cloudedge_pl.training.replicas import Replicas
 from cloudedge_pl.training.small_convolutions import SmallConvolutions
-from cloudedge_pl.training.tape import NotReplayable, Tape
+from cloudedge_pl.training.tape import NotReplayable, Tape, reaches
 
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
@@ -102,6 +102,8 @@ class CutForward:
         self._replay: _Replay | None = None
         self._inside = self._opened = False
         self._inputs: list[Tensor] = []
+        self._grads: list[bool] = []
+        self._exits: list[Tensor] = []
         self._checks_left = CHECKED_STEPS
         self._planned_shape: tuple[int, ...] | None = chain.live_shapes(0)[0]  # None once it was compared
         self._returned = chain.returned
@@ -152,12 +154,18 @@ class CutForward:
                 self.awake = self._record.awake
             live = self._edge(self._laid_out(x))
             self.live.append(live)
+            self._grads.append(torch.is_grad_enabled())
             if self._checks_left:
                 self._inputs.append(x)
         asleep = self.answer == "system" and not self.awake
         if self.exit_head is not None and (self.answer == "exit" or asleep):
-            return self._exit(live)
-        logits = self._cloud(live)
+            # In a second evaluation the head is trained, though the step runs nothing of its backbone with gradients.
+            frozen = self._replay is not None and not any(self._grads)
+            with torch.set_grad_enabled(torch.is_grad_enabled() or frozen):
+                logits = self._exit(live)
+            self._exits.append(logits)
+        else:
+            logits = self._cloud(live)
         if self.tape is not None and self._replay is None:
             self.tape.root(x, logits)
         return logits
@@ -227,6 +235,8 @@ class CutForward:
         assert self.exit_head is not None
         if self.exit_head.training != self.backbone.training:
             self.exit_head.train(self.backbone.training)
+        if torch.is_grad_enabled():  # inference_mode around the backbone; autograd keeps none of its tensors
+            live = tuple(v.clone() if isinstance(v, Tensor) and v.is_inference() else v for v in live)
         return self.exit_head(live)
 
     @property
@@ -245,17 +255,23 @@ class CutForward:
 
         :attr:`passes` stay: a validation may come between two batches whose gradients are accumulated.
         """
-        self.answer, self._opened, self.live, self._inputs, self._inside = answer, False, [], [], True
+        self.answer, self._opened, self._inside = answer, False, True
+        self.live, self._inputs, self._grads, self._exits = [], [], [], []
         try:
             yield
         finally:
-            self._inside, self._inputs, self.tape = False, [], None
+            self._inside, self._inputs, self._exits, self.tape = False, [], [], None
 
     def exit_loss(self, loss: Tensor) -> Tensor:
-        """The loss of the step that was recorded, on the exit head's logits; :attr:`tape` has it from the cloud's.
+        """The loss of the step that was recorded, on the exit head's logits.
+
+        Where the step lets no gradient pass to its backbone (``no_grad``, ``detach``), the exit head, which stands in
+        for that, is trained none the less. :attr:`tape` has the loss from the cloud's logits or, while the cloud
+        sleeps, from the exit head's.
 
         Raises:
             NotReplayable: if the record does not give it.
+            StrategyError: if the step keeps the gradient from a learned codec.
         """
         assert self.tape is not None, "a step is recorded"
         steps = self.tape.slice(loss)
@@ -263,11 +279,43 @@ class CutForward:
             self._checks_left -= 1
             if not self.tape.check(steps, loss):
                 raise NotReplayable("what is recorded of it does not give its loss again")
+        detached = not self.tape.differentiable(steps, loss)
+        if not (self.awake or detached):
+            return loss
+        if detached and self.codec is not None and next(self.codec.parameters(), None) is not None:
+            raise StrategyError(
+                f"the step lets no gradient pass to {type(self.backbone).__name__} (torch.no_grad, detach), and the "
+                'learned codec would never be trained; take one that is not learned, such as codec="int8".'
+            )
         logits = []
         for root, live in zip(self.tape.roots, self.live, strict=True):
-            with torch.set_grad_enabled(root.grad):
+            if detached:  # the edge part, too, is not to be trained
+                live = tuple(value.detach() if isinstance(value, Tensor) else value for value in live)
+            with torch.set_grad_enabled(root.grad or detached):
                 logits.append(self._exit(live))
-        return self.tape.replay(steps, loss, logits)
+        return self.tape.replay(steps, loss, logits, "everywhere" if detached else "as recorded")
+
+    def require_exit_gradient(self, loss: Tensor, cloud_loss: Tensor | None = None) -> None:
+        """Raises StrategyError where the exit head's loss, which no record gives, does not train it.
+
+        Args:
+            loss: on the exit head's logits.
+            cloud_loss: None while the cloud sleeps. Where both are the same, the loss does not depend on the logits.
+        """
+        if any(self._grads) and not self._checks_left:
+            return
+        nodes = {logits.grad_fn for logits in self._exits if logits.grad_fn is not None}
+        if loss.grad_fn is not None and reaches(loss.grad_fn, nodes):
+            return
+        if cloud_loss is None and any(self._grads):
+            return
+        if cloud_loss is not None and _same(loss.detach(), cloud_loss.detach()):
+            return
+        raise StrategyError(
+            f"the step lets no gradient pass to {type(self.backbone).__name__} (torch.no_grad, detach), so the exit head "
+            "would never be trained. Freeze the backbone by requires_grad_(False) and eval() instead, or train without "
+            "exit head: CloudEdgeStrategy(edge_loss_weight=0)."
+        )
 
     @contextmanager
     def recording(self, device: torch.device) -> Iterator[None]:

@@ -423,7 +423,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                     "cut. Name the submodule that it calls with CloudEdgeStrategy(partition=...)."
                 )
             if not forward.awake:
-                return output
+                return with_loss(output, self._asleep_loss(cloud_loss, recording)) if joint else output
             loss = cloud_weight * cloud_loss
             if before is not None:
                 exit_loss = self._replayed(cloud_loss) if recording else None
@@ -437,6 +437,8 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                     finally:
                         undo.back()
                     after.back()
+                    if exit_loss is not None:
+                        forward.require_exit_gradient(exit_loss, cloud_loss)
                 if exit_loss is not None:
                     loss = loss + edge_weight * exit_loss
         self._loss = loss.detach()
@@ -455,6 +457,15 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 f"exit head's loss, for it cannot be replayed from its record: {reason}."
             )
             return None
+
+    def _asleep_loss(self, loss: Tensor, recorded: bool) -> Tensor:
+        """The loss of a step that the exit head answered, in a form that trains it."""
+        assert self._forward is not None
+        exit_loss = self._replayed(loss) if recorded else None
+        if exit_loss is None:
+            self._forward.require_exit_gradient(loss)
+            return loss
+        return exit_loss
 
     def _exit_loss(self, *args: Any, **kwargs: Any) -> Tensor | None:
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -103,6 +103,7 @@ _NEVER = {
     "register_post_accumulate_grad_hook",
     "retain_grad",
 }
+_DETACHES = {"detach", "detach_", "data"}
 _MOVES_BUFFERS = {"batch_norm", "instance_norm"}
 """Change running statistics, which their result in training does not depend on."""
 
@@ -272,6 +273,15 @@ class Tape(TorchFunctionMode):
             self._require_constants(each, nodes)
         return steps[::-1]
 
+    def differentiable(self, steps: Sequence[_Operation], loss: Tensor) -> bool:
+        """Whether a gradient flows from the loss to the logits: neither ``no_grad`` nor ``detach`` is in between."""
+        flows = {id(root.logits) for root in self.roots if root.grad}
+        for each in steps:
+            passes = each.grad and _name(each.function) not in _DETACHES
+            if passes and any(id(value) in flows for value in each.inputs):
+                flows.update(id(value) for value in (*each.outputs, *each.changed))
+        return id(loss) in flows
+
     @staticmethod
     def _varies(operation: _Operation, at: int) -> bool:
         return isinstance(operation.inputs[at], Tensor) and at not in operation.versions
@@ -288,7 +298,7 @@ class Tape(TorchFunctionMode):
                 raise NotReplayable(f"{name} writes values that depend on the logits to another tensor")
             if id(value) not in changed and _version(value) != version:
                 raise NotReplayable(f"an argument of {name} is changed later in the step")
-            if value.grad_fn is not None and _reaches(value.grad_fn, nodes):
+            if value.grad_fn is not None and reaches(value.grad_fn, nodes):
                 raise NotReplayable(
                     f"an argument of {name} is made of the logits by something else than torch's own functions"
                 )
@@ -297,11 +307,15 @@ class Tape(TorchFunctionMode):
         """Whether the slice gives the loss again on the very same logits; waits for the device."""
         logits = [root.values for root in self.roots if root.values is not None]
         with torch.no_grad():
-            again = self.replay(steps, loss, logits, grad=False)
+            again = self.replay(steps, loss, logits, grad="nowhere")
         return bool(torch.equal(again, loss) or (again != again).logical_and(loss != loss).all())
 
     def replay(
-        self, steps: Sequence[_Operation], loss: Tensor, logits: Sequence[Tensor], grad: bool = True
+        self,
+        steps: Sequence[_Operation],
+        loss: Tensor,
+        logits: Sequence[Tensor],
+        grad: Literal["as recorded", "everywhere", "nowhere"] = "as recorded",
     ) -> Tensor:
         """The loss on other logits.
 
@@ -309,7 +323,7 @@ class Tape(TorchFunctionMode):
             steps: what :meth:`slice` gave for the loss.
             loss: of the step.
             logits: one for each of :attr:`roots`.
-            grad: False computes no gradients.
+            grad: where gradients are computed; "everywhere" goes through ``no_grad`` and ``detach``.
         """
         values = {id(root.logits): each for root, each in zip(self.roots, logits, strict=True)}
         now = _Draws(self._device) if any(each.random_state is not None for each in steps) else None
@@ -321,8 +335,12 @@ class Tape(TorchFunctionMode):
                     for at in range(len(inputs))
                 ]
             args, kwargs = tree_unflatten(inputs, each.layout)
+            if grad == "everywhere" and _name(each.function) in _DETACHES:
+                values.update((id(old), inputs[0]) for old in each.outputs)
+                continue
             with ExitStack() as stack:
-                stack.enter_context(torch.set_grad_enabled(each.grad and grad))
+                enabled = each.grad if grad == "as recorded" else grad == "everywhere"
+                stack.enter_context(torch.set_grad_enabled(enabled))
                 kind, on, dtype = each.autocast
                 if on != torch.is_autocast_enabled(kind) or dtype != torch.get_autocast_dtype(kind):
                     stack.enter_context(torch.autocast(kind, dtype, enabled=on))
@@ -355,7 +373,7 @@ def _memory(value: Tensor) -> int:
         return id(value)
 
 
-def _reaches(start: Any, nodes: Iterable[Any]) -> bool:
+def reaches(start: Any, nodes: Iterable[Any]) -> bool:
     """Whether the autograd graph leads from ``start`` to one of ``nodes``."""
     nodes, seen, open_ = set(nodes), set(), [start]
     while open_:
