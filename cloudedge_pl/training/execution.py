@@ -312,9 +312,9 @@ class CutForward:
         if cloud_loss is not None and _same(loss.detach(), cloud_loss.detach()):
             return
         raise StrategyError(
-            f"the step lets no gradient pass to {type(self.backbone).__name__} (torch.no_grad, detach), so the exit head "
-            "would never be trained. Freeze the backbone by requires_grad_(False) and eval() instead, or train without "
-            "exit head: CloudEdgeStrategy(edge_loss_weight=0)."
+            f"the step lets no gradient pass to {type(self.backbone).__name__} (torch.no_grad, detach), and its exit "
+            "head would never be trained. Freeze the backbone by requires_grad_(False) and eval() instead, or train "
+            "without exit head: CloudEdgeStrategy(edge_loss_weight=0)."
         )
 
     @contextmanager
