@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cloudedge_pl.commands.sweeps import is_job_of_sweep, note_failure
+from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_stopped, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import new_folder, written_whole
 from cloudedge_pl.signals import Interrupted, release_signals
@@ -106,6 +106,9 @@ def run(app: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print, over several lines, and exit on
     try:
         app()
+    except Interrupted as signal:
+        list_stopped(signal)
+        raise
     except Exception as error:
         if os.environ.get("CLOUDEDGE_TRACE"):
             raise

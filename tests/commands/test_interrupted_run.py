@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import cloudedge_pl.commands.train as command
 from cloudedge_pl.lightning import pl
@@ -121,6 +122,100 @@ def test_before_there_is_a_trainer(
     assert summary["interrupted_during"] == "set-up"
     assert summary["steps"] == 0
     assert summary["resume_from"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "patched", "stage", "holds"),
+    [
+        ("plan", "measure_segments", "measurement", {"model": "resnet18"}),
+        ("plan", "plan_offloading", "planning", {"model": "resnet18"}),
+        ("plan", "report_plan", "report", {"split_point": 1}),
+        ("evaluate", "build", "set-up", {"checkpoint": "some.ckpt", "test_loss": None}),
+        ("schedule", "read_times", "set-up", {}),
+        ("schedule", "save_gantt", "report", {"chosen": "fcfs"}),
+    ],
+)
+def test_of_the_other_commands(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    patched: str,
+    stage: str,
+    holds: dict[str, Any],
+) -> None:
+    command = import_module(f"cloudedge_pl.commands.{name}")
+    overrides = {
+        "plan": ["model=resnet18", "offloading.split_point=1", "fleet.memory_bytes=null"],
+        "evaluate": ["data=synthetic", "+ckpt=some.ckpt"],
+        "schedule": ["scheduler=fcfs", "compare=[]", "num_tasks=5"],
+    }[name]
+    overrides += {"read_times": ["file=some.csv"], "measure_segments": ["costs=measured"]}.get(patched, [])
+    with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
+        folders = [f"hydra.run.dir={tmp_path}", f"hydra.runtime.output_dir={tmp_path}"]
+        cfg = compose(
+            "train" if name == "evaluate" else name, [*overrides, *folders], return_hydra_config=True
+        )
+    HydraConfig.instance().set_config(cfg)
+    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    monkeypatch.setattr(command, patched, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        with stopped_by_signals(), pytest.raises(Interrupted) as stopped:
+            getattr(command, name)(cfg)
+    finally:
+        HydraConfig.instance().cfg = None
+    assert stopped.value.code == 130
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["interrupted"], summary["interrupted_during"]) == ("SIGINT", stage)
+    assert holds.items() <= summary.items()
+
+
+def test_schedulers_that_had_run_are_in_the_summary(
+    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cloudedge_pl.commands.schedule as schedule
+
+    def warm_up(name: str, *_: Any) -> None:
+        if name == "lpt":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(schedule, "warm_up", warm_up)
+    composed()
+    with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
+        cfg = compose("schedule", ["scheduler=fcfs", "compare=[lpt]", "num_tasks=5"])
+    with stopped_by_signals(), pytest.raises(Interrupted):
+        schedule.schedule(cfg)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert set(summary["schedulers"]) == {"fcfs"}
+    assert summary["interrupted_during"] == "comparison"
+
+
+@pytest.mark.parametrize(("times", "left"), [(1, True), (2, False)])
+def test_a_signal_during_the_imports(tmp_path: Path, times: int, left: bool) -> None:
+    """It waits for the folder to leave a summary in; a second one does not."""
+    code = (
+        "import os, signal, cloudedge_pl.commands.cli as cli\n"
+        "imported = cli.import_module\n"
+        "def import_module(name):\n"
+        f"    for _ in range({times}):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return imported(name)\n"
+        "cli.import_module = import_module\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "schedule", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 143, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "summary.json").is_file() == left
+    if left:
+        summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+        assert (summary["interrupted"], summary["interrupted_during"]) == ("SIGTERM", "set-up")
 
 
 @pytest.mark.slow

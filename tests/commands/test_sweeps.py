@@ -14,10 +14,11 @@ from omegaconf import OmegaConf
 import cloudedge_pl.commands.reporting  # noqa: F401  # the resolvers of the config
 from tests.commands.test_train import cloudedge
 
+PROBLEM = ["num_nodes=3", "scheduler=fcfs", "compare=[]", "convergence=[]", "baseline=null"]
+
 
 def test_a_failing_job_does_not_stop_the_others(tmp_path: Path) -> None:
-    problem = ["num_tasks=20", "num_nodes=3", "scheduler=fcfs", "compare=[]", "convergence=[]"]
-    done = cloudedge(tmp_path, "schedule", "-m", *problem, "seed=0,-1,2")
+    done = cloudedge(tmp_path, "schedule", "-m", *PROBLEM, "num_tasks=20", "seed=0,-1,2")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "1 of the sweep's jobs failed:\n  #1 " in done.stderr
@@ -25,6 +26,45 @@ def test_a_failing_job_does_not_stop_the_others(tmp_path: Path) -> None:
     (sweep,) = (tmp_path / "multirun").glob("*/*")
     assert {path.parent.name for path in sweep.glob("*/schedule.csv")} == {"0", "2"}
     assert "seed=-1" in json.loads((sweep / "1" / "failure.json").read_text())["overrides"]
+    content = json.loads((sweep / "sweep.json").read_text())
+    assert content["interrupted"] is None
+    assert [each["state"] for each in content["jobs"]] == ["done", "failed", "done"]
+
+
+def test_a_signal_lists_what_became_of_every_job(tmp_path: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "import cloudedge_pl.commands.schedule as command\n"
+        "made = command.generate\n"
+        "def generate(family, tasks, nodes, seed):\n"
+        "    if seed == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return made(family, tasks, nodes, seed)\n"
+        "command.generate = generate\n"
+        "from cloudedge_pl.commands.cli import main\n"
+        "main()\n"
+    )
+    arguments = [*PROBLEM, "hydra.sweep.dir=sweep", "seed=0,-1,2", "num_tasks=20,30"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "schedule", "-m", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 143, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SIGTERM stopped the sweep: 2 done, 2 failed, 1 stopped, 1 not started." in done.stderr
+    assert "seed=2 num_tasks=30: not started" in done.stderr
+    content = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert content["interrupted"] == "SIGTERM"
+    states = [each["state"] for each in content["jobs"]]
+    assert states == ["done", "done", "failed", "failed", "stopped", "not started"]
+    assert [each["overrides"][-2:] for each in content["jobs"]][4:] == [
+        ["seed=2", "num_tasks=20"],
+        ["seed=2", "num_tasks=30"],
+    ]
+    stopped = json.loads((tmp_path / "sweep" / "4" / "summary.json").read_text())
+    assert stopped["interrupted"] == "SIGTERM"
 
 
 def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
@@ -39,7 +79,7 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
         "from cloudedge_pl.commands.cli import main\n"
         "main()\n"
     )
-    arguments = ["schedule", "num_tasks=20", "num_nodes=3", "scheduler=fcfs", "compare=[]", "convergence=[]"]
+    arguments = ["schedule", *PROBLEM, "num_tasks=20"]
     runs = [
         subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
         for _ in range(2)
