@@ -20,12 +20,18 @@ Found = tuple[np.ndarray, np.ndarray]
 Where memory ruled out every schedule: the last one's nodes, -1 from the task on for which none was left."""
 
 
+SAMPLES_EACH = 50
+"""A search samples so many schedules at most for each that there is, so that a window of one task costs little."""
+
+
 class SwarmScheduler(SeededScheduler):
     """Samples schedules, better ones as it goes; a subclass defines :meth:`search`.
 
     The search counts time in units of the window's mean execution time, so that first pheromone and deposit keep
     their proportion whatever the window's scale.
     """
+
+    evaluations: int
 
     @abstractmethod
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
@@ -36,6 +42,13 @@ class SwarmScheduler(SeededScheduler):
             times: its execution times, contiguous [num_tasks, num_nodes].
             used_memory: share of each node's free memory that each task takes, [num_tasks, num_nodes].
         """
+
+    def budget(self, times: np.ndarray) -> int:
+        """How many schedules to sample: ``evaluations``, or fewer where there are few schedules in all."""
+        bits = float(np.log2(np.maximum((times < np.inf).sum(axis=1), 1)).sum())
+        if bits >= math.log2(self.evaluations):
+            return self.evaluations
+        return min(self.evaluations, SAMPLES_EACH * round(2**bits))
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
         """Returns a node for every task; raises ValueError where a task fits nowhere."""
@@ -125,7 +138,7 @@ class AntSystem(SwarmScheduler):
             self.rho,
             self.deposit,
             self.ants,
-            self.evaluations,
+            self.budget(times),
             self.printed,
             stream(self.seed, self.windows),
         )
@@ -235,6 +248,6 @@ class ParticleSwarm(SwarmScheduler):
             self.cognitive,
             self.social,
             self.particles,
-            self.evaluations,
+            self.budget(times),
             stream(self.seed, self.windows),
         )

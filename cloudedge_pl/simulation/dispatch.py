@@ -2,7 +2,7 @@
 
 The scheduler decides on windows of one task. Most schedulers then take the node that is done first, which needs no
 call: :data:`FINISHES_FIRST` names them, and a whole window costs less than a millisecond. The others are asked task by
-task; a swarm takes some milliseconds for each.
+task, some tenths of a millisecond each.
 """
 
 from __future__ import annotations

@@ -57,3 +57,13 @@ def test_the_printed_heuristic_is_memory_alone():
 def test_options_out_of_range(name, options):
     with pytest.raises(ValueError, match=f"{name}: {next(iter(options))} is .* must"):
         create_scheduler(name, **options)
+
+
+@pytest.mark.parametrize("name", ["aco", "pso", "atsa_paper"])
+def test_a_window_with_few_schedules_takes_few_samples(name: str) -> None:
+    """The fleet's test asks task by task: a search of 10,000 for each of its ten nodes would take seconds."""
+    times = np.linspace(1.0, 2.0, 10)[None]
+    one = schedule(times, name)
+    assert len(one.history_seconds) <= 50 * 10
+    assert one.node.tolist() == [0]
+    assert len(schedule(np.repeat(times, 6, axis=0), name).history_seconds) == 10_000
