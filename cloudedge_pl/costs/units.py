@@ -1,8 +1,13 @@
-"""How quantities are written in messages, tables and figures: three or four digits and a prefix that suits."""
+"""How quantities are written in messages, tables and figures: three or four digits and a prefix that suits.
+
+What a sentence or an axis compares is written with as many digits as tell its values apart (:func:`written_apart`).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Protocol
 
 LARGE_PREFIXES = ("", "k", "M", "G", "T", "P")
 SMALL_PREFIXES = ("", "m", "µ", "n")
@@ -10,44 +15,81 @@ SMALL_PREFIXES = ("", "m", "µ", "n")
 ABSENT = "\N{EN DASH}"
 
 
-def _with_prefix(value: float, unit: str, *, small: bool) -> str:
+MOST_DIGITS = 17
+"""So many tell any two floating-point numbers apart."""
+
+
+class Writer(Protocol):
+    """Writes a quantity with at least so many digits; ``format_bytes`` is one."""
+
+    def __call__(self, value: float, digits: int = 3) -> str: ...
+
+
+def written_apart(write: Writer, values: Iterable[float]) -> tuple[str, ...]:
+    """Writes values that are compared: with three digits, or as many as give unequal values unequal texts.
+
+    >>> written_apart(format_seconds, [0.1, 0.10004])
+    ('100 ms', '100.04 ms')
+    """
+    values = tuple(values)
+    unequal = len({value for value in values if not math.isnan(value)})
+    for digits in range(3, MOST_DIGITS + 1):
+        texts = tuple(write(value, digits) for value in values)
+        if len(set(texts) - {ABSENT}) >= unequal:
+            break
+    return texts
+
+
+def _with_prefix(value: float, unit: str, digits: int, *, small: bool) -> str:
     if math.isnan(value):
         return ABSENT
     if math.isinf(value):
         return f"{'-' if value < 0 else ''}\N{INFINITY} {unit}"
     size, index = abs(value), 0
-    while size >= 999.5 and index < len(LARGE_PREFIXES) - 1:
+    while size >= 1000 - 0.5 * 10.0 ** (3 - digits) and index < len(LARGE_PREFIXES) - 1:
         size, index = size / 1000, index + 1
     prefix = LARGE_PREFIXES[index]
-    while small and 0 < size < 0.9995 and index < len(SMALL_PREFIXES) - 1:
+    while small and 0 < size < 1 - 0.5 * 10.0**-digits and index < len(SMALL_PREFIXES) - 1:
         size, index = size * 1000, index + 1
         prefix = SMALL_PREFIXES[index]
-    return f"{'-' if value < 0 else ''}{size:.3g} {prefix}{unit}"
+    return f"{'-' if value < 0 else ''}{size:.{digits}g} {prefix}{unit}"
 
 
-def format_bytes(value: float) -> str:
+def format_bytes(value: float, digits: int = 3) -> str:
     """Bytes in powers of ten: ``412 MB``.
 
     >>> format_bytes(21_797_672.0)
     '21.8 MB'
     """
-    return _with_prefix(value, "B", small=False)
+    return _with_prefix(value, "B", digits, small=False)
 
 
-def format_seconds(value: float) -> str:
+def format_seconds(value: float, digits: int = 3) -> str:
     """Seconds, or parts of one: ``12.5 ms``.
 
     >>> format_seconds(0.0125)
     '12.5 ms'
     """
-    return f"{value:.4g} s" if 1000 <= value < math.inf else _with_prefix(value, "s", small=True)
+    if 1000 <= value < math.inf:
+        return f"{value:.{max(digits, 4)}g} s"
+    return _with_prefix(value, "s", digits, small=True)
 
 
-def format_joules(value: float) -> str:
+def format_joules(value: float, digits: int = 3) -> str:
     """Joules: ``0.3 J`` is ``300 mJ``."""
-    return _with_prefix(value, "J", small=True)
+    return _with_prefix(value, "J", digits, small=True)
 
 
-def format_rate(value: float, unit: str) -> str:
+def format_rate(value: float, unit: str, digits: int = 3) -> str:
     """Anything per second: ``format_rate(48e9, "FLOP/s")`` is ``48 GFLOP/s``."""
-    return _with_prefix(value, unit, small=False)
+    return _with_prefix(value, unit, digits, small=False)
+
+
+def format_percent(value: float, digits: int = 3) -> str:
+    """A share as percent: ``0.125`` is ``12.5%``."""
+    return f"{100 * value:.{digits}g}%"
+
+
+def format_factor(value: float, digits: int = 3) -> str:
+    """A number without unit: ``1.25``."""
+    return f"{value:.{digits}g}"

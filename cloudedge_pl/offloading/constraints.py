@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
+from cloudedge_pl.costs.units import (
+    Writer,
+    format_bytes,
+    format_joules,
+    format_percent,
+    format_seconds,
+    written_apart,
+)
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading.table import CostTable
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g}%"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Constraint:
     value: np.ndarray
     limit: np.ndarray
     where: tuple[str, ...]
-    write: Callable[[float], str]
+    write: Writer
     advice: str
     strict: bool = False
 
@@ -58,7 +60,7 @@ class Constraint:
     def shortfall(self, split_point: int) -> str:
         """By how much the limit is broken there, in a few words."""
         if self.name == "load":
-            return f"overload, {_percent(float(self.value[split_point]))} busy"
+            return f"overload, {self._busy(split_point)} busy"
         return f"{self.name.replace('_', ' ')} over by {self.write(-float(self.slack[split_point]))}"
 
     def reason(self, split_point: int) -> str:
@@ -66,10 +68,14 @@ class Constraint:
         value, limit = float(self.value[split_point]), float(self.limit[split_point])
         where = self.where[split_point]
         if self.name == "load":
-            return f"overload: {where} would be busy {_percent(value)} of the time"
+            return f"overload: {where} would be busy {self._busy(split_point)} of the time"
         label = "exit head and edge part" if self.name == "master_memory" else self.name
-        excess = self.write(value - limit)
-        return f"{label} {self.write(value)} > {self.write(limit)} on {where} (over by {excess})"
+        needed, most = written_apart(self.write, (value, limit))
+        return f"{label} {needed} > {most} on {where} (over by {self.write(value - limit)})"
+
+    def _busy(self, split_point: int) -> str:
+        """The load there, told apart from the limit."""
+        return written_apart(self.write, (float(self.value[split_point]), float(self.limit[split_point])))[0]
 
 
 def constraints(
@@ -119,7 +125,7 @@ def constraints(
             table.utilisation,
             np.ones(points),
             tuple(names[node] for node in busiest),
-            _percent,
+            format_percent,
             "arrival_rate, or nodes",
             strict=True,
         ),

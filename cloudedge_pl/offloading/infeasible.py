@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.costs.units import format_factor, written_apart
 from cloudedge_pl.fleet import Workload
 from cloudedge_pl.offloading.constraints import Constraint, broken, reasons, relaxations
 
@@ -64,11 +65,11 @@ def what_to_change(
 def _change(limit: Constraint, point: int, workload: Workload) -> str:
     value, now = float(limit.value[point]), float(limit.limit[point])
     if limit.name == "load":
-        rate = workload.arrival_rate
-        return (
-            f"arrival_rate below {rate / value:.4g} tasks/s (now {rate:.4g}), or {value:.3g} times the nodes"
-        )
+        below, rate = written_apart(format_factor, (workload.arrival_rate / value, workload.arrival_rate))
+        times = written_apart(format_factor, (value, 1.0))[0]
+        return f"arrival_rate below {below} tasks/s (now {rate}), or {times} times the nodes"
+    needed, most = written_apart(limit.write, (value, now))
     if limit.name in ("memory", "master_memory"):
-        more = f"{limit.write(value)} must fit, {limit.write(now)} may be used"
-        return f"memory_bytes of {limit.where[point]} x {value / now:.3g} ({more})"
-    return f"{limit.advice} at least {limit.write(value)} (now {limit.write(now)})"
+        times = written_apart(format_factor, (value / now, 1.0))[0]
+        return f"memory_bytes of {limit.where[point]} x {times} ({needed} must fit, {most} may be used)"
+    return f"{limit.advice} at least {needed} (now {most})"

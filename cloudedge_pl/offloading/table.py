@@ -12,6 +12,7 @@ from cloudedge_pl.costs import energy, queueing, transmission
 from cloudedge_pl.costs.memory import edge_memory_bytes, master_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.roofline import FORWARD_PASSES, cloud_seconds, execution_seconds, exit_seconds
+from cloudedge_pl.costs.units import format_seconds, written_apart
 from cloudedge_pl.fleet import Fleet, Workload
 
 if TYPE_CHECKING:
@@ -133,9 +134,10 @@ def waiting_seconds(
         return queueing.paper_waiting_seconds(rates, execution, flops)
     quickest, slowest = execution.min(axis=0), execution.max(axis=0)
     if not np.allclose(quickest, slowest, rtol=1e-6, atol=0):
+        least, most = written_apart(format_seconds, (quickest[-1], slowest[-1]))
         raise ValueError(
-            f"waiting 'mmc' is one queue before like nodes; here a task takes {quickest[-1]:.3g} s on the "
-            f"quickest node and {slowest[-1]:.3g} s on the slowest. Use waiting='md1' or 'mm1', or like nodes."
+            f"waiting 'mmc' is one queue before like nodes; here a task takes {least} on the "
+            f"quickest node and {most} on the slowest. Use waiting='md1' or 'mm1', or like nodes."
         )
     pooled = queueing.mmc_waiting_seconds(fleet.num_nodes, workload.arrival_rate, execution[0])
     return np.broadcast_to(pooled, execution.shape)

@@ -26,6 +26,7 @@ from cloudedge_pl.reports.style import (
     new_figure,
     save_figure,
 )
+from cloudedge_pl.reports.wording import plan_title
 
 INFEASIBLE = "#F8E4EB"
 WAIT = "#CC79A7"
@@ -67,7 +68,7 @@ def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
             _mark(axes, plan)
         for axes in panels[1]:
             axes.set_xlabel("split point (segments at the edge)")
-        figure.suptitle(_title(plan), x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+        figure.suptitle(plan_title(plan), x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
         figure.legend(
             handles=_shared_legend(plan),
             loc="outside lower left",
@@ -76,12 +77,6 @@ def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
             columnspacing=2.0,
         )
         return [save_figure(figure, folder / "plan.png"), _pareto(plan, folder / "pareto.png")]
-
-
-def _title(plan: OffloadPlan) -> str:
-    fleet = plan.fleet
-    nodes = f"{fleet.num_nodes} node{'s' if fleet.num_nodes > 1 else ''}"
-    return f"{plan.profile.model} on {nodes} and {fleet.cloud.name}"
 
 
 def _shared_legend(plan: OffloadPlan) -> list[Line2D | Patch]:
@@ -264,7 +259,7 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
         axes.margins(0.08)
     figure.suptitle(
-        f"{_title(plan)}: what no other split point beats",
+        f"{plan_title(plan)}: what no other split point beats",
         x=0.01,
         ha="left",
         fontsize=13,

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
+from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds, written_apart
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.offloading import (
     Constraint,
@@ -20,6 +20,7 @@ from cloudedge_pl.offloading import (
     pareto_front,
 )
 from cloudedge_pl.offloading.constraints import broken
+from cloudedge_pl.reports.wording import plan_title, short_name
 
 CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
 
@@ -30,29 +31,24 @@ def plan_table(plan: OffloadPlan) -> Table:
     Delay is that of a task on the slowest node; energy is the mean of a task over all nodes.
     """
     table = Table(
-        title=Text(_title(plan)),
+        title=Text(f"{plan_title(plan)}: split point {plan.split_point} ({plan.objective})"),
         title_justify="left",
         title_style="bold",
         caption=Text("\n".join(plan_notes(plan))),
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
     table.add_column("split", justify="right", no_wrap=True)
-    table.add_column("after", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("after", no_wrap=True)
     for name in ("memory", "delay", "energy", "bytes up"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("feasible", overflow="fold")
+    table.add_column("feasible")
     for point in range(plan.costs.num_points):
         table.add_row(*_cells(plan, point), style=_style(plan, point))
     return table
-
-
-def _title(plan: OffloadPlan) -> str:
-    fleet = plan.fleet
-    nodes = f"{fleet.num_nodes} node{'s' if fleet.num_nodes > 1 else ''}"
-    return f"{plan.profile.model} on {nodes} and {fleet.cloud.name}: split point {plan.split_point} ({plan.objective})"
 
 
 def plan_notes(plan: OffloadPlan) -> list[str]:
@@ -62,10 +58,10 @@ def plan_notes(plan: OffloadPlan) -> list[str]:
     notes.append("limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints))
     by_name = {limit.name: limit for limit in plan.constraints}
     for step in next_steps(plan):
-        write = by_name[step.limit].write
+        needed, now = written_apart(by_name[step.limit].write, (step.needed, step.now))
         notes.append(
             f"better: split point {step.split_point}, if {step.limit.replace('_', ' ')} on {step.where} might be "
-            f"{write(step.needed)} rather than {write(step.now)}"
+            f"{needed} rather than {now}"
         )
     with suppress(InfeasiblePlanError):
         notes += [f"price: {sentence}" for sentence in lagrangian_dual(plan).describe()]
@@ -98,7 +94,7 @@ def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:
     return (
         CHOSEN if point == plan.split_point else "",
         str(point),
-        plan.profile.names[point],
+        short_name(plan.profile.names[point]),
         format_bytes(float(costs.memory_bytes[point])),
         format_seconds(delay if np.isfinite(delay) else np.nan),
         format_joules(energy if np.isfinite(energy) else np.nan),
@@ -110,7 +106,8 @@ def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:
 def _verdict(plan: OffloadPlan, point: int) -> Text:
     if plan.feasible[point]:
         return Text("yes", style="green")
-    return Text(", ".join(limit.shortfall(point) for limit in broken(plan.constraints, point)), style="red")
+    first, *more = (limit.shortfall(point) for limit in broken(plan.constraints, point))
+    return Text(", ".join([first, *(text.replace(" over by ", " by ") for text in more)]), style="red")
 
 
 def _style(plan: OffloadPlan, point: int) -> str:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from cloudedge_pl.costs.units import format_bytes, written_apart
 from cloudedge_pl.errors import require_positive, require_range
 from cloudedge_pl.scheduling.atsa import AdaptiveTaskScheduler
 from cloudedge_pl.scheduling.base import SeededScheduler
@@ -102,9 +103,12 @@ class ExactScheduler(SeededScheduler):
         if known is not None:
             return known, bound
         if solution.status == 2:
+            needed, there = written_apart(
+                format_bytes, (instance.memory_bytes.sum(), instance.capacity_bytes.sum())
+            )
             raise ValueError(
                 f"exact: the {instance.num_tasks} tasks do not fit the nodes' memory together: they need "
-                f"{instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. Make the "
+                f"{needed} of {there}. Make the "
                 "window smaller, or give the nodes more memory."
             )
         raise ValueError(

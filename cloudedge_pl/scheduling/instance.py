@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cloudedge_pl.costs.units import format_bytes, written_apart
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 
@@ -159,9 +160,10 @@ def no_memory_left(instance: Instance, task: int, free_bytes: np.ndarray) -> Val
     """The error of a task that fits no node beside the tasks that are already there."""
     runs = instance.times_seconds[task] < np.inf
     largest = int(np.argmax(np.where(runs, free_bytes, -1.0)))
+    needs, free = written_apart(format_bytes, (instance.memory_bytes[task], free_bytes[largest]))
     return ValueError(
-        f"task {task} fits no node: it needs {instance.memory_bytes[task]:.6g} bytes and the largest free memory "
-        f"among its nodes is {free_bytes[largest]:.6g} bytes, of node {largest}, with the other tasks of the "
+        f"task {task} fits no node: it needs {needs} and the largest free memory "
+        f"among its nodes is {free}, of node {largest}, with the other tasks of the "
         "window in place. Make the window smaller, or give the nodes more memory."
     )
 
@@ -177,7 +179,7 @@ def _identical(times: np.ndarray, memory: np.ndarray) -> bool:
 
 
 def _fits_nowhere(task: int, window: TaskWindow, state: NodeState) -> ValueError:
-    needs, runs = window.memory_bytes[task], window.times_seconds[task] < np.inf
+    runs = window.times_seconds[task] < np.inf
     if not state.available.any():
         return ValueError(f"task {task} fits no node: none of the {state.num_nodes} nodes is available.")
     if not (runs & state.available).any():
@@ -187,7 +189,8 @@ def _fits_nowhere(task: int, window: TaskWindow, state: NodeState) -> ValueError
         )
     free = np.where(runs & state.available, state.free_memory_bytes, -1.0)
     largest = int(np.argmax(free))
+    needs, most = written_apart(format_bytes, (window.memory_bytes[task], free[largest]))
     return ValueError(
-        f"task {task} fits no node: it needs {needs:.6g} bytes and the largest free memory is "
-        f"{free[largest]:.6g} bytes, of node {largest}. Give a node more memory, or the task less."
+        f"task {task} fits no node: it needs {needs} and the largest free memory is "
+        f"{most}, of node {largest}. Give a node more memory, or the task less."
     )

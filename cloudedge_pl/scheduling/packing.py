@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cloudedge_pl.costs.units import format_bytes, written_apart
 from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
 KICKS = 40
@@ -37,9 +38,10 @@ def pack(instance: Instance) -> np.ndarray:
                 return solved
     if proven:
         raise _no_packing(instance)
+    needed, there = written_apart(format_bytes, (instance.memory_bytes.sum(), instance.capacity_bytes.sum()))
     raise ValueError(
         f"found no packing of the {instance.num_tasks} tasks into the nodes' memory, though there may be one: they "
-        f"need {instance.memory_bytes.sum():.6g} bytes of {instance.capacity_bytes.sum():.6g}. "
+        f"need {needed} of {there}. "
         "Make the window smaller, or give the nodes more memory."
     )
 

@@ -134,6 +134,7 @@ def deploy(
     exit_head: ExitHeadConfig,
     seed: int,
     split_modules: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> Deployment:
     """Traces, profiles, plans and cuts a backbone.
 
@@ -147,10 +148,11 @@ def deploy(
         offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
         exit_head: of the simplified cloud model.
         seed: of the first weights of exit head and codec; global random states do not move.
+        name: of the model in tables and figures; None takes the backbone's class.
     """
     with _apart_from_trainer(backbone):
         chain = trace(backbone, example_input, granularity=granularity, split_modules=split_modules)
-    costs = profile(chain, example_input, exit_head=exit_head, name=type(backbone).__name__)
+    costs = profile(chain, example_input, exit_head=exit_head, name=name)
     plan = plan_offloading(costs, fleet, workload, **offloading)
     head = codec = None
     if 0 < plan.split_point < chain.num_segments:

@@ -100,7 +100,9 @@ class CloudEdgeModule(pl.LightningModule):
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.label_smoothing, self.schedule = label_smoothing, schedule
+        self.backbone_name: str | None = None  # what tables call the model; None takes the backbone's class
         if isinstance(backbone, str):
+            self.backbone_name = backbone
             backbone = build_backbone(backbone, num_classes=num_classes, **backbone_options)
         self.backbone = backbone
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")

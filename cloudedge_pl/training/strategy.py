@@ -254,6 +254,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 exit_head=self.exit_head_config,
                 seed=self.seed,
                 split_modules=self.split_modules,
+                name=getattr(module, "backbone_name", None),
             )
             if self.plan.uncut:
                 pl.utilities.rank_zero_warn(self.plan.uncut)

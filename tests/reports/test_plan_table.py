@@ -82,3 +82,26 @@ def test_a_master_that_could_not_answer_every_task_is_pointed_out():
     weak = replace(make_fleet(), master=make_node("boss", flops_per_second=1e6))
     plan = plan_offloading(make_profile(1, 6), weak, Workload(arrival_rate=1.0), split_point=1)
     assert any("of the master's time" in note for note in plan_notes(plan))
+
+
+def test_what_is_needed_and_what_there_is_are_told_apart():
+    free = plan_offloading(make_profile(1, 6), make_fleet(), Workload(arrival_rate=0.1))
+    barely = Workload(arrival_rate=0.1, max_delay_seconds=float(free.costs.delay_seconds[6]) * (1 - 1e-6))
+    plan = plan_offloading(make_profile(1, 6), make_fleet(), barely)
+    (note,) = [note for note in plan_notes(plan) if note.startswith("better: split point 6, if delay")]
+    needed, now = note.partition(" might be ")[2].split(" rather than ")
+    assert needed != now
+    value, limit = plan.reasons[6].removeprefix("delay ").partition(" on ")[0].split(" > ")
+    assert (value, limit) == (needed, now)
+
+
+def test_the_verdict_and_the_end_of_long_names_are_there_in_80_columns():
+    profile = make_profile(1, 6)
+    names = ("input", *(f"encoder.layers.encoder_layer_{n}.self_attention" for n in range(6)))
+    plan = plan_offloading(
+        replace(profile, names=names), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1)
+    )
+    lines = render(plan, width=80)
+    assert any("feasible" in line for line in lines)
+    for number in range(6):
+        assert sum(f" e.l.e{number}.self_attention " in line for line in lines) == 1

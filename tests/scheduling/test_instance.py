@@ -20,9 +20,9 @@ def state(**columns) -> NodeState:
 
 def test_a_task_without_node_is_named_with_what_it_lacks():
     times = np.array([[1.0, 1.0], [1.0, 2.0]])
-    with pytest.raises(ValueError, match=r"task 1 fits no node: it needs 9 bytes .* is 8 bytes, of node 0"):
+    with pytest.raises(ValueError, match=r"task 1 fits no node: it needs 9 B .* is 8 B, of node 0"):
         Instance.of(TaskWindow(times, np.array([1.0, 9.0])), state())
-    with pytest.raises(ValueError, match=r"is 5 bytes, of node 1"):
+    with pytest.raises(ValueError, match=r"is 5 B, of node 1"):
         Instance.of(TaskWindow(times, np.array([1.0, 9.0])), state(available=[False, True]))
     with pytest.raises(ValueError, match=r"task 0 fits no node: none of the 2 nodes is available"):
         Instance.of(TaskWindow(times), state(available=[False, False]))
@@ -37,7 +37,7 @@ def test_a_full_memory_is_reported_with_what_is_left(scheduler):
     window = TaskWindow(
         np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 1.0]]), np.full(3, 4.5), queue_holds_memory=True
     )
-    with pytest.raises(ValueError, match=r"task \d fits no node: it needs 4.5 bytes"):
+    with pytest.raises(ValueError, match=r"task \d fits no node: it needs 4.5 B"):
         schedule(window, scheduler, state=state())
     alone = TaskWindow(window.times_seconds, window.memory_bytes)
     assert schedule(alone, scheduler, state=state()).node.shape == (3,)

@@ -221,9 +221,7 @@ def test_tasks_that_take_no_time_run_beside_any_backlog(name):
 def test_a_task_without_room_is_answered_with_what_is_left(name):
     window = TaskWindow(np.ones((2, 1)), np.array([6.0, 5.0]), queue_holds_memory=True)
     state = NodeState(np.zeros(1), np.array([10.0]), np.ones(1, dtype=bool))
-    with pytest.raises(
-        ValueError, match=r"task 1 fits no node: it needs 5 bytes .* free memory .* is 4 bytes"
-    ):
+    with pytest.raises(ValueError, match=r"task 1 fits no node: it needs 5 B .* free memory .* is 4 B"):
         make(name).assign(window, state)
 
 

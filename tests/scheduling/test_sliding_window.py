@@ -90,7 +90,7 @@ def test_a_task_that_fits_nowhere_is_named_by_its_place_in_the_stream(queue_hold
         np.full((4, 1), 2.0), np.array([6.0, 6.0, 11.0, 6.0]), queue_holds_memory=queue_holds_memory
     )
     node = NodeState(np.zeros(1), np.array([10.0]), np.ones(1, dtype=bool))
-    with pytest.raises(ValueError, match=r"task 2 fits no node: it needs 11 bytes .* 10 bytes"):
+    with pytest.raises(ValueError, match=r"task 2 fits no node: it needs 11 B .* 10 B"):
         schedule_stream(tasks, np.arange(4.0), "fcfs", node, tasks_per_window=1)
 
 
