@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def reaching_in_step(
     step = getattr(module, _STEPS.get(trainer.state.fn, "training_step"))  # type: ignore[arg-type]  # None outside runs
 
     def run() -> None:
-        given = module._apply_batch_transfer_handler(batch, device=module.device)
+        given = module._apply_batch_transfer_handler(copy.deepcopy(batch), device=module.device)
         given = precision.convert_input(given)
         numbers = {"batch_idx": 0, "dataloader_idx": 0}
         with precision.forward_context():

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_debug
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.dry_run import reaching, reaching_in_step
+from cloudedge_pl.training.peeking import Peeked, is_loader, is_readable_again, loaders_of
 
 
 def example_input_of(
     trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: pl.plugins.Precision
-) -> Tensor:
-    """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone.
+) -> tuple[Tensor, Peeked | None]:
+    """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone, and what was looked at.
 
     Looked for in this order: the module's ``example_input_array``, the first sample of the trainer's data where it can
     be read again, the datamodule's ``input_shape``, the first batch. With the array the module's ``forward`` runs up to
     the backbone, with data its step, so that what they resize or choose counts. Where that fails, the shape is the
-    declared one, else that of the batch's first tensor. Random states and the module are as before afterwards.
+    declared one, else that of the batch's first tensor. Random states and the module are as before afterwards, and so
+    is the data, once what was looked at is given back.
 
     Raises:
         StrategyError: where none of them holds a tensor [B, ...].
@@ -34,22 +35,23 @@ def example_input_of(
         if given is None and isinstance(declared, Tensor):
             given = declared
         if given is not None and given.ndim >= 2:
-            return _zeros_like(given)
+            return _zeros_like(given), None
     shape = getattr(trainer.datamodule, "input_shape", None)  # type: ignore[attr-defined]  # set by the data connector
     source = _source(trainer)
-    if shape is not None and not all(map(_is_readable_again, _loaders(source))):
-        return torch.zeros(1, *shape)
+    if shape is not None and not all(map(is_readable_again, loaders_of(source))):
+        return torch.zeros(1, *shape), None
     with pl.utilities.seed.isolate_rng():
-        batch = _first_batches(source)
+        peeked = Peeked(source)
+        batch = peeked.batches
         one = (
             batch
-            if trainer.training or not isinstance(batch, (list, tuple)) or _is_loader(source)
+            if trainer.training or not isinstance(batch, (list, tuple)) or is_loader(source)
             else batch[0]
         )
         sample = reaching_in_step(trainer, module, backbone, one, precision)
     if sample is None or sample.ndim < 2:
         if shape is not None:
-            return torch.zeros(1, *shape)
+            return torch.zeros(1, *shape), peeked
         sample = first_tensor(batch, floating=True)
         if sample is None:
             sample = first_tensor(batch, floating=False)
@@ -61,7 +63,7 @@ def example_input_of(
     rank_zero_debug(
         f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}"
     )
-    return _zeros_like(sample)
+    return _zeros_like(sample), peeked
 
 
 def _zeros_like(samples: Tensor) -> Tensor:
@@ -80,50 +82,6 @@ def _source(trainer: pl.Trainer) -> Any:
         if loop._data_source.is_defined():
             return loop._data_source.dataloader()
     return None
-
-
-def _is_loader(source: Any) -> bool:
-    return not isinstance(source, (pl.utilities.combined_loader.CombinedLoader, Mapping, list, tuple))
-
-
-def _first_batches(source: Any) -> Any:
-    """The first batch of each loader, in the structure in which the loaders are."""
-    if isinstance(source, pl.utilities.combined_loader.CombinedLoader):
-        source = source.iterables
-    if isinstance(source, Mapping):
-        return {key: _first_batches(part) for key, part in source.items()}
-    if isinstance(source, (list, tuple)):
-        return [_first_batches(part) for part in source]
-    return _first_batch(source)
-
-
-def _loaders(source: Any) -> Iterator[Any]:
-    """The loaders in sequences, mappings and combinations of them."""
-    if isinstance(source, pl.utilities.combined_loader.CombinedLoader):
-        source = source.iterables
-    if isinstance(source, Mapping):
-        source = list(source.values())
-    if isinstance(source, (list, tuple)):
-        for part in source:
-            yield from _loaders(part)
-    else:
-        yield source
-
-
-def _is_readable_again(loader: Any) -> bool:
-    """Whether a sample can be taken without taking it from the training."""
-    return (
-        isinstance(loader, DataLoader)
-        and loader.batch_size is not None
-        and loader.collate_fn is not None
-        and not isinstance(loader.dataset, IterableDataset)
-    )
-
-
-def _first_batch(loader: Any) -> Any:
-    if _is_readable_again(loader):
-        return loader.collate_fn([loader.dataset[0]])
-    return next(iter(loader), None) if isinstance(loader, Iterable) else None
 
 
 def first_tensor(batch: Any, floating: bool) -> Tensor | None:

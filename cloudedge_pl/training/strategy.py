@@ -60,6 +60,7 @@ from cloudedge_pl.training.execution import (
 )
 from cloudedge_pl.training.local_data import LocalData
 from cloudedge_pl.training.nodes import NodeTraining, make_replicas
+from cloudedge_pl.training.peeking import Peeked
 from cloudedge_pl.training.replay import Rewind, Undo, is_compiled, loss_of, unobserved, with_loss
 from cloudedge_pl.training.tape import NotReplayable
 
@@ -156,6 +157,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self._tested_dormancy: DormancyState | None = None
         self._resuming: dict[str, Any] | None = None
         self._loss: Tensor | None = None
+        self._peeked: Peeked | None = None
         self._is_set_up = False
         self._records = True
 
@@ -243,7 +245,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
             self.precision_plugin.convert_module(module)  # what is planned with is what will run
             example = self.example_input
             if example is None:
-                example = example_input_of(trainer, module, backbone, self.precision_plugin)
+                example, self._peeked = example_input_of(trainer, module, backbone, self.precision_plugin)
             self.deployment = deploy(
                 backbone,
                 self._as_given(example, backbone),
@@ -362,13 +364,18 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
     def process_dataloader(self, dataloader: object) -> object:
         assert self.lightning_module is not None
         trainer = self.lightning_module.trainer
+        fitting = trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
+        if (
+            self._peeked is not None and trainer.training == fitting
+        ):  # validation in between has not been looked at
+            dataloader = self._peeked.give_back(dataloader)
         if self.local_data is not None and trainer.training:
             return self.local_data.shard(dataloader, trainer)
         return dataloader
 
     @override
     def teardown(self) -> None:
-        self._is_set_up, self._restored = False, None
+        self._is_set_up, self._restored, self._peeked = False, None, None
         if self._backbone is not None:
             remove(self._backbone)
         if self.deployment is not None:
