@@ -74,12 +74,14 @@ class Peeked:
             return loader.collate_fn([loader.dataset[0]])
         if not isinstance(loader, Iterable):
             return None
-        keeps_its_place = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
-        place = loader.state_dict() if keeps_its_place else None
+        stateful: Any = (
+            loader if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict") else None
+        )
+        place = None if stateful is None else stateful.state_dict()
         rest = iter(loader)
         first = next(rest, _NOTHING)
-        if keeps_its_place:
-            loader.load_state_dict(place)
+        if stateful is not None:
+            stateful.load_state_dict(place)
         elif first is not _NOTHING:
             self._unread[-1] = Unread(loader, first, rest)
         return None if first is _NOTHING else first
