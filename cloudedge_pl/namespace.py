@@ -7,6 +7,7 @@ CLOUDEDGE_LIGHTNING, else, when the first of those classes is used, by what has 
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from cloudedge_pl.errors import NamespaceError, lookup
 VARIABLE = "CLOUDEDGE_LIGHTNING"
 PACKAGES = {"pytorch_lightning": "pytorch_lightning", "lightning": "lightning.pytorch"}
 """Where the classes are, by the package that ships them."""
+
+ENTRY_POINTS = ("fit", "validate", "test", "predict")
+"""Those of a Trainer, which take modules and data."""
 
 _decided: str | None = None
 
@@ -104,6 +108,11 @@ def register_strategy(package: str) -> None:
     made = sys.modules.get("cloudedge_pl.training.strategy")
     if made is not None:
         admit(made.CloudEdgeStrategy)
+    trainers = [getattr(sys.modules.get(home), "Trainer", None) for home in PACKAGES.values()]
+    if None not in trainers:  # there can be no mixture before both packages have been imported
+        for trainer in trainers:
+            for name in ENTRY_POINTS:
+                setattr(trainer, name, _asking_first(getattr(trainer, name)))
 
 
 def admit(strategy: type) -> None:
@@ -115,6 +124,29 @@ def admit(strategy: type) -> None:
         strategies: Any = sys.modules.get(f"{home}.strategies")
         if package != namespace() and hasattr(strategies, "Strategy"):
             strategies.Strategy.register(strategy)  # a virtual subclass: nothing but isinstance changes
+
+
+def _asking_first(entry_point: Callable[..., Any]) -> Callable[..., Any]:
+    """A Trainer's method that checks for a mixture where something of ours takes part.
+
+    The Trainer's own answer is that a LightningModule is no LightningModule, or that a parent was expected.
+    """
+
+    @functools.wraps(entry_point)
+    def checked(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        given = [getattr(each, "_orig_mod", each) for each in (*arguments, *keywords.values())]  # if compiled
+        things = [self, self.strategy, *self.callbacks, *given]
+        if any(is_ours(thing) for thing in things):
+            require_one_namespace(*things)
+        return entry_point(self, *arguments, **keywords)
+
+    return checked
+
+
+def is_ours(thing: object) -> bool:
+    """Whether an object's class is of this package, or derives from one that is."""
+    home = __name__.partition(".")[0]
+    return any(ancestor.__module__.partition(".")[0] == home for ancestor in type(thing).__mro__)
 
 
 def _creator(package: str) -> Callable[[], Any]:

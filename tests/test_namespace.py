@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from cloudedge_pl.namespace import PACKAGES
 
 FIT = """
 import sys
@@ -79,45 +82,113 @@ def test_what_decides(before: str, variables: dict[str, str], expected: str) -> 
     assert python(code, **variables).split() == [expected]
 
 
-def test_a_mixture_is_told_what_to_do() -> None:
+MIXTURE = """
+from lightning.pytorch import callbacks
+ours, pictures = ce.CloudEdgeModule(Module().backbone, num_classes=3), DataLoader(zeros(4, 3, 8, 8))
+data = ce.SyntheticDataModule()
+class Derived(ce.SyntheticDataModule): pass
+theirs = L.Trainer(**QUIET)
+cut = pl.Trainer(**QUIET, strategy="cloudedge")
+timed = pl.Trainer(**QUIET, strategy="cloudedge", callbacks=[callbacks.Timer()])
+CASES = {
+    "strategy": lambda: fit(strategy=ce.CloudEdgeStrategy()),
+    "name of the strategy": lambda: fit(strategy="cloudedge"),
+    "callback": lambda: fit(callbacks=[ce.CostLogger()]),
+    "ModelCheckpoint": lambda: fit(callbacks=[ce.BestCheckpoint(monitor="x")]),
+    "callback of any strategy": lambda: fit(callbacks=[ce.InterruptCheckpoint(".")]),
+    "module": lambda: theirs.fit(ours, pictures),
+    "module to test": lambda: theirs.test(ours, pictures),
+    "data": lambda: theirs.validate(Module(), datamodule=data),
+    "data in place of a loader": lambda: theirs.fit(Module(), data),
+    "data of a subclass": lambda: theirs.predict(Module(), Derived()),
+    "their module": lambda: cut.fit(Module(), pictures),
+    "their compiled module": lambda: cut.fit(torch.compile(Module()), pictures),
+    "their data": lambda: cut.fit(ours, datamodule=Data()),
+    "their callback": lambda: timed.fit(ours, pictures),
+    "too late": lambda: ce.use("lightning"),
+    "nothing of ours": lambda: pl.Trainer(**QUIET).fit(Module(), pictures),
+}
+for name, case in CASES.items():
+    try: case()
+    except Exception as error: print("TOLD", name, "|", type(error).__name__, "|", error)
+"""
+
+
+@pytest.mark.parametrize("second", ["lightning as L", "pytorch_lightning as pl"])
+def test_a_mixture_is_told_what_to_do(second: str) -> None:
+    imports = ["import lightning as L", "import pytorch_lightning as pl, cloudedge_pl as ce; ce.CostLogger"]
+    if second.startswith("lightning"):
+        imports.reverse()
+    shown = python("import torch\n" + "\n".join(imports) + FIT + MIXTURE)
+    told = [line.split(" | ") for line in shown.splitlines() if line.startswith("TOLD")]
+    assert len(told) == 16, shown
+    assert told.pop()[1:] == [
+        "TypeError",
+        "`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got `Module`",
+    ]
+    for case, kind, message in told:
+        assert kind == "NamespaceError", (case, message)
+        assert "use('lightning')" in message or "comes too late" in message, (case, message)
+
+
+def test_without_pytorch_lightning() -> None:
     shown = python(
-        "import cloudedge_pl as ce; ce.CostLogger\nimport lightning as L" + FIT + "\n"
-        "from lightning.pytorch import callbacks\n"
-        "def wrong(make):\n"
-        "    try: make()\n"
-        "    except ce.errors.NamespaceError as error: print('TOLD', error)\n"
-        "wrong(lambda: fit(strategy=ce.CloudEdgeStrategy()))\n"
-        "wrong(lambda: fit(strategy='cloudedge'))\n"
-        "wrong(lambda: fit(callbacks=[ce.CostLogger()]))\n"
-        "wrong(lambda: fit(callbacks=[ce.BestCheckpoint(monitor='x')]))\n"
-        "wrong(lambda: fit(callbacks=[ce.InterruptCheckpoint('.')]))\n"
-        "wrong(lambda: ce.use('lightning'))\n"
-        "import pytorch_lightning as pl\n"
-        "ours = pl.Trainer(**QUIET, strategy='cloudedge', callbacks=[callbacks.Timer()])\n"
-        "wrong(lambda: ours.fit(ce.CloudEdgeModule(Module().backbone, num_classes=3), DataLoader(zeros(4, 3, 8, 8))))"
+        "import sys\n"
+        "class Without:\n"
+        "    def __init__(self, finder): self.finder = finder\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        hidden = name.partition('.')[0] == 'pytorch_lightning'\n"
+        "        return None if hidden else self.finder.find_spec(name, *rest)\n"
+        "    def __getattr__(self, name): return getattr(self.finder, name)\n"
+        "sys.meta_path[:] = map(Without, sys.meta_path)\n"
+        "try: import pytorch_lightning\n"
+        "except ModuleNotFoundError: print('HIDDEN')\n"
+        "import cloudedge_pl as ce; ce.CostLogger, ce.SyntheticDataModule\n"
+        "import lightning as L" + FIT + "\n"
+        'trainer = fit(strategy="cloudedge", callbacks=[ce.WeightedAggregation()])\n'
+        "print(package(trainer.strategy), trainer.global_step)"
     )
-    told = [line for line in shown.splitlines() if line.startswith("TOLD")]
-    assert len(told) == 7, shown
-    assert "Timer derives from lightning" in told.pop()
-    assert "comes too late" in told.pop()
-    assert all("cloudedge_pl.use('lightning')" in line for line in told)
+    assert shown.splitlines()[0] == "HIDDEN"
+    assert shown.splitlines()[-1] == "['lightning'] 2"
 
 
-def test_the_lightning_cli_takes_name_and_class() -> None:
-    for strategy, split_point in [
-        ("--trainer.strategy=cloudedge", ""),
-        (
+CONFIGURATION = """
+trainer:
+  strategy:
+    class_path: cloudedge_pl.CloudEdgeStrategy
+    init_args: {offloading: {split_point: 1}}
+  callbacks:
+    - class_path: cloudedge_pl.WeightedAggregation
+      init_args: {every_n_steps: 2}
+    - class_path: cloudedge_pl.CostLogger
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "imports"),
+    [("lightning", "lightning as L"), ("pytorch_lightning", "pytorch_lightning as L")],
+)
+def test_the_lightning_cli_takes_name_class_and_file(package: str, imports: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(CONFIGURATION)
+    ways = [
+        ["--trainer.strategy=cloudedge"],
+        [
             "--trainer.strategy=cloudedge_pl.CloudEdgeStrategy",
             "--trainer.strategy.offloading={split_point: 1}",
-        ),
-    ]:
-        arguments = ["x", "fit", strategy, *([split_point] if split_point else [])]
-        shown = python(
-            "import lightning as L, cloudedge_pl as ce" + FIT + "\n"
-            "from lightning.pytorch.cli import LightningCLI\n"
-            f"sys.argv = {arguments!r}\n"
-            "cli = LightningCLI(Module, Data, save_config_callback=None, trainer_defaults=QUIET)\n"
-            "print(type(cli.trainer.strategy).__name__, cli.trainer.strategy.plan.split_point)"
-        )
-        assert shown.split()[0] == "CloudEdgeStrategy", shown
-        assert not split_point or shown.split()[1] == "1"
+        ],
+        [f"--config={tmp_path / 'run.yaml'}"],
+    ]
+    shown = python(
+        f"import {imports}, cloudedge_pl as ce{FIT}\n"
+        f"from {PACKAGES[package]}.cli import LightningCLI\n"
+        f"for way in {ways!r}:\n"
+        "    sys.argv = ['x', 'fit', *way]\n"
+        "    trainer = LightningCLI(Module, Data, save_config_callback=None, trainer_defaults=QUIET).trainer\n"
+        "    named = [type(each).__name__ for each in trainer.callbacks if 'cloudedge' in type(each).__module__]\n"
+        "    print('RAN', package(trainer.strategy), trainer.strategy.plan.split_point, sorted(named))"
+    )
+    ran = [line for line in shown.splitlines() if line.startswith("RAN")]
+    assert all(line.startswith(f"RAN ['{package}']") for line in ran), shown
+    assert len(ran) == 3
+    assert ran[1].endswith(" 1 []")
+    assert ran[2].endswith(" 1 ['CostLogger', 'WeightedAggregation']")

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def requirements() -> dict[str, Requirement]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    listed += project["optional-dependencies"][
-        "lightning"
-    ]  # which the extra "test" names as cloudedge_pl[lightning]
-    return {wanted.name: wanted for wanted in map(Requirement, listed) if wanted.name != project["name"]}
+def requirements(*extras: str) -> dict[str, Requirement]:
+    listed = list(PROJECT["dependencies"])
+    for extra in extras:
+        listed += PROJECT["optional-dependencies"][extra]
+    return {wanted.name: wanted for wanted in map(Requirement, listed) if wanted.name != PROJECT["name"]}
+
+
+def tried() -> dict[str, Requirement]:
+    return requirements("test", "lightning")  # "test" names the other as cloudedge_pl[lightning]
 
 
 def pins(name: str) -> dict[str, Version]:
@@ -30,28 +34,40 @@ def pins(name: str) -> dict[str, Version]:
 
 @pytest.mark.parametrize("name", ["oldest", "newest"])
 def test_every_direct_dependency_is_pinned_within_its_range(name):
-    wanted, pinned = requirements(), pins(name)
-    assert set(wanted) <= set(pinned)
+    wanted, pinned = tried(), pins(name)
+    assert set(wanted) == set(pinned)
     assert all(pinned[package] in wanted[package].specifier for package in wanted)
 
 
 def test_the_oldest_are_the_lower_bounds():
     pinned = pins("oldest")
-    for package, wanted in requirements().items():
+    for package, wanted in tried().items():
         lowest = [Version(part.version) for part in wanted.specifier if part.operator == ">="]
         assert lowest == [pinned[package]], f"{package}: {wanted.specifier}, and {pinned[package]} was tried"
 
 
-def test_every_package_that_is_imported_is_a_dependency():
-    """Not one that comes along with another, which may drop it."""
-    wanted = {name.lower() for name in requirements()}
-    providers = packages_distributions()
-    known = {*sys.stdlib_module_names, "cloudedge_pl"}
-    for path in (ROOT / "cloudedge_pl").rglob("*.py"):
+def imported(folder: str) -> set[str]:
+    """The packages that the files of a folder import, wherever in a file, other than Python's and our own."""
+    names: set[str] = set()
+    for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module:
-                modules = [node.module]
-            for package in {module.partition(".")[0] for module in modules} - known:
-                from_ = {name.lower().replace("_", "-") for name in providers.get(package, ())}
-                assert from_ & wanted, f"{path.relative_to(ROOT)} imports {package}"
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module or "")
+    ours = {PROJECT["name"], "tests", *(path.stem for path in (ROOT / folder).glob("*.py"))}
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("cloudedge_pl", ()), ("tests", ("test",)), ("benchmarks", ("test", "bench"))]
+)
+def test_what_is_imported_is_required_by_name(folder, extras):
+    required = {canonicalize_name(name) for name in requirements(*extras)}
+    shipped_by = packages_distributions()
+    missing = {
+        name
+        for name in imported(folder)
+        if not {canonicalize_name(each) for each in shipped_by.get(name, [name])} & required
+    }
+    assert not missing, f"{folder} imports what only comes with other packages: {sorted(missing)}"

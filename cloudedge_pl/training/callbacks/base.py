@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.namespace import require_one_namespace
 from cloudedge_pl.training.strategy import CloudEdgeStrategy
 
 
@@ -13,9 +12,7 @@ def strategy_of(trainer: pl.Trainer, callback: pl.Callback) -> CloudEdgeStrategy
 
     Raises:
         StrategyError: if it has another one.
-        NamespaceError: if the trainer is of the other package of Lightning.
     """
-    require_one_namespace(trainer)
     strategy = trainer.strategy
     if not isinstance(strategy, CloudEdgeStrategy):
         name = type(callback).__name__

@@ -8,7 +8,6 @@ from typing import Any
 from typing_extensions import override
 
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.namespace import require_one_namespace
 
 
 class BestCheckpoint(pl.callbacks.ModelCheckpoint):
@@ -17,11 +16,6 @@ class BestCheckpoint(pl.callbacks.ModelCheckpoint):
     Lightning forgets them there, so that the first score after the resume counts as the best. The earlier folder's
     checkpoints are kept, never removed from here, and the best one may be among them.
     """
-
-    @override
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        require_one_namespace(trainer)
-        super().setup(trainer, pl_module, stage)
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

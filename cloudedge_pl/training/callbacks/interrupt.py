@@ -9,7 +9,6 @@ from typing import Any
 from typing_extensions import override
 
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.namespace import require_one_namespace
 from cloudedge_pl.signals import Interrupted, SignalHandlers
 
 
@@ -43,10 +42,6 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
         pl.utilities.rank_zero_info(
             f"\n{name}: finishing the batch and saving a checkpoint; once more stops at once."
         )
-
-    @override
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        require_one_namespace(trainer)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
