@@ -63,7 +63,6 @@ class CutForward:
         exit_head: None at split points 0 and N; it is on the edge's side of the link.
         codec: what the cloud part receives the cut tensors as; None passes them as they are.
         open_window: called with the number of samples when a step first reaches the backbone; returns its record.
-        channels_last: bring pictures [B, C, H, W] into this memory format.
         batch_norm: by which statistics the edge part normalises in training.
 
     Attributes:
@@ -81,12 +80,10 @@ class CutForward:
         exit_head: ExitHead | None,
         codec: Codec | None,
         open_window: Callable[[int], WindowRecord],
-        channels_last: bool,
         batch_norm: BatchNormMode,
     ) -> None:
         self.edge, self.cloud = chain.edge(split_point), chain.cloud(split_point)
         self.backbone, self.exit_head, self.codec = chain.backbone, exit_head, codec
-        self.channels_last = channels_last
         self.answer: Answer = "cloud"
         self.awake = True
         self.batch_norm: BatchNormMode = batch_norm
@@ -143,7 +140,7 @@ class CutForward:
 
     def _answer(self, x: Tensor) -> Tensor:
         if not self._inside:  # a model summary, a hook: no task of anybody's
-            return self._cloud(self.edge(self._laid_out(x)))
+            return self._cloud(self.edge(x))
         if self._replay is not None:
             live = self._replay.next(x)
         else:
@@ -152,7 +149,7 @@ class CutForward:
                 self._compare_with_plan(x)
                 self._record = self._open_window(len(x))
                 self.awake = self._record.awake
-            live = self._edge(self._laid_out(x))
+            live = self._edge(x)
             self.live.append(live)
             self._grads.append(torch.is_grad_enabled())
             if self._checks_left:
@@ -178,9 +175,6 @@ class CutForward:
                 f"{(1, *x.shape[1:])}), or set the module's example_input_array."
             )
             self._planned_shape = None
-
-    def _laid_out(self, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
 
     def _cloud(self, live: LiveTensors) -> Tensor:
         return self.cloud(live if self.codec is None else self.codec(live))
@@ -423,8 +417,6 @@ def _joined(values: Sequence[Any], counts: Sequence[int], back: Tensor) -> Any:
     if not isinstance(first, Tensor):
         return _joined_size(values, counts)
     joined = torch.cat([value.detach() for value in values])[back]
-    if first.ndim == 4:
-        joined = joined.contiguous(memory_format=torch.channels_last)
     return joined.requires_grad_(first.requires_grad)
 
 

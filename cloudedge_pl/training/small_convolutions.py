@@ -90,7 +90,9 @@ class _Forward(StandIn[nn.Conv2d]):
         rows = _Product.apply(x, weight, m.stride, m.padding, m.dilation, size, self._memory)
         # A view made out here may be written to, as the activation or the sum after a convolution does.
         out = rows.view(len(x), size[0], size[1], -1).permute(0, 3, 1, 2)
-        return out if m.bias is None else out + m.bias[:, None, None]
+        out = out if m.bias is None else out + m.bias[:, None, None]
+        # Laid out as a convolution's: what comes after it may view it.
+        return out.contiguous() if x.is_contiguous() and weight.is_contiguous() else out
 
 
 class _Linear(StandIn[nn.Conv2d]):
@@ -102,8 +104,12 @@ class _Linear(StandIn[nn.Conv2d]):
         one = x.device.type == "cpu" and x.shape[2:] == (1, 1)
         if not (one and all(self._is_the_only_tap(met[axis], axis) for axis in (0, 1))):
             return nn.Conv2d.forward(m, x)
-        # In the order in which channels_last weights lie in memory, so that their gradient comes in it, too.
-        tap = m.weight.permute(0, 2, 3, 1)[:, met[0], met[1]]
+        weight = m.weight
+        order = _order(
+            weight
+        )  # that in which the weights lie in memory, so that their gradient comes in it, too
+        at = [slice(None) if dim == 1 else met[dim - 2] for dim in order]
+        tap = weight.permute(0, *order)[(slice(None), *at)]
         return functional.linear(x.flatten(1), tap, m.bias)[:, :, None, None]
 
     def _is_the_only_tap(self, tap: int, axis: int) -> bool:
@@ -141,19 +147,22 @@ class _Product(torch.autograd.Function):
             _taps(weight.shape[2 + a], x.shape[2 + a], size[a], stride[a], padding[a], dilation[a])
             for a in (0, 1)
         ]
-        window = _Window(x.shape, size, taps, stride, padding, dilation)
-        rows = window.unfold(x)
-        matrix = _matrix(weight, taps)
-        ctx.save_for_backward(rows)
+        if weight.is_contiguous() and max(map(len, taps)) > 1:
+            taps = [range(extent) for extent in weight.shape[2:]]  # a part of them would be no view
+        window = _Window(x, size, taps, stride, padding, dilation, _order(weight))
+        rows, matrix = window.unfold(x), _matrix(weight, taps)
+        if matrix.stride(1) != 1:  # a product would copy it, here and in the backward pass
+            matrix = matrix.contiguous()
+        ctx.save_for_backward(rows, matrix)
         ctx.window, ctx.taps, ctx.weight, ctx.memory = window, taps, weight, memory
         return rows @ matrix.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (rows,), weight, gradient = ctx.saved_tensors, ctx.weight, gradients[0]
+        (rows, matrix), weight, gradient = ctx.saved_tensors, ctx.weight, gradients[0]
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = ctx.window.fold(gradient @ _matrix(weight, ctx.taps))
+            of_x = ctx.window.fold(gradient @ matrix)
         if ctx.needs_input_grad[1]:
             _add_gradient(weight, gradient, rows, ctx.taps, ctx.memory)
         return of_x, None, None, None, None, None, None
@@ -169,9 +178,14 @@ def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation:
     return range(met[0], met[-1] + 1) if met else range(kernel)
 
 
+def _order(weight: Tensor) -> tuple[int, int, int]:
+    """The dimensions of weights [O, C, kh, kw] behind the first in the order in which they lie in memory."""
+    return (1, 2, 3) if weight.is_contiguous() else (2, 3, 1)
+
+
 def _matrix(weight: Tensor, taps: Sequence[range]) -> Tensor:
-    """[O, taps * C]; a view of weights in channels_last, where all taps or one are met."""
-    return _met(weight, taps).permute(0, 2, 3, 1).flatten(1)
+    """[O, C * taps] in the weights' order in memory, of which it is a view, where all taps or one are met."""
+    return _met(weight, taps).permute(0, *_order(weight)).flatten(1)
 
 
 def _met(weight: Tensor, taps: Sequence[range]) -> Tensor:
@@ -189,63 +203,72 @@ def _add_gradient(
         weight.grad = memory
         return
     part = gradient.T @ rows
-    part = part.view(len(weight), len(taps[0]), -1, weight.shape[1]).permute(0, 3, 1, 2)
     if weight.grad is None:
         weight.grad = memory.zero_()
-    _met(weight.grad, taps).add_(part)
+    met = _met(weight.grad, taps).permute(0, *_order(weight))
+    met.add_(part.view(met.shape))
 
 
 class _Window:
     """Which pixels each output pixel sees.
 
     Args:
-        shape: of the input, [B, C, H, W].
+        x: the input, [B, C, H, W].
         size: H' and W'.
         taps: of the kernel that are looked at, along each axis.
         stride: along each axis, as are padding and dilation.
+        order: of channels (1) and taps (2, 3) in a row.
     """
 
     def __init__(
         self,
-        shape: torch.Size,
+        x: Tensor,
         size: list[int],
         taps: Sequence[range],
         stride: Sequence[int],
         padding: Sequence[int],
         dilation: Sequence[int],
+        order: tuple[int, int, int],
     ) -> None:
-        self.shape, self.size, self.stride, self.dilation = shape, size, stride, dilation
+        self.shape, self.is_contiguous = x.shape, x.is_contiguous()
+        self.size, self.stride, self.dilation = size, stride, dilation
+        self.order = order
         self.padding = (padding[1], padding[1], padding[0], padding[0])
         self.first = [tap.start * reach for tap, reach in zip(taps, dilation, strict=True)]
         self.taps = [len(tap) for tap in taps]
 
-    def _seen(self, pixels: Tensor) -> Tensor:
-        """Padded pixels [B, H, W, C] -> a view [B, H', W', taps, taps, C] of what each output pixel sees."""
-        batch, row, column, channel = pixels.stride()
+    def _seen(self, padded: Tensor) -> Tensor:
+        """Padded pixels [B, C, H, W] -> a view [B, H', W', C, taps, taps] of what each output pixel sees."""
+        batch, channel, row, column = padded.stride()
         strides = (
             batch,
             row * self.stride[0],
             column * self.stride[1],
+            channel,
             row * self.dilation[0],
             column * self.dilation[1],
-            channel,
         )
-        first = pixels[:, self.first[0] :, self.first[1] :]
-        shape = (len(pixels), *self.size, *self.taps, pixels.shape[3])
+        first = padded[:, :, self.first[0] :, self.first[1] :]
+        shape = (len(padded), *self.size, padded.shape[1], *self.taps)
         return first.as_strided(shape, strides, first.storage_offset())
 
     def unfold(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B * H' * W', taps * C]."""
-        pixels = functional.pad(x, self.padding).permute(0, 2, 3, 1)
-        return self._seen(pixels).reshape(len(x) * self.size[0] * self.size[1], -1)
+        """[B, C, H, W] -> [B * H' * W', C * taps], a row in :attr:`order`."""
+        seen = self._seen(functional.pad(x, self.padding))
+        rows = seen.permute(0, 1, 2, *(2 + dim for dim in self.order))
+        return rows.reshape(len(x) * self.size[0] * self.size[1], -1)
 
     def fold(self, rows: Tensor) -> Tensor:
-        """The transpose of :meth:`unfold`."""
+        """The transpose of :meth:`unfold`, laid out as its input was."""
         batch, channels, height, width = self.shape
         left, _, top, _ = self.padding
-        padded = rows.new_zeros(batch, height + 2 * top, width + 2 * left, channels)
-        seen, parts = self._seen(padded), rows.view(batch, *self.size, *self.taps, channels)
+        padded = rows.new_zeros(batch, height + 2 * top, width + 2 * left, channels).permute(0, 3, 1, 2)
+        extent = (channels, *self.taps)
+        parts = rows.view(batch, *self.size, *(extent[dim - 1] for dim in self.order))
+        parts = parts.permute(0, 1, 2, *(3 + self.order.index(dim) for dim in (1, 2, 3)))
+        seen = self._seen(padded)
         for down in range(self.taps[0]):  # a pixel is seen once by each tap
             for right in range(self.taps[1]):
-                seen[:, :, :, down, right] += parts[:, :, :, down, right]
-        return padded[:, top : top + height, left : left + width].permute(0, 3, 1, 2)
+                seen[..., down, right] += parts[..., down, right]
+        of_x = padded[:, :, top : top + height, left : left + width]
+        return of_x.contiguous() if self.is_contiguous else of_x

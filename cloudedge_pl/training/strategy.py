@@ -88,7 +88,6 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.
         example_input: [1, ...] as it reaches the backbone, to plan with; None runs the module's own step up to the
             backbone on the first sample, or ``forward`` on the module's ``example_input_array``.
-        channels_last: keep convolutional backbones in this memory format, which is quicker.
         batch_norm: statistics by which the edge part normalises in training: of the "shared" step's whole batch, of
             each node's samples ("local", what real nodes would do), or the running ones ("frozen"); "auto" is
             "shared" where every step ends with an aggregation, else "local".
@@ -119,7 +118,6 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         edge_loss_weight: float | None = None,
         cloud_loss_weight: float | None = None,
         example_input: Tensor | None = None,
-        channels_last: bool = True,
         batch_norm: str = "auto",
         shards: Mapping[str, Any] | None = None,
         seed: int = 0,
@@ -138,7 +136,7 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self.offloading = dict(offloading or {})
         self.exit_head_config = exit_head or ExitHeadConfig()
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
-        self.example_input, self.channels_last, self.seed = example_input, channels_last, seed
+        self.example_input, self.seed = example_input, seed
         lookup({"auto": "auto", **BATCH_NORM_MODES}, batch_norm, "batch_norm mode")
         self.batch_norm = batch_norm
         self.local_data = None if shards is None else LocalData(self.fleet.num_nodes, seed, **shards)
@@ -316,7 +314,6 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
             deployment.exit_head,
             deployment.codec,
             self._open_window,
-            self.channels_last,
             self._batch_norm_mode(),
         )
         install(self._forward)  # undone in teardown
@@ -326,9 +323,6 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         super().model_to_device()
         for module in self._deployed.modules.values():
             self.precision_plugin.convert_module(module).to(self.root_device)
-        if self.channels_last:
-            assert self.model is not None
-            self.model.to(memory_format=torch.channels_last)
 
     @override
     def setup_optimizers(self, trainer: pl.Trainer) -> None:

@@ -187,7 +187,7 @@ def test_training_routes_the_samples_to_their_nodes(tmp_path: Path) -> None:
     torch.manual_seed(1)
     net = SmallNet(norm=True)
     reference, module = copy.deepcopy(net).train(), OtherModule(net, lr=0.1, momentum=0.0, weight_decay=0.0)
-    strategy = make_strategy(3, batch_norm="local", edge_loss_weight=0.0, channels_last=False)
+    strategy = make_strategy(3, batch_norm="local", edge_loss_weight=0.0)
     make_trainer(tmp_path, strategy, max_steps=1, max_epochs=1).fit(module, loader())
     assert strategy.record is not None
     node = strategy.record.assignment.node

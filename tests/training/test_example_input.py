@@ -41,7 +41,7 @@ def numbers() -> DataLoader:
     ids=["one", "list", "dict", "nested", "combined dict", "combined list"],
 )
 def test_several_loaders(tmp_path: Path, make: Any) -> None:
-    strategy = make_strategy(2, channels_last=False)
+    strategy = make_strategy(2)
     module = OfMany(SmallNet())
     make_trainer(tmp_path, strategy, max_steps=1).fit(module, make())
     assert len(module.losses) == 1, "one step, whatever is computed again for the exit head"

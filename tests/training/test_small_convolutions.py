@@ -71,24 +71,34 @@ def test_equals_the_convolution(
         torch.testing.assert_close(outcome(conv, x, seed), expected)
 
 
-def test_the_gradient_comes_in_the_weights_own_layout_and_in_memory_that_is_kept() -> None:
-    conv = nn.Conv2d(160, 160, 3, padding=1).to(memory_format=torch.channels_last)
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_results_lie_in_memory_as_a_convolutions_and_the_weights_gradient_in_memory_that_is_kept(
+    layout: torch.memory_format,
+) -> None:
+    conv = nn.Conv2d(160, 160, 3, padding=1).to(memory_format=layout)
     products, places = SmallConvolutions([conv]), set()
     for pixels in (1, 2, 2):
         conv.weight.grad = None
+        x = torch.randn(1, 160, pixels, pixels).contiguous(memory_format=layout).requires_grad_()
         with products.as_products():
-            conv(torch.randn(1, 160, pixels, pixels)).sum().backward()
+            out = conv(x)
+            out.sum().backward()
+        assert out.is_contiguous(memory_format=layout)
         assert conv.weight.grad is not None
         assert conv.weight.grad.stride() == conv.weight.stride()
         places.add(conv.weight.grad.data_ptr())
     assert len(places) == 1
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("padding", "dilation"), [(1, 1), (0, 1), (2, 2), (2, 1)])
-def test_a_map_of_one_pixel_meets_one_tap(padding: int, dilation: int) -> None:
+def test_a_map_of_one_pixel_meets_one_tap(padding: int, dilation: int, layout: torch.memory_format) -> None:
     kernel = 1 if padding == 0 else 3
     conv = nn.Conv2d(6, 6, kernel, padding=padding, dilation=dilation).double()
-    conv = conv.to(memory_format=torch.channels_last)
+    conv = conv.to(memory_format=layout)
     small = SmallConvolutions([])
     small._forwards = [_Forward(conv)]
     x = torch.randn(3, 6, 1, 1, dtype=torch.float64, requires_grad=True)
@@ -98,7 +108,7 @@ def test_a_map_of_one_pixel_meets_one_tap(padding: int, dilation: int) -> None:
         # Of PyTorch's own operations: differentiable twice, and by autograd.grad.
         (first,) = torch.autograd.grad(conv(x).square().sum(), conv.weight, create_graph=True)
         first.square().sum().backward()
-    assert conv.weight.grad.stride() == conv.weight.stride()
+    assert conv.weight.grad.is_contiguous(memory_format=layout)
 
 
 def test_only_heavy_ordinary_convolutions_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def fitted(root: Path, strategy: Any, net: nn.Module, **options: Any) -> OtherMo
 @pytest.mark.parametrize("split_point", [0, 5])
 def test_everything_on_one_side_of_one_node_equals_single_device(tmp_path: Path, split_point: int) -> None:
     plain = fitted(tmp_path, "auto", seeded_net(norm=True, dropout=0.3))
-    strategy = make_strategy(split_point, num_nodes=1, channels_last=False)
+    strategy = make_strategy(split_point, num_nodes=1)
     cut = fitted(tmp_path, strategy, seeded_net(norm=True, dropout=0.3))
     assert cut.losses == plain.losses
     for name, value in parameters_of(plain).items():
