@@ -48,6 +48,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         found = summary() | {"wall_seconds": time.perf_counter() - started}
         write_json(output_dir() / "summary.json", found)
         console().print(summary_table(found))
+        console().print(f"summary.json is in {output_dir()}", soft_wrap=True)
     return found
 
 

@@ -19,6 +19,7 @@ from hydra.errors import InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from cloudedge_pl.commands.quiet import quiet_lightning
 from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_stopped, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import new_folder, written_whole
@@ -105,7 +106,8 @@ def run(app: Callable[[], Any]) -> None:
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print, over several lines, and exit on
     try:
-        app()
+        with quiet_lightning():
+            app()
     except Interrupted as signal:
         list_stopped(signal)
         raise

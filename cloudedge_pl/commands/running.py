@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,26 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     if isinstance(strategy, CloudEdgeStrategy):
         callbacks.append(PlanReport(output_dir()))
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]
+    for logger in loggers:
+        _open_metrics(logger)
     trainer = instantiate(cfg.trainer, strategy=strategy, callbacks=callbacks, logger=loggers)
     if (
         type(trainer.strategy.checkpoint_io) is pl.plugins.TorchCheckpointIO
     ):  # Lightning's own: nobody chose another
         trainer.strategy.checkpoint_io = CheckedCheckpointIO()
     return datamodule, module, trainer, throughput
+
+
+def _open_metrics(logger: pl.loggers.Logger) -> None:
+    """Opens a CSVLogger's file; its warning of files that will be deleted is for a folder that holds earlier metrics.
+
+    The folder of a run holds Hydra's files from the start, of which none is deleted.
+    """
+    if isinstance(logger, pl.loggers.CSVLogger):
+        with warnings.catch_warnings():
+            if not Path(logger.log_dir, "metrics.csv").is_file():
+                warnings.filterwarnings("ignore", "Experiment logs directory .* is not empty", UserWarning)
+            _ = logger.experiment  # which it makes when first asked
 
 
 def _callbacks(cfg: DictConfig, cut: bool) -> list[pl.Callback]:

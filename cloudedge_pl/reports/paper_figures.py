@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MultipleLocator
+from matplotlib.ticker import MultipleLocator
 
 from cloudedge_pl.costs.memory import edge_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
@@ -26,6 +26,7 @@ from cloudedge_pl.reports.style import (
     INK,
     LINK,
     MUTED,
+    QuantityFormatter,
     figure_style,
     legend_below_title,
     new_figure,
@@ -84,7 +85,7 @@ def _memory(profile: CostProfile, path: Path) -> Path:
     training = edge_memory_bytes(profile, Workload(phase="training"))
     axes.plot(points, edge_memory_bytes(profile, Workload()), color=INK, marker=".", label="inference")
     axes.plot(points, training, color=EDGE, marker=".", linestyle="--", label="training, SGD")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
+    axes.yaxis.set_major_formatter(QuantityFormatter(format_bytes))
     axes.set_ylabel("memory on a node")
     axes.set_ylim(0, 1.12 * training.max())
     _finish(axes, profile, f"Memory of the edge part of {profile.model} (the paper's Figure 5)")
@@ -113,7 +114,7 @@ def _delay(profile: CostProfile, path: Path) -> Path:
                 label=DELAY_LABELS[part],
             )  # fmt: skip
             bottom += height
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
+        axes.yaxis.set_major_formatter(QuantityFormatter(format_seconds))
         axes.set_ylabel("delay of a task")
         axes.set_ylim(0, 1.12 * bottom.max())
         _finish(axes, profile, f"10 {title}")

@@ -22,6 +22,7 @@ from cloudedge_pl.reports.style import (
     LIMIT,
     LINK,
     MUTED,
+    QuantityFormatter,
     figure_style,
     new_figure,
     save_figure,
@@ -105,7 +106,7 @@ def _mark(axes: Axes, plan: OffloadPlan) -> None:
         transform=axes.get_xaxis_transform(),
     )
     axes.set_xlim(-0.7, points - 0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(min(points, 12), integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     axes.grid(visible=False, axis="x")
 
 
@@ -170,7 +171,7 @@ def _draw_memory(axes: Axes, plan: OffloadPlan) -> None:
     )
     axes.plot(points, costs.master_memory_bytes, color=EXIT, marker=".", label="master", zorder=3)
     _scale(axes, np.maximum(costs.memory_bytes, costs.master_memory_bytes), limit, "limit")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
+    axes.yaxis.set_major_formatter(QuantityFormatter(format_bytes))
     _finish(axes, "Memory", "memory")
 
 
@@ -185,7 +186,7 @@ def _draw_delay(axes: Axes, plan: OffloadPlan) -> None:
             float(overloaded.mean()), 0.5, "overload", rotation=90, ha="center", va="center", color=LIMIT,
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
+    axes.yaxis.set_major_formatter(QuantityFormatter(format_seconds))
     _finish(axes, "Delay of a task on the slowest node", "delay")
 
 
@@ -204,7 +205,7 @@ def _draw_energy(axes: Axes, plan: OffloadPlan) -> None:
         _stack(axes, parts, ENERGY_COLOURS, ENERGY_LABELS)
         _scale(axes, costs.node_energy_joules[node], limit, "budget")
         title = f"Energy of {name} in {format_seconds(plan.workload.window_seconds)}"
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_joules(value)))
+    axes.yaxis.set_major_formatter(QuantityFormatter(format_joules))
     _finish(axes, title, "energy")
 
 
@@ -227,8 +228,11 @@ def _draw_upload(axes: Axes, plan: OffloadPlan) -> None:
     low, high = np.nanmin(values), np.nanmax(values)
     axes.set_ylim(low / 2, high * 2)
     for point in points[~sent]:
-        axes.text(point, low / 1.8, "0 B", ha="center", va="bottom", color=INK, fontsize=9)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
+        axes.text(
+            point, low / 1.8, "0 B", ha="center", va="bottom", color=INK, fontsize=9, zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
+        )  # fmt: skip
+    axes.yaxis.set_major_formatter(QuantityFormatter(format_bytes))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     _finish(axes, "Bytes of a task sent to the cloud", "bytes (logarithmic)")
 
@@ -243,7 +247,7 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
     _draw_front(left, plan, costs.energy_joules)
     _draw_front(right, plan, np.where(sent, costs.upload_bytes, nothing))
     left.set_ylabel("energy of a task, mean over the nodes")
-    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_joules(value)))
+    left.yaxis.set_major_formatter(QuantityFormatter(format_joules))
     right.set_ylabel("bytes of a task sent to the cloud")
     right.set_yscale("log")
     right.yaxis.set_major_locator(FixedLocator([nothing, *_decades(costs.upload_bytes[sent])]))
@@ -254,9 +258,9 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("delay of a task on the slowest node")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_locator(_logarithmic_ticks(costs.delay_seconds))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
+        axes.xaxis.set_major_formatter(QuantityFormatter(format_seconds))
         axes.margins(0.08)
     figure.suptitle(
         f"{plan_title(plan)}: what no other split point beats",
@@ -269,6 +273,14 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(handles), columnspacing=2.0)
     return save_figure(figure, path)
+
+
+def _logarithmic_ticks(values: np.ndarray) -> LogLocator:
+    """Ticks at 1, 2 and 5 times the powers of ten, or at fewer where the values span so much that they would touch."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
+    digits = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3 else (1.0,)
+    return LogLocator(subs=digits, numticks=9)
 
 
 def _decades(values: np.ndarray) -> list[float]:

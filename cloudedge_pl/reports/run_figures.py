@@ -41,8 +41,8 @@ LOG_FROM_RATIO = 30
 SHOWN_LIMIT = 4
 """A limit up to so many times above the highest delay is drawn as a line."""
 
-MAX_NAMED_NODES = 60
-MAX_NUMBERED_NODES = 40
+MAX_NAMED_NODES = 40
+"""More nodes than these are drawn as dots, a row for each kind of node."""
 
 Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """From a metric's name to (where it was logged, its values), each float64 [num_rows_with_it]."""
@@ -160,7 +160,7 @@ def _draw_losses(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
         axes.minorticks_off()
     else:
         axes.set_ylim(bottom=min(0.0, everything.min()))
-    axes.legend(loc="upper right")
+    legend_below_title(axes)
 
 
 def _draw_accuracies(axes: Axes, metrics: Columns, names: Sequence[str]) -> None:
@@ -174,7 +174,7 @@ def _draw_accuracies(axes: Axes, metrics: Columns, names: Sequence[str]) -> None
         axes.plot(where, values, color=colour, label=label, clip_on=False, **style)
         lowest = min(lowest, float(values.min()))
     axes.set_ylim(max(0.0, 10 * math.floor(lowest / 10)), 100)
-    axes.legend(loc="lower right")
+    legend_below_title(axes, columns=2)
 
 
 def _draw_noisy(
@@ -199,20 +199,24 @@ def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
     clock = _floats(steps["clock_seconds"])
     awake = np.array(steps["awake"], dtype=bool)
     limit = float(accounts["max_delay_seconds"])
-    figure = new_figure(10.0, 5.4)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    upper.set_title("Simulated delay of a task")
-    lower.set_title("Delay of the link to the cloud")
+    link = _floats(steps["link_delay_seconds"])
+    used = bool(np.nanmax(link, initial=0.0) > 0)  # not by a network that is all at the edge
+    figure = new_figure(10.0, 5.4 if used else 3.6)
+    panels = figure.subplots(1 + used, 1, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + used])[:, 0]
+    panels[0].set_title("Simulated delay of a task")
     time_scale, time_unit = _seconds_scale(clock)
-    _draw_delay(upper, clock * time_scale, _floats(steps["mean_delay_seconds"]), EDGE, limit=limit)
-    _draw_delay(lower, clock * time_scale, _floats(steps["link_delay_seconds"]), LINK)
-    for axes in (upper, lower):
+    _draw_delay(panels[0], clock * time_scale, _floats(steps["mean_delay_seconds"]), EDGE, limit=limit)
+    if used:
+        panels[1].set_title("Delay of the link to the cloud")
+        _draw_delay(panels[1], clock * time_scale, link, LINK)
+    for axes in panels:
         _shade_sleep(axes, clock * time_scale, awake)
         axes.grid(visible=False, axis="x")
     share = _share_asleep(clock, awake)
-    legend_below_title(upper, Patch(color=ASLEEP, label=f"cloud asleep, {100 * share:.0f}% of the time"))
-    lower.set_xlabel(f"virtual time ({time_unit})")
-    lower.set_xlim(0, clock[-1] * time_scale)
+    sleep = [Patch(color=ASLEEP, label=f"cloud asleep, {100 * share:.0f}% of the time")] if share else []
+    legend_below_title(panels[0], *sleep)
+    panels[-1].set_xlabel(f"virtual time ({time_unit})")
+    panels[-1].set_xlim(0, clock[-1] * time_scale)
     return save_figure(figure, path)
 
 
@@ -275,34 +279,72 @@ def _floats(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
+    """A bar for each node; of many, a row of dots for each kind of node."""
     names = [str(name) for name in accounts["node_names"]]
-    rows = np.arange(len(names))
     devices = [re.sub(r"-\d+$", "", name) for name in names]
     kinds = list(dict.fromkeys(device for device in devices if device != "master"))
     colour_of = {kind: SERIES[index % len(SERIES)] for index, kind in enumerate(kinds)} | {"master": MUTED}
     joules = _floats(accounts["node_joules"])
     scale, unit = (1e-3, "kJ") if np.nanmax(joules, initial=0.0) >= 10_000 else (1.0, "J")
+    many = len(names) > MAX_NAMED_NODES
+    rows = _rows_by_kind(devices) if many else {name: np.array([at]) for at, name in enumerate(names)}
 
-    figure = new_figure(10.0, min(1.4 + 0.3 * len(names), 14.0))
+    figure = new_figure(10.0, 1.4 + (0.5 if many else 0.3) * len(rows))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, title, label, values, digits in (
         (panels[0], "Tasks by node", "tasks run", _floats(accounts["node_tasks"]), 0),
         (panels[1], "Energy by node", f"energy drawn ({unit})", joules * scale, 3),
     ):
-        bars = axes.barh(rows, values, height=0.72, color=[colour_of[device] for device in devices])
-        if len(names) <= MAX_NUMBERED_NODES:
-            labels = [_bar_text(value, digits) for value in values]
-            axes.bar_label(bars, labels, padding=3, fontsize=8.5, color=INK)
-            axes.margins(x=0.14)
-        axes.set_title(title)
+        draw = _draw_dots if many else _draw_bars
+        draw(axes, rows, values, [colour_of[device] for device in devices], digits)
+        axes.set_title(f"{title}, a dot each" if many else title)
         axes.set_xlabel(label)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=digits == 0))
+        axes.xaxis.set_major_formatter("{x:,g}")
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-    every = math.ceil(len(names) / MAX_NAMED_NODES)
-    panels[0].set_yticks(rows[::every], names[::every])
-    panels[0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    panels[0].set_yticks(range(len(rows)), list(rows))
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first on top
     return save_figure(figure, path)
+
+
+def _rows_by_kind(devices: Sequence[str]) -> dict[str, np.ndarray]:
+    """The nodes of each kind, under the kind's name and number; of all, where hardly two are of one kind."""
+    members = {
+        kind: np.array([at for at, device in enumerate(devices) if device == kind]) for kind in devices
+    }
+    if len(members) > MAX_NAMED_NODES:
+        others = np.array([at for at, device in enumerate(devices) if device != "master"])
+        members = {"node": others} | {kind: at for kind, at in members.items() if kind == "master"}
+    return {f"{kind} ({len(at):,})" if kind != "master" else kind: at for kind, at in members.items()}
+
+
+def _draw_bars(
+    axes: Axes, rows: Mapping[str, np.ndarray], values: np.ndarray, colours: Sequence[str], digits: int
+) -> None:
+    bars = axes.barh(range(len(rows)), values, height=0.72, color=colours)
+    axes.bar_label(bars, [_bar_text(value, digits) for value in values], padding=3, fontsize=8.5, color=INK)
+    axes.margins(x=0.14)
+
+
+def _draw_dots(
+    axes: Axes, rows: Mapping[str, np.ndarray], values: np.ndarray, colours: Sequence[str], digits: int
+) -> None:
+    """A dot for each node, spread over the height of its row in the order of the nodes, and the row's mean."""
+    for row, at in enumerate(rows.values()):
+        spread = row + (np.linspace(-0.3, 0.3, len(at)) if len(at) > 1 else np.zeros(1))
+        axes.scatter(
+            values[at], spread, s=14, color=[colours[node] for node in at], alpha=0.5, linewidths=0,
+            clip_on=False, zorder=3,
+        )  # fmt: skip
+        mean = float(np.nanmean(values[at]))
+        axes.plot([mean, mean], [row - 0.4, row + 0.4], color=INK, linewidth=1.4, zorder=4)
+        axes.annotate(
+            f"mean {_bar_text(mean, 3)}", (1.0, row), xycoords=("axes fraction", "data"), xytext=(6, 0),
+            textcoords="offset points", fontsize=8.5, va="center",
+        )  # fmt: skip
 
 
 def _bar_text(value: float, digits: int) -> str:

@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+
+from cloudedge_pl.reports.wording import short_name
 
 PREFIXES = ("", "k", "M", "G", "T")
 
@@ -106,6 +109,8 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         title="Tasks of the test, with and without the cut",
         title_justify="left",
         title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     for name in ("", "accuracy", "delay", "energy", "uploaded"):
@@ -116,7 +121,7 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         "accuracy": summary.get("test_accuracy_answered"),
         **{key: summary.get(f"test_{key}") for key in keys},
     }
-    rows = {f"cut at {summary['split_point']}, {summary['split_name']}": cut}
+    rows = {f"cut at {summary['split_point']}, {short_name(summary['split_name'])}": cut}
     rows |= {WITHOUT_CUT[name]: values for name, values in summary["alternatives"].items()}
     writers = [_percent, *(write for _, _, write in _simulated("")[:3])]
     for name, values in rows.items():

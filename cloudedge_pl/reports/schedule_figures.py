@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.patches import Rectangle
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cloudedge_pl.reports.style import (
@@ -40,6 +43,12 @@ LONGEST_DETOUR = 3.0
 
 NAMED_NODES, NUMBERED_TASKS = 40, 120
 """Up to so many nodes are named, and so many tasks numbered where the bar is wide enough."""
+
+BOUND: dict[str, Any] = {"color": INK, "linewidth": 1.2, "linestyle": (0, (2, 2)), "zorder": 3}
+"""The line of the lower bound, above that of a makespan that reaches it."""
+
+TITLE_CHARACTERS = 90
+"""A scheduler's options may need more than a line."""
 
 LEAST_PERCENT = 1e-2
 """What is closer to the bound is drawn here, since a logarithmic scale has no zero."""
@@ -84,7 +93,19 @@ def save_gantt(charts: Sequence[Chart], path: Path) -> Path:
         bar = figure.colorbar(colours, ax=list(panels), pad=0.015, aspect=16 * len(charts), extend="max")
         bar.set_label("time over the fastest node's")
         bar.outline.set_visible(False)
+        _explain_marks(figure, charts, bound)
         return save_figure(figure, path)
+
+
+def _explain_marks(figure: Figure, charts: Sequence[Chart], bound: float) -> None:
+    """A legend below the charts: marks that are close to each other, or to a title, would cover its words there."""
+    marks: list[Line2D | Patch] = [
+        Line2D([], [], color=LIMIT, linewidth=1.6, label="makespan"),
+        Line2D([], [], **BOUND, label=f"lower bound, {bound:.4g} s"),
+    ]
+    if any((chart.state.ready_seconds > 0).any() for chart in charts):
+        marks.append(Patch(facecolor=GRID, label="earlier backlog"))
+    figure.legend(handles=marks, loc="outside lower left", ncols=len(marks), columnspacing=2.0)
 
 
 def _draw_gantt(axes: Axes, chart: Chart, bound: float, end: float) -> None:
@@ -106,14 +127,19 @@ def _draw_gantt(axes: Axes, chart: Chart, bound: float, end: float) -> None:
         Rectangle((start, at - 0.38), width, 0.76)
         for start, at, width in zip(finish - took, node, took, strict=True)
     ]
-    axes.add_collection(PatchCollection(bars, facecolors=shown, edgecolors="white", linewidths=0.5))
+    row_points = 72 * axes.get_position().height * axes.figure.get_figheight() / window.num_nodes
+    edge = min(0.5, row_points / 12)  # the edges of many nodes' bars must not hide them
+    snap = None if row_points > 3 else False  # rows thinner than a pixel would snap to nothing
+    axes.add_collection(
+        PatchCollection(bars, facecolors=shown, edgecolors="white", linewidths=edge, snap=snap)
+    )
     if window.num_tasks <= NUMBERED_TASKS:
         for task in np.flatnonzero(took > 0.022 * end):
             ink = "white" if detour[task] > 1.8 else INK
             middle = finish[task] - took[task] / 2
             axes.text(middle, node[task], str(task), color=ink, fontsize=7, ha="center", va="center")
-    _mark_ends(axes, assignment.makespan_seconds, bound, window.num_nodes)
-
+    axes.axvline(bound, **BOUND)
+    axes.axvline(assignment.makespan_seconds, color=LIMIT, linewidth=1.6)
     axes.set_xlim(0, end * 1.005)
     axes.set_ylim(window.num_nodes - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -121,27 +147,8 @@ def _draw_gantt(axes: Axes, chart: Chart, bound: float, end: float) -> None:
         axes.set_yticks(range(window.num_nodes), labels=list(state.names), fontsize=8)
     axes.set_ylabel("node")
     above = 100 * (assignment.makespan_seconds / bound - 1) if bound > 0 else 0.0
-    axes.set_title(
-        f"{chart.name}: done after {assignment.makespan_seconds:.4g} s, {_percent(above)} above the bound"
-    )
-
-
-def _mark_ends(axes: Axes, makespan: float, bound: float, nodes: int) -> None:
-    axes.axvline(bound, color=INK, linewidth=1.2, linestyle=(0, (2, 2)))
-    axes.axvline(makespan, color=LIMIT, linewidth=1.6)
-    close = makespan < 1.06 * bound
-    place: dict[str, Any] = {
-        "xycoords": ("data", "axes fraction"),
-        "textcoords": "offset points",
-        "fontsize": 8.5,
-        "va": "bottom",
-    }
-    axes.annotate(
-        "lower bound", (bound, 1.0), (-3 if close else 0, 2), ha="right" if close else "center", **place
-    )
-    axes.annotate(
-        "makespan", (makespan, 1.0), (0, 2), color=LIMIT, ha="right" if not close else "left", **place
-    )
+    title = f"{chart.name}: done after {assignment.makespan_seconds:.4g} s, {_percent(above)} above the bound"
+    axes.set_title(fill(title, TITLE_CHARACTERS))
 
 
 def save_convergence(

@@ -39,11 +39,12 @@ def schedule_table(rows: Sequence[ScheduleRow], chosen: str, title: str) -> Tabl
         caption=Text(f"lower bound {bound:.5g} s: no schedule is shorter"),
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
     table.add_column("scheduler", overflow="fold", min_width=14)
-    for name in ("makespan", "above bound", "idle", "tasks per node", "evaluations", "call"):
+    for name in ("makespan", "above bound", "idle", "tasks/node", "evaluations", "call"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: row.assignment.makespan_seconds):
         table.add_row(*_cells(row, bound, chosen), style="bold" if row.name == chosen else "")

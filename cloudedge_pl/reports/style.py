@@ -7,17 +7,21 @@ or a label says the same again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from matplotlib.ticker import Formatter
 
+from cloudedge_pl.costs.units import Writer, written_apart
 from cloudedge_pl.files import written_whole
 
 CLOUD: Final = "#0072B2"
@@ -84,20 +88,44 @@ def new_figure(width_inches: float = 8.0, height_inches: float = 4.5) -> Figure:
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 
-def legend_below_title(axes: Axes, *more: Artist) -> None:
-    """Sets the legend, ending in ``more``, in one row between title and plot, where it hides no data."""
+def legend_below_title(axes: Axes, *more: Artist, columns: int | None = None) -> None:
+    """Sets the legend, ending in ``more``, between title and plot, where it hides no data.
+
+    Args:
+        axes: with a title.
+        *more: further entries.
+        columns: entries in a row; None sets all of them in one.
+    """
     handles = [*axes.get_legend_handles_labels()[0], *more]
+    columns = columns or len(handles)
     axes.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=len(handles),
+        ncols=columns,
         borderaxespad=0.3,
         borderpad=0.0,
         handlelength=1.6,
         columnspacing=1.4,
     )
-    axes.set_title(axes.get_title(loc="left"), pad=26)
+    axes.set_title(axes.get_title(loc="left"), pad=11 + 15 * math.ceil(len(handles) / columns))
+
+
+class QuantityFormatter(Formatter):
+    """Writes the ticks of an axis with a unit, and with the digits that tell them apart."""
+
+    def __init__(self, write: Writer) -> None:
+        self.write = write
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return self.write(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Texts for all ticks at once; what is 0 but for rounding is 0."""
+        step = float(np.diff(values).min()) if len(values) > 1 else 0.0
+        return list(
+            written_apart(self.write, (0.0 if abs(value) < 1e-9 * step else value for value in values))
+        )
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

@@ -1,0 +1,196 @@
+"""No figure has words over words, or a legend over data, whatever is drawn."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from cloudedge_pl.fleet import Workload
+from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.reports import plan_figures, run_figures, schedule_figures
+from cloudedge_pl.scheduling import NodeState, TaskWindow, schedule
+from cloudedge_pl.scheduling.families import generate
+from tests.offloading.cases import make_fleet, make_profile
+
+SLACK_PIXELS = 1.0
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, dict[str, Bbox]]]:
+    """Every saved figure with the boxes of the texts that were drawn, ticks out of sight left out."""
+    boxes: dict[int, tuple[Text, Bbox]] = {}
+    figures: list[tuple[Figure, dict[str, Bbox]]] = []
+    draw = Text.draw
+
+    def watched(self: Text, renderer: Any, *more: Any, **options: Any) -> Any:
+        if self.get_visible() and self.get_text().strip():
+            boxes[id(self)] = self, self.get_window_extent(renderer)
+        return draw(self, renderer, *more, **options)
+
+    def save(figure: Figure, path: Path) -> Path:
+        figure.draw_without_rendering()  # settles the layout
+        boxes.clear()
+        figure.savefig(path, dpi=figure.dpi)
+        shown = {f"{text.get_text()} ({number})": box for number, (text, box) in enumerate(boxes.values())}
+        figures.append((figure, shown))
+        return path
+
+    monkeypatch.setattr(Text, "draw", watched)
+    for module in (plan_figures, run_figures, schedule_figures):
+        monkeypatch.setattr(module, "save_figure", save)
+    return figures
+
+
+def assert_readable(figure: Figure, texts: dict[str, Bbox]) -> None:
+    assert texts
+    page = figure.bbox
+    for words, box in texts.items():
+        assert page.x0 - 1 <= box.x0, words
+        assert box.x1 <= page.x1 + 1, words
+    overlapping = [
+        (one, other)
+        for (one, first), (other, second) in combinations(texts.items(), 2)
+        if min(first.x1, second.x1) - max(first.x0, second.x0) > SLACK_PIXELS
+        and min(first.y1, second.y1) - max(first.y0, second.y0) > SLACK_PIXELS
+    ]
+    assert not overlapping
+    for axes in figure.axes:
+        assert_legend_beside_data(axes)
+
+
+def assert_legend_beside_data(axes: Axes) -> None:
+    legend = axes.get_legend()
+    if legend is None:
+        return
+    box = legend.get_window_extent()
+    for line in axes.lines:
+        points = line.get_transform().transform(line.get_xydata().astype(float))
+        inside = [box.contains(x, y) for x, y in points if np.isfinite([x, y]).all()]
+        assert not any(inside), line.get_label()
+
+
+@pytest.mark.parametrize(("tasks", "nodes"), [(1, 1), (20, 3), (100, 10), (40, 30), (200, 60), (600, 1000)])
+def test_gantt_charts(tasks: int, nodes: int, tmp_path: Path, drawn: list) -> None:
+    window, state = TaskWindow(generate("unrelated", tasks, nodes, seed=0)), NodeState.idle(nodes)
+    charts = [
+        schedule_figures.Chart(label, window, state, schedule(window, name, seed=0))
+        for label, name in (("random", "random"), ("lpt with options=" + "long " * 20, "lpt"))
+    ]
+    path = schedule_figures.save_gantt(charts, tmp_path / "gantt.png")
+    assert_readable(*drawn[0])
+    assert _rows_with_bars(path, drawn[0][0].axes[1], nodes) == len(np.unique(charts[1].assignment.node))
+
+
+def _rows_with_bars(path: Path, axes: Axes, nodes: int) -> int:
+    """Rows in whose middle some pixel is neither white nor of a line: what thin bars must leave, too."""
+    from PIL import Image
+
+    (bars,) = (part for part in axes.collections if isinstance(part, PatchCollection))
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    found = 0
+    rows: dict[int, list[Bbox]] = {}
+    for bar in bars.get_paths():
+        box = bar.get_extents()
+        rows.setdefault(round((box.y0 + box.y1) / 2), []).append(box)
+    for row, boxes in rows.items():
+        widest = max(boxes, key=lambda box: box.width)
+        x, y = axes.transData.transform(((widest.x0 + widest.x1) / 2, row))
+        column = picture[int(picture.shape[0] - y) - 1 : int(picture.shape[0] - y) + 2, int(x)]
+        found += bool((column.sum(axis=1) < 3 * 253).any())
+    return found
+
+
+PLANS: dict[str, Callable[[], Any]] = {
+    "one segment": lambda: (make_profile(2, 1), make_fleet(1)),
+    "limits": lambda: (make_profile(1, 30), make_fleet(memory_bytes=2e6, max_energy_joules=3800.0)),
+    "many": lambda: (make_profile(3, 90), make_fleet(1000)),
+    "long names": lambda: (
+        replace(
+            make_profile(1, 6), names=tuple(f"encoder.layers.encoder_layer_1{n}.mlp.3" for n in range(7))
+        ),
+        make_fleet(60),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLANS.values(), ids=PLANS)
+def test_plans(case: Callable[[], Any], tmp_path: Path, drawn: list) -> None:
+    profile, fleet = case()
+    workload = Workload(arrival_rate=0.1, max_delay_seconds=2.0)
+    plan_figures.save_plan_figures(plan_offloading(profile, fleet, workload), tmp_path)
+    (plan, texts), (pareto, its_texts) = drawn
+    assert_readable(plan, texts)
+    front = [words for words in its_texts if its_texts[words].height < 12 and words.split()[0].isdigit()]
+    assert_readable(pareto, {words: box for words, box in its_texts.items() if words not in front})
+
+
+def test_close_ticks_have_texts_of_their_own(tmp_path: Path, drawn: list) -> None:
+    fleet = make_fleet()
+    plan_figures.save_plan_figures(plan_offloading(make_profile(2, 2), fleet, Workload(0.1)), tmp_path)
+    for figure, _ in drawn:
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                texts = [tick.get_text() for tick in axis.get_majorticklabels() if tick.get_text()]
+                assert len(set(texts)) == len(texts)
+
+
+def accounts(names: list[str], link: float | None = 0.05) -> dict[str, Any]:
+    return {
+        "node_names": [*names, "master"],
+        "node_tasks": [*(7 * (n % 3) for n in range(len(names))), 0],
+        "node_joules": [*(1e3 + n for n in range(len(names))), 10.0],
+        "steps": {
+            "clock_seconds": [1.0, 2.0, 4.0],
+            "mean_delay_seconds": [0.2, 0.3, 0.1],
+            "link_delay_seconds": [link] * 3,
+            "awake": [True, True, False],
+        },
+        "max_delay_seconds": 1.0,
+    }
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    """Curves that end in the corners where a legend likes to be."""
+    path = tmp_path / "metrics.csv"
+    scores = {"val/loss": 2.5, "val/accuracy": 0.9, "val/accuracy_exit": 0.02, "val/accuracy_answered": 0.5}
+    rows = [
+        {"epoch": epoch, "step": 4 * epoch + 3, "train/loss": 2.5, "train/accuracy": 1.0, **scores}
+        for epoch in range(5)
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("nodes", [1, 10, 60, 1000])
+@pytest.mark.parametrize("kinds", [4, 1000])
+def test_runs(nodes: int, kinds: int, metrics: Path, tmp_path: Path, drawn: list) -> None:
+    names = [f"kind{'abcdefghijklmnopqrst'[n % kinds % 20]}{n % kinds}-of-device-{n}" for n in range(nodes)]
+    run_figures.save_run_figures(metrics, accounts(names), tmp_path)
+    assert len(drawn) == 3
+    for figure, texts in drawn:
+        assert_readable(figure, texts)
+        assert figure.get_figheight() < 16
+
+
+@pytest.mark.parametrize(("link", "panels"), [(0.05, 2), (0.0, 1), (None, 1)])
+def test_a_link_that_is_not_used_has_no_panel(
+    link: float | None, panels: int, metrics: Path, tmp_path: Path, drawn: list
+) -> None:
+    run_figures.save_run_figures(metrics, accounts(["a-0", "a-1"], link), tmp_path)
+    assert len(drawn[1][0].axes) == panels
