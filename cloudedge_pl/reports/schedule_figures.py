@@ -127,7 +127,7 @@ def _draw_gantt(axes: Axes, chart: Chart, bound: float, end: float) -> None:
         Rectangle((start, at - 0.38), width, 0.76)
         for start, at, width in zip(finish - took, node, took, strict=True)
     ]
-    row_points = 72 * axes.get_position().height * axes.figure.get_figheight() / window.num_nodes
+    row_points = 72 * axes.bbox.height / axes.figure.dpi / window.num_nodes
     edge = min(0.5, row_points / 12)  # the edges of many nodes' bars must not hide them
     snap = None if row_points > 3 else False  # rows thinner than a pixel would snap to nothing
     axes.add_collection(
