@@ -1,35 +1,41 @@
 """Makespan and time of every scheduler, and of peers: python benchmarks/schedule.py [--json] [--peers]
 
-Families as in ``cloudedge_pl.scheduling.families``; memory binds in ``memory_tight``. A row is one call on one
+Families as in ``cloudedge_pl.scheduling.families``; memory binds in those named after it. A row is one call on one
 window: seconds of the call with kernels compiled, makespan, lower bound (of the LP relaxation; exact for identical
 tasks; the dual bound of the prices above ``--lp-pairs`` pairs of task and node), ratio = makespan / lower_bound,
 evaluations. An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end.
 What a window is too large for is left out, with a line on stderr; of the largest, only identical tasks are run, by
 ``atsa``.
 
-Peers, where installed (``pip install cloudedge_pl[bench]``): OR-Tools CP-SAT and mealpy's genetic algorithm, which
-came out best of its 18 optimisers that we tried, each once for every limit of ``--peer-seconds``; and ``exact`` with
-``--exact-seconds``. Without ``--json``, medians over the seeds are printed as tables: all rows; ``atsa`` over the best
-that any peer found, where peers were run; evaluations, where ``aco`` or ``pso`` were.
+Peers, where installed (``pip install cloudedge_pl[bench]``): OR-Tools CP-SAT, from scratch and from the schedule of
+an ``atsa`` with ten times the evaluations, and mealpy's genetic algorithm, which came out best of its 18 optimisers
+that we tried, each once for every limit of ``--peer-seconds``; and ``exact`` with ``--exact-seconds``. Without
+``--json``, medians over the seeds are printed as tables: all rows; ``atsa`` over the best that any peer found and over
+the best that anyone found, where peers were run; evaluations, where ``aco`` or ``pso`` were. ``--rows`` adds those of
+an earlier run, so that a new ``atsa`` can be held against peers that take long.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from setting import print_json, setting, timed
 
 from cloudedge_pl.scheduling import SCHEDULERS, NodeState, TaskWindow, schedule
+from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.comparing import suits, warm_up
 from cloudedge_pl.scheduling.families import FAMILIES, generate_window
+from cloudedge_pl.scheduling.instance import Instance
 
 SIZES = ("200x10", "200x30", "1000x30", "10000x1000", "100000x1000")
 
@@ -60,8 +66,10 @@ def lp_bound(times: np.ndarray) -> float:
     return max(float(answer.fun), float(times.min(axis=1).max()))
 
 
-def cp_sat(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
-    """Makespan of CP-SAT; inf if it found none."""
+def cp_sat(
+    window: TaskWindow, state: NodeState, limit: float, seed: int, hint: np.ndarray | None = None
+) -> float:
+    """Makespan of CP-SAT, which may be given the nodes of a schedule; inf if it found none."""
     from ortools.sat.python import cp_model
 
     times = window.times_seconds
@@ -82,6 +90,10 @@ def cp_sat(window: TaskWindow, state: NodeState, limit: float, seed: int) -> flo
             room = int(state.free_memory_bytes[node] * 1e6)
             model.add(sum(int(needs[task]) * variable for task, variable in on) <= room)
     model.minimize(makespan)
+    if hint is not None:
+        for task, row in enumerate(used):
+            for node, variable in row.items():
+                model.add_hint(variable, bool(hint[task] == node))
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = limit
     solver.parameters.random_seed = seed
@@ -92,6 +104,12 @@ def cp_sat(window: TaskWindow, state: NodeState, limit: float, seed: int) -> flo
         node = next(at for at, variable in row.items() if solver.boolean_value(variable))
         loads[node] += times[task, node]
     return float(loads.max())
+
+
+def cp_sat_hinted(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
+    """Makespan of CP-SAT from the schedule of a long search by atsa, which adds less than a second to the limit."""
+    known = schedule(window, "atsa", state=state, seed=seed + 1, evaluations=100_000)
+    return min(cp_sat(window, state, limit, seed, known.node), known.makespan_seconds)
 
 
 def genetic(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
@@ -123,6 +141,7 @@ def genetic(window: TaskWindow, state: NodeState, limit: float, seed: int) -> fl
 
 PEERS: dict[str, tuple[str, Callable[[TaskWindow, NodeState, float, int], float]]] = {
     "cp_sat": ("ortools", cp_sat),
+    "cp_sat_hinted": ("ortools", cp_sat_hinted),
     "mealpy_ga": ("mealpy", genetic),
 }
 """By name: the package, and the makespan from window, state, limit in seconds, and seed."""
@@ -167,7 +186,11 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
     for name in names:
         warm_up(name, window, state)
         try:
-            answers[name] = timed(lambda name=name: schedule(window, name, state=state, seed=seed))
+            calls = [
+                timed(lambda name=name: schedule(window, name, state=state, seed=seed))
+                for _ in range(options.repeats)
+            ]
+            answers[name] = min(calls, key=lambda call: call[1])
         except ValueError as error:  # a rule of thumb may find no packing
             tell(f"{family} {tasks}x{nodes}, seed {seed}, {name}: {error}")
     if exact:
@@ -177,7 +200,8 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
                     window, "exact", state=state, seed=seed, time_limit_seconds=exact, start=False
                 )
             )
-    bound = max(answer.lower_bound_seconds for answer, _ in answers.values())
+    least = lower_bound(Instance.of(window, state))
+    bound = max((answer.lower_bound_seconds for answer, _ in answers.values()), default=least)
     if family != "identical" and pairs <= options.lp_pairs:
         bound = max(bound, lp_bound(window.times_seconds))
     where = {"family": family, "tasks": tasks, "nodes": nodes, "seed": seed}
@@ -196,8 +220,9 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
         elif name in ("aco", "pso"):  # after which it found nothing better
             more["evaluations_to_end"] = int(np.argmin(answer.history_seconds)) + 1
         yield row(name, seconds, answer.makespan_seconds, **more)
-    if options.peers and pairs <= options.peer_pairs:
-        for name, (package, peer) in PEERS.items():
+    if pairs <= options.peer_pairs:
+        for name in options.peers:
+            package, peer = PEERS[name]
             if not installed(package):
                 continue
             first = TaskWindow(window.times_seconds[:3])
@@ -226,11 +251,16 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def window_of(row: Row) -> tuple[str, int, int, int]:
+    """Family, tasks, nodes and seed."""
+    return row["family"], row["tasks"], row["nodes"], row["seed"]
+
+
 def windows(rows: Sequence[Row]) -> dict[tuple[str, int, int], list[dict[str, Row]]]:
     """The rows of each window by scheduler; windows by family, tasks and nodes."""
     found: dict[tuple[str, int, int, int], dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        found[row["family"], row["tasks"], row["nodes"], row["seed"]][row["scheduler"]] = row
+        found[window_of(row)][row["scheduler"]] = row
     groups: dict[tuple[str, int, int], list[dict[str, Row]]] = defaultdict(list)
     for (family, tasks, nodes, _), window in found.items():
         groups[family, tasks, nodes].append(window)
@@ -238,22 +268,27 @@ def windows(rows: Sequence[Row]) -> dict[tuple[str, int, int], list[dict[str, Ro
 
 
 def peers_table(rows: Sequence[Row]) -> str:
-    """atsa's makespan over the best that any peer found, and its time; empty where no peer was run."""
+    """atsa's makespan over the best of the peers and over the best of all, and its time; empty without peers."""
     lines = []
     for (family, tasks, nodes), group in windows(rows).items():
-        ratios, seconds = [], []
+        ratios, known, seconds = [], [], []
         for window in group:
             best = min((row["makespan"] for name, row in window.items() if "@" in name), default=np.inf)
             if "atsa" in window and best < np.inf:
                 ratios.append(window["atsa"]["makespan"] / best)
+                known.append(window["atsa"]["makespan"] / min(row["makespan"] for row in window.values()))
                 seconds.append(1e3 * window["atsa"]["seconds"])
         if ratios:
             lines.append(
                 f"| {family} {tasks}x{nodes} | {statistics.median(ratios):.4f} | {max(ratios):.4f} | "
-                f"{statistics.median(seconds):.1f} ms | {max(seconds):.1f} ms |"
+                f"{statistics.median(known):.4f} | {max(known):.4f} | "
+                f"{statistics.median(seconds):.1f} ms | {max(seconds):.1f} ms | {len(ratios)} |"
             )
-    head = ["| windows | median | worst | median time | longest |", "|---|---|---|---|---|"]
-    title = "atsa over the best that any peer found, and its time:"
+    head = [
+        "| windows | over peers | worst | over best known | worst | median time | longest | seeds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    title = "atsa over the best that any peer found, over the best that anyone found, and its time:"
     return "\n".join([title, "", *head, *lines]) if lines else ""
 
 
@@ -312,6 +347,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def earlier(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a file for the same windows, of what has not been run on them now."""
+    now = {(*window_of(row), row["scheduler"]) for row in rows}
+    here = {window_of(row) for row in rows}
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in found if window_of(row) in here and (*window_of(row), row["scheduler"]) not in now]
+
+
 def tell(line: str) -> None:
     """A line beside the results."""
     print(line, file=sys.stderr, flush=True)
@@ -326,20 +369,28 @@ def main(arguments: list[str] | None = None) -> None:
         "--sizes", nargs="+", type=size, default=list(map(size, SIZES)), metavar="TASKSxNODES"
     )
     parser.add_argument("--seeds", type=count, default=20, help="windows of each family and size")
+    parser.add_argument("--repeats", type=count, default=1, help="calls, of which the quickest is timed")
     parser.add_argument("--schedulers", nargs="+", choices=list(SCHEDULERS), default=list(SCHEDULERS))
     parser.add_argument(
         "--exact-seconds", type=seconds, default=0.0, help="also run HiGHS, from scratch, this long"
     )
-    parser.add_argument("--peers", action="store_true", help="also run OR-Tools CP-SAT and mealpy")
+    parser.add_argument(
+        "--peers", nargs="*", choices=list(PEERS), default=(), help="also run these, or all if none is named"
+    )
     parser.add_argument("--peer-seconds", nargs="+", type=seconds, default=[1.0, 10.0])
     parser.add_argument("--peer-pairs", type=int, default=50_000, help="up to so many pairs of task and node")
     parser.add_argument("--lp-pairs", type=int, default=50_000, help="up to so many, the bound is the LP's")
+    parser.add_argument(
+        "--rows", type=Path, help="a file of an earlier run with --json: its rows go into the tables"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
     options = parser.parse_args(arguments)
     if options.schedulers == ["exact"] and not options.exact_seconds:
         parser.error("exact is run by --exact-seconds LIMIT, not by --schedulers")
-    for name, (package, _) in PEERS.items():
-        if options.peers and not installed(package):
+    if options.peers == []:
+        options.peers = list(PEERS)
+    for name, package in ((name, PEERS[name][0]) for name in options.peers):
+        if not installed(package):
             tell(f"left out: {name}, as {package} is not installed (pip install 'cloudedge_pl[bench]')")
     shared = setting("schedule", "numpy", "scipy", "numba", "ortools", "mealpy")
     rows = []
@@ -361,6 +412,7 @@ def main(arguments: list[str] | None = None) -> None:
             "nothing was run: every scheduler is left out at these sizes; choose others, or smaller sizes"
         )
     if not options.json:
+        rows += earlier(options.rows, rows) if options.rows else []
         tables = filter(None, (table(rows), peers_table(rows), evaluations_table(rows)))
         print(", ".join(f"{name} {value}" for name, value in shared.items()), *tables, sep="\n\n")
 

@@ -26,13 +26,16 @@ class AdaptiveTaskScheduler(SeededScheduler):
        node, and a byte where memory is scarce, is worth. A task's reduced cost on a node is what it costs there beyond
        its cheapest node.
     2. First schedules, by price and by the best of the list rules, improved by local search: moves, swaps and chains
-       that take load off the critical node at the least reduced cost.
-    3. Ants. Each takes some tasks of a schedule, the best one or one little worse, off their nodes, one after the
+       that take load off the critical node at the least reduced cost. So no list rule is better: of one window,
+       ``round_robin`` starting at the first node; beyond 10^6 pairs of task and node, min_min, max_min and sufferage,
+       which then take long, are not tried.
+    3. Up to 32 tasks, branch and bound, which mostly proves the optimum.
+    4. Ants. Each takes some tasks of a schedule, the best one or one little worse, off their nodes, one after the
        other or together, draws new nodes with probability in proportion to tau^alpha * eta^beta, and improves the
        outcome by the same local search; tau is the pheromone, eta the product of one over the completion time, the
        memory left free, and the price. After
        each round pheromone evaporates and every ant's pairs receive Q * bound / makespan.
-    4. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
+    5. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
        stay warm for the next window; nodes may join and leave, and one that no task could use keeps its own.
 
     Between windows it is the prices that adapt. The pheromone, which the paper has, was measured to make schedules
@@ -42,12 +45,12 @@ class AdaptiveTaskScheduler(SeededScheduler):
     decides the makespan, the tasks of this window are done as early as possible on the others.
 
     An evaluation, in :attr:`Assignment.history_seconds`, is one schedule built, one pass of pricing over the
-    matrix, or as many pairs looked at by the local search as there are tasks, or 64 if that is more.
+    matrix, or as many pairs looked at by local search or branch and bound as there are tasks, or 64 if that is more.
 
     Source: Xu 2020, Sec. 2.2 and the parameters of its Fig. 7; deviates: the deposit takes the makespan where
     the paper takes the total work, whose minimum is every task on its fastest node; eta counts completion
     time and price and releases memory; ants vary the best schedule instead of starting anew; prices, local search,
-    bound and the exact case are added. The printed form is ``atsa_paper``.
+    bound, branch and bound, and the exact case are added. The printed form is ``atsa_paper``.
 
     Args:
         seed: of the ants; the same seed makes the same schedules.
@@ -170,7 +173,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
         bound = max(dual, longest_task_bound(instance))
         price = np.exp(log_price - log_price.max())
         settings = Settings(*self._settings)
-        node, history, trail = search(
+        node, bound, history, trail = search(
             times,
             instance.ready_seconds,
             instance.memory_bytes,
@@ -188,6 +191,8 @@ class AdaptiveTaskScheduler(SeededScheduler):
         if (old := ~np.isnan(known)).any():  # only ratios matter; keep them to nodes that are not here now
             log_price = log_price + np.mean(known[old] - log_price[old])
         self._log_price.update(zip(names, log_price.tolist(), strict=True))
+        if instance.loads(first).max() < instance.loads(node).max():
+            node = first  # no better but for rounding: the loads of a search are sums in the order of its changes
         # No schedule was seen while pricing, but the first one needs no prices.
         return node, bound, np.concatenate([np.full(passes, history[0]), history])
 

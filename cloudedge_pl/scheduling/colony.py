@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cloudedge_pl.scheduling.branching import branch
 from cloudedge_pl.scheduling.compiled import choose, compiled, uniform
 from cloudedge_pl.scheduling.local_search import (
     Pairs,
@@ -14,6 +15,7 @@ from cloudedge_pl.scheduling.local_search import (
     cheapest_pairs,
     empty,
     improve,
+    loads,
     place,
     remove,
 )
@@ -27,6 +29,10 @@ found nothing better, from the best."""
 
 PAIRS = 64
 """An evaluation is as many pairs looked at as there are tasks, but so many at least: small windows are quick."""
+
+
+FEW_TASKS, BRANCHED = 32, 5000
+"""Up to so many tasks, branch and bound comes before the ants; it takes so many evaluations at most."""
 
 
 class Settings(NamedTuple):
@@ -56,8 +62,10 @@ def search(
     settings: Settings,
     first: np.ndarray,
     random: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Improves a first schedule and one by price, then lets ants vary the better one.
+
+    Where tasks are few, branch and bound comes before the ants, and mostly makes them needless.
 
     Args:
         times: [num_tasks, num_nodes].
@@ -73,8 +81,8 @@ def search(
         random: state of the generator, moved on.
 
     Returns:
-        node of each task; best makespan by evaluation; pheromone of each node, of mean 1 over those that were any
-        task's candidates, and as it was for others.
+        node of each task; lower bound, no worse than ``bound``; best makespan by evaluation; pheromone of each node, of
+        mean 1 over those that were any task's candidates, and as it was for others.
     """
     num_tasks = len(times)
     pairs = cheapest_pairs(times, memory, price, rent, settings.candidates, 1e-12 * bound)
@@ -83,6 +91,11 @@ def search(
     limit = settings.evaluations * max(num_tasks, PAIRS)
     history = np.empty(settings.evaluations + 3)
     schedule, schedules, done = _start(pairs, ready, capacity, bound, enough, limit, first, history)
+    if schedule.load.max() > enough and num_tasks <= FEW_TASKS:
+        most = min(BRANCHED, settings.evaluations) * PAIRS
+        if _branch(pairs, schedule, ready, capacity, enough, most) and schedule.load.max() > enough:
+            bound = enough = schedule.load.max()
+        done = _record(history, done, schedules + schedule.work[0] // PAIRS, schedule.load.max())
     best = schedule.load.max()
     best_node, best_load = schedule.node.copy(), schedule.load.copy()
     tau = np.empty((num_tasks, k))
@@ -123,7 +136,7 @@ def search(
         else:
             adopt(pairs, schedule, now_node, now_load)
         done = _record(history, done, schedules + ants + schedule.work[0] // max(num_tasks, PAIRS), best)
-    return best_node, history[:done], _by_node(pairs, tau, trail)
+    return best_node, bound, history[:done], _by_node(pairs, tau, trail)
 
 
 @compiled
@@ -170,6 +183,22 @@ def _start(
         schedule.work[0] = listed.work[0]
         done = _record(history, done, schedules + listed.work[0] // max(num_tasks, PAIRS), best)
     return schedule, schedules, done
+
+
+@compiled
+def _branch(
+    pairs: Pairs, schedule: Partial, ready: np.ndarray, capacity: np.ndarray, enough: float, most: int
+) -> bool:
+    """Makes the schedule the best that branch and bound finds; returns whether none is better, or it is ``enough``."""
+    node = schedule.node.copy()
+    proven, work = branch(
+        pairs.times, ready, pairs.memory, capacity, pairs.price, pairs.rent, enough, node, most
+    )
+    load = loads(pairs.times, ready, node)
+    if load.max() < schedule.load.max():
+        adopt(pairs, schedule, node, load)
+    schedule.work[0] += work
+    return proven
 
 
 @compiled

@@ -67,14 +67,18 @@ FAMILIES: dict[str, Family] = {
     "heavy_tailed": _heavy_tailed,
     "restricted": _restricted,
     "memory_tight": _correlated,
+    "memory_unrelated": _unrelated,
 }
 """identical: equal tasks, speeds of 1 to 5. uniform: tasks of 1 to 100, speeds of 1 to 5. correlated: as uniform,
 each time off by up to 20%. unrelated: times of 1 to 100, whatever task and node. two_types: tasks of 1 to 100, which
 every third node does 1 to 10 times as fast. few_kinds: 3 kinds of tasks, 3 of nodes, times of 1 to 100. few_large: as
 correlated, but tasks of 1 to 10, and 8% of 50 to 100. heavy_tailed: likewise, tasks by a Pareto distribution of shape
-1.5. restricted: tasks of 1 to 100, each able to run on 30% of the nodes. memory_tight: as correlated, with memory as
-in :func:`generate_window`. All else drawn evenly."""
+1.5. restricted: tasks of 1 to 100, each able to run on 30% of the nodes. memory_tight and memory_unrelated: as
+correlated and unrelated, with memory as in :func:`generate_window`. All else drawn evenly."""
 
+
+MEMORY_BINDS = ("memory_tight", "memory_unrelated")
+"""The families in which the tasks of a node compete for its memory."""
 
 MAX_PAIRS = 100_000_000
 """A matrix with more entries (0.8 GB) is taken for a mistake, before memory is."""
@@ -104,11 +108,11 @@ def generate_window(
 ) -> tuple[TaskWindow, NodeState]:
     """Returns a window of the times of :func:`generate`, and its idle nodes.
 
-    Memory binds in the family ``memory_tight`` only: tasks hold 1 to 10 bytes while they queue, and unlike nodes have
-    8% more than all of them need, or, if that is more, room for the largest task each.
+    Memory binds in the families of :data:`MEMORY_BINDS` only: tasks hold 1 to 10 bytes while they queue, and unlike
+    nodes have 8% more than all of them need, or, if that is more, room for the largest task each.
     """
     times = generate(family, num_tasks, num_nodes, seed)
-    if family != "memory_tight":
+    if family not in MEMORY_BINDS:
         return TaskWindow(times), NodeState.idle(num_nodes)
     random = np.random.default_rng([int(seed), 1])
     memory, share = random.uniform(1, 10, num_tasks), random.dirichlet(np.full(num_nodes, 5.0))

@@ -1,9 +1,11 @@
-"""List schedulers: tasks in some order, each placed for good when its turn comes."""
+"""List schedulers: tasks in some order, each placed for good when its turn comes.
+
+The rules themselves are compiled, in :mod:`cloudedge_pl.scheduling.rules`, which only a window that needs them imports.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,7 @@ from typing_extensions import override
 
 from cloudedge_pl.scheduling.base import OnePassScheduler
 from cloudedge_pl.scheduling.identical import assign_identical
-from cloudedge_pl.scheduling.instance import Instance
-from cloudedge_pl.scheduling.ledger import Ledger
+from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
 
 class RandomScheduler(OnePassScheduler):
@@ -20,10 +21,15 @@ class RandomScheduler(OnePassScheduler):
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
-        random, ledger = self.random(), Ledger(instance)
-        for task in range(instance.num_tasks):
-            ledger.put(task, int(random.choice(np.flatnonzero(ledger.fits(task)))))
-        return ledger.node
+        random, free = self.random(), instance.capacity_bytes.copy()
+        node = np.full(instance.num_tasks, -1, dtype=np.int64)
+        for task, needs in enumerate(instance.memory_bytes.tolist()):
+            fits = np.flatnonzero((instance.times_seconds[task] < np.inf) & (needs <= free))
+            if not len(fits):
+                return _complete(instance, node, task)
+            node[task] = random.choice(fits)
+            free[node[task]] -= needs
+        return node
 
 
 class RoundRobin(OnePassScheduler):
@@ -38,13 +44,15 @@ class RoundRobin(OnePassScheduler):
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
-        ledger, nodes = Ledger(instance), instance.num_nodes
-        for task in range(instance.num_tasks):
-            fits = np.flatnonzero(ledger.fits(task))
-            at = int(fits[np.argmin((fits - self.turn) % nodes)])
-            ledger.put(task, at)
-            self.turn = (at + 1) % nodes
-        return ledger.node
+        from cloudedge_pl.scheduling.rules import in_turn
+
+        memory, capacity = instance.memory_bytes, instance.capacity_bytes
+        node = _complete(
+            instance, *in_turn(*_rows(instance), memory, capacity, self.turn % instance.num_nodes)
+        )
+        if len(node):
+            self.turn = int(node[-1] + 1) % instance.num_nodes
+        return node
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -66,12 +74,27 @@ class FirstComeFirstServed(OnePassScheduler):
     def place(self, instance: Instance) -> np.ndarray:
         if instance.identical and not instance.memory_binds and instance.num_tasks:
             return _first_free(instance)
-        ledger = Ledger(instance)
-        for task in range(instance.num_tasks):
-            fits = np.flatnonzero(ledger.fits(task))
-            free_first = np.lexsort((instance.times_seconds[task, fits], ledger.ready_seconds[fits]))[0]
-            ledger.put(task, int(fits[free_first]))
-        return ledger.node
+        from cloudedge_pl.scheduling.rules import first_free
+
+        ready, memory, capacity = instance.ready_seconds, instance.memory_bytes, instance.capacity_bytes
+        return _complete(instance, *first_free(*_rows(instance), ready, memory, capacity))
+
+
+class WorkStealing(OnePassScheduler):
+    """What a pool of nodes reaches that balances itself, without anyone who knows the times.
+
+    Tasks are dealt out in turn. A node that becomes idle takes the last task that it can run off the queue with the
+    most waiting tasks; a task that runs is never taken. The outcome is what a run of the pool would give.
+
+    Source: Zhao et al. 2018 (DeepThings) and Fernando et al. 2019 (Honeybee); deviates: stealing itself takes no time.
+    """
+
+    @override
+    def place(self, instance: Instance) -> np.ndarray:
+        from cloudedge_pl.scheduling.rules import stealing
+
+        ready, memory, capacity = instance.ready_seconds, instance.memory_bytes, instance.capacity_bytes
+        return _complete(instance, *stealing(*_rows(instance), ready, memory, capacity))
 
 
 class MinCompletion(OnePassScheduler):
@@ -102,7 +125,7 @@ class MinMin(OnePassScheduler):
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
-        return _most_urgent(instance, lambda done: -done[:, 0])
+        return _most_urgent(instance, "MIN_MIN")
 
 
 class MaxMin(OnePassScheduler):
@@ -113,7 +136,7 @@ class MaxMin(OnePassScheduler):
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
-        return _most_urgent(instance, lambda done: done[:, 0])
+        return _most_urgent(instance, "MAX_MIN")
 
 
 class Sufferage(OnePassScheduler):
@@ -124,48 +147,62 @@ class Sufferage(OnePassScheduler):
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
-        return _most_urgent(instance, lambda done: done[:, 1] - done[:, 0])
+        return _most_urgent(instance, "SUFFERAGE")
 
 
 def _earliest_finish(instance: Instance, order: np.ndarray) -> np.ndarray:
     if instance.identical:
         return assign_identical(instance)
-    ledger = Ledger(instance)
-    for place, task in enumerate(order.tolist()):
-        ledger.put(task, int(np.argmin(ledger.completions(order[place : place + 1])[0])))
-    return ledger.node
+    from cloudedge_pl.scheduling.rules import earliest_finish
+
+    return _complete(
+        instance,
+        *earliest_finish(
+            np.ascontiguousarray(instance.times_seconds),
+            instance.ready_seconds,
+            instance.memory_bytes,
+            instance.capacity_bytes,
+            order,
+        ),
+    )
 
 
-def _most_urgent(instance: Instance, urgency: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Places the most urgent task at its earliest completion, again and again.
+def _most_urgent(instance: Instance, rule: str) -> np.ndarray:
+    """Places the most urgent task at its earliest completion, again and again."""
+    if instance.num_tasks == 0:
+        return np.zeros(0, dtype=np.int64)
+    from cloudedge_pl.scheduling import rules
 
-    Only the tasks that had the node just taken among their best two are looked at anew: nothing changed for others.
-
-    Args:
-        instance: the problem.
-        urgency: of the best and second-best completion of each task, [num_tasks, 2].
-    """
-    ledger = Ledger(instance)
-    waiting = np.ones(instance.num_tasks, dtype=bool)
-    nodes, done = _best_two(ledger, np.arange(instance.num_tasks))
-    for _ in range(instance.num_tasks):
-        task = int(np.argmax(np.where(waiting, urgency(done), -np.inf)))
-        taken = int(nodes[task, 0])
-        ledger.put(task, taken)
-        waiting[task] = False
-        stale = np.flatnonzero(waiting & (nodes == taken).any(axis=1))
-        if len(stale):
-            nodes[stale], done[stale] = _best_two(ledger, stale)
-    return ledger.node
+    return _complete(
+        instance,
+        *rules.most_urgent(
+            np.ascontiguousarray(instance.times_seconds),
+            instance.ready_seconds,
+            instance.memory_bytes,
+            instance.capacity_bytes,
+            getattr(rules, rule),
+            np.inf,
+        ),
+    )
 
 
-def _best_two(ledger: Ledger, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and completions, [len(tasks), 2] each; the second completion is ``inf`` where there is one node only."""
-    done = ledger.completions(tasks)
-    if done.shape[1] == 1:
-        return np.zeros((len(tasks), 2), dtype=np.int64), np.append(done, np.full_like(done, np.inf), axis=1)
-    nodes = np.argpartition(done, 1, axis=1)[:, :2]
-    return nodes, np.take_along_axis(done, nodes, axis=1)
+def _rows(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
+    """The times that differ, and the row of each task in them: identical tasks share one, which is not copied."""
+    row = (
+        np.zeros(instance.num_tasks, dtype=np.int64) if instance.identical else np.arange(instance.num_tasks)
+    )
+    return np.ascontiguousarray(
+        instance.times_seconds[:1] if instance.identical else instance.times_seconds
+    ), row
+
+
+def _complete(instance: Instance, node: np.ndarray, stuck: int) -> np.ndarray:
+    """Returns the nodes; raises ValueError if a task found no room beside those that were placed."""
+    if stuck < 0:
+        return node
+    placed = node >= 0
+    held = np.bincount(node[placed], instance.memory_bytes[placed], minlength=instance.num_nodes)
+    raise no_memory_left(instance, stuck, instance.capacity_bytes - held)
 
 
 def _first_free(instance: Instance) -> np.ndarray:

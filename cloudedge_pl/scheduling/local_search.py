@@ -128,6 +128,15 @@ def cheapest_pairs(
 
 
 @compiled
+def loads(times: np.ndarray, ready: np.ndarray, node: np.ndarray) -> np.ndarray:
+    """When each node is done, [num_nodes]; summed as :meth:`Instance.loads` sums, so that it rounds alike."""
+    load = np.zeros(len(ready))
+    for i in range(len(node)):
+        load[node[i]] += times[i, node[i]]
+    return ready + load
+
+
+@compiled
 def empty(num_tasks: int, ready: np.ndarray, capacity: np.ndarray) -> Partial:
     """A schedule with no task placed."""
     return Partial(

@@ -20,10 +20,10 @@ from cloudedge_pl.scheduling.lists import (
     RandomScheduler,
     RoundRobin,
     Sufferage,
+    WorkStealing,
 )
 from cloudedge_pl.scheduling.swarms import AntSystem, ParticleSwarm, PrintedAdaptiveTaskScheduler
 from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, TaskWindow
-from cloudedge_pl.scheduling.work_stealing import WorkStealing
 
 SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
     "aco": AntSystem,
