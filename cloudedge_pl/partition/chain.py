@@ -112,6 +112,12 @@ class SplitChain:
         """All other buffers of the backbone."""
         return self._side(self.buffer_segments, self.backbone.named_buffers(), split_point, edge=False)
 
+    def silent(self, split_point: int) -> dict[str, nn.Module]:
+        """The submodules that the cut runs through, by name: no part calls them, and their own hooks do not fire."""
+        self._check(split_point)
+        names = set.union(*(route.silent(split_point) for route in self.routes.values()))
+        return {name: self.backbone.get_submodule(name) for name in sorted(names)}
+
     def _side(self, segments: Mapping[str, int], named: Any, split_point: int, edge: bool) -> dict[str, Any]:
         self._check(split_point)
         unused = self.num_segments + 1

@@ -13,6 +13,7 @@ import linecache
 import random
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from cloudedge_pl.errors import UntraceableBackboneError
+from cloudedge_pl.partition.containers import Call, node_of
+from cloudedge_pl.partition.standing_in import without_hooks
 
 
 def ghost_of(backbone: nn.Module) -> nn.Module:
@@ -49,7 +52,8 @@ def ghost_of(backbone: nn.Module) -> nn.Module:
                 memo[id(tensor)] = _without_memory(tensor)
         memo.update((id(value), value) for value in vars(module).values() if isinstance(value, Tensor))
     try:
-        return copy.deepcopy(backbone, memo)
+        with without_hooks(backbone):  # which are not to run on what has no values
+            return copy.deepcopy(backbone, memo)
     except Exception as error:
         raise UntraceableBackboneError(
             f"{type(backbone).__name__} cannot be copied ({type(error).__name__}: {error}); keep locks, open "
@@ -93,6 +97,7 @@ class _Tracer(fx.Tracer):
         super().__init__()
         self._backbone = backbone
         self._constants = itertools.count()
+        self.calls: list[Call] = []
         self._names = {
             id(tensor): name for name, tensor in (*ghost.named_parameters(), *ghost.named_buffers())
         }
@@ -105,11 +110,18 @@ class _Tracer(fx.Tracer):
     ) -> Any:
         if type(m) is nn.TransformerEncoder and len(args) == 1 and not any(kwargs.values()):
             # Without masks a stack of layers, whose own forward branches on its input.
-            tokens = args[0]
-            for layer in m.layers:
-                tokens = layer(tokens)
-            return tokens if m.norm is None else m.norm(tokens)
-        return super().call_module(m, forward, args, kwargs)
+            run: Callable[..., Any] = partial(_layer_by_layer, m)
+        elif self.is_leaf_module(m, self.path_of_module(m)):
+            return super().call_module(m, forward, args, kwargs)
+        else:
+            run = partial(super().call_module, m, forward)
+        before = len(self.graph.nodes)
+        output = run(args, kwargs)
+        nodes = tuple(itertools.islice(self.graph.nodes, before, None))
+        self.calls.append(
+            Call(self.path_of_module(m), node_of(args), node_of(kwargs), node_of(output), nodes)
+        )
+        return output
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         name = self._names.get(id(attr_val)) if isinstance(attr_val, Tensor) else None
@@ -131,8 +143,15 @@ class _Tracer(fx.Tracer):
         return super().create_arg(a)
 
 
-def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
-    """Returns the graph of the ghost's forward pass in one mode: one placeholder, one output that is a node.
+def _layer_by_layer(encoder: nn.TransformerEncoder, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
+    (tokens,) = args
+    for layer in encoder.layers:
+        tokens = layer(tokens)
+    return tokens if encoder.norm is None else encoder.norm(tokens)
+
+
+def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> tuple[fx.Graph, tuple[Call, ...]]:
+    """Returns the graph of the ghost's forward pass in one mode, one placeholder, one output that is a node; the calls.
 
     Args:
         ghost: what :func:`ghost_of` made of the backbone; its mode is set.
@@ -146,7 +165,8 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
     ghost.train(training)
     before = _random_states()
     try:
-        graph = _Tracer(ghost, backbone).trace(ghost, _defaults(ghost))
+        tracer = _Tracer(ghost, backbone)
+        graph = tracer.trace(ghost, _defaults(ghost))
     except UntraceableBackboneError:
         raise
     except Exception as error:
@@ -164,7 +184,7 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> fx.Graph:
     result = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
     if not isinstance(result, fx.Node):
         raise wrong_output(name, type(result).__name__.removeprefix("immutable_"), training)
-    return graph
+    return graph, tuple(tracer.calls)
 
 
 def wrong_output(name: str, what: str, training: bool) -> UntraceableBackboneError:

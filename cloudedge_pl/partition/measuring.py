@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cloudedge_pl.errors import require_range
 from cloudedge_pl.partition.chain import SplitChain
+from cloudedge_pl.partition.standing_in import without_hooks
 
 
 def measure_segments(
@@ -41,7 +42,7 @@ def measure_segments(
     samples = example_input.to(device)
     segments = [chain.between(k, k + 1) for k in range(chain.num_segments)]
     seconds = np.zeros((warm_up + repeats, chain.num_segments))
-    with _evaluating(chain.backbone), torch.inference_mode():
+    with _evaluating(chain.backbone), without_hooks(chain.backbone), torch.inference_mode():
         for row in seconds:
             live: tuple[object, ...] = (samples.clone(),)  # a first layer may write in place
             for k, segment in enumerate(segments):

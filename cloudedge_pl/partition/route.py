@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cloudedge_pl.errors import UntraceableBackboneError
+from cloudedge_pl.partition.containers import Call, silent, whole_calls
 from cloudedge_pl.partition.graph import drop_plain_tensors, first_line, follow, ghost_of, wrong_output
 from cloudedge_pl.partition.inspection import NodeFacts, inspect_graph
 from cloudedge_pl.partition.levels import (
@@ -24,6 +25,7 @@ from cloudedge_pl.partition.levels import (
     used_at,
 )
 from cloudedge_pl.partition.split_modules import HandSplit, Segment, logits_of, split_by_hand
+from cloudedge_pl.partition.standing_in import without_hooks
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Route:
         states: of every node.
         levels: of every node.
         split_levels: [N + 1] the level after which each split point lies.
+        calls: of the modules that were followed inside.
     """
 
     graph: fx.Graph
@@ -43,6 +46,7 @@ class Route:
     states: dict[fx.Node, NodeState]
     levels: Levels
     split_levels: tuple[int, ...]
+    calls: tuple[Call, ...]
 
     def live(self, split_point: int) -> list[fx.Node]:
         """The nodes whose values cross."""
@@ -64,34 +68,51 @@ class Route:
             A function of the backbone and the values that cross at ``first``; it returns those that cross at
             ``last``.
         """
-        low, high = self.split_levels[first], self.split_levels[last]
         given, wanted = self.live(first), self.live(last)
-        inside = {
-            node
-            for node, level in self.levels.of.items()
-            if node not in self.levels.free and low < level <= high
-        }
-        inside |= self._free_inputs(inside)
+        inside = self._inside(first, last)
+        calls = whole_calls(self.calls, inside, self.levels.free)
+        call_at = {node: call for call in calls for node in call.nodes}
+        inside -= call_at.keys()
+        sources = [source for node in inside for source in node.all_input_nodes]
+        inside |= self._free_among([*sources, *(node for call in calls for node in call.given())])
         part = fx.Graph()
         copies = {node: part.placeholder(node.name) for node in given}
+        emitted: set[Call] = set()
         for node in self.graph.nodes:
             if node in inside:
                 copies[node] = part.node_copy(node, copies.__getitem__)
+            elif node in call_at and call_at[node] not in emitted:
+                emitted.add(call_at[node])
+                call_at[node].emit(part, copies)
         part.output(tuple(copies[node] for node in wanted))
         code = part.python_code("self")
         scope = dict(code.globals)
         exec(compile(code.src, f"<segments {first + 1} to {last}>", "exec"), scope)
         return scope["forward"]
 
-    def _free_inputs(self, nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    def _inside(self, first: int, last: int) -> set[fx.Node]:
+        """The nodes between two split points, but for free ones."""
+        low, high = self.split_levels[first], self.split_levels[last]
+        free = self.levels.free
+        return {node for node, level in self.levels.of.items() if node not in free and low < level <= high}
+
+    def _free_among(self, sources: Iterable[fx.Node]) -> set[fx.Node]:
+        """The free nodes among some, and those that they are made of."""
         needed: set[fx.Node] = set()
-        waiting = [source for node in nodes for source in node.all_input_nodes]
+        waiting = list(sources)
         while waiting:
             node = waiting.pop()
             if node in self.levels.free and node not in needed:
                 needed.add(node)
                 waiting += node.all_input_nodes
         return needed
+
+    def silent(self, split_point: int) -> set[str]:
+        """The modules whose own hooks do not fire: the cut runs through them, so that nothing calls them."""
+        ends = (0, split_point), (split_point, len(self.split_levels) - 1)
+        free = self.levels.free
+        parts = [whole_calls(self.calls, self._inside(*each), free) for each in ends]
+        return silent(self.calls, parts, free)
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,10 @@ class HandRoute(Route):
         if first == last:
             return lambda _backbone, *live: live
         return lambda backbone, live: (self.split.run(backbone, first, last, live),)
+
+    def silent(self, split_point: int) -> set[str]:
+        """See :meth:`Route.silent`."""
+        return self.split.divided(split_point)
 
 
 def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[str]) -> HandRoute:
@@ -143,7 +168,7 @@ def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[st
             f"split_modules: {kind} cannot be cut after {', '.join(illegal or names)}: every segment needs a weighted "
             "layer that no other segment uses, and what crosses has the batch as its first dimension."
         )
-    route = HandRoute(graph, facts, states, levels, tuple(legal), split)
+    route = HandRoute(graph, facts, states, levels, tuple(legal), (), split)
     _require_equal(backbone, route, example_input)
     return route
 
@@ -158,7 +183,7 @@ def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor)
     modes = [(module, module.training) for module in backbone.modules()]
     backbone.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_hooks(backbone):
             expected = logits_of(type(backbone).forward(backbone, sample))
             value = sample
             for at in range(len(route.split.names)):
@@ -186,17 +211,23 @@ def routes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> t
     name = type(backbone).__name__
     with torch.inference_mode(False):  # whose tensors would not tell writes in place
         ghost = ghost_of(backbone)
-        graphs = [follow(ghost, backbone, training) for training in (False, True)]
+        followed = [follow(ghost, backbone, training) for training in (False, True)]
         drop_plain_tensors(ghost)
         sample = torch.empty_like(example_input[:1], device="meta")
-        evaluation = _route(graphs[0], ghost, sample, granularity, name, training=False)
-        if _same(*graphs):
+        evaluation = _route(*followed[0], ghost, sample, granularity, name, training=False)
+        if _same(*(graph for graph, _ in followed)):
             return evaluation, evaluation
-        return evaluation, _route(graphs[1], ghost, sample, granularity, name, training=True)
+        return evaluation, _route(*followed[1], ghost, sample, granularity, name, training=True)
 
 
 def _route(
-    graph: fx.Graph, ghost: nn.Module, sample: Tensor, granularity: str, name: str, training: bool
+    graph: fx.Graph,
+    calls: tuple[Call, ...],
+    ghost: nn.Module,
+    sample: Tensor,
+    granularity: str,
+    name: str,
+    training: bool,
 ) -> Route:
     try:
         facts = inspect_graph(graph, ghost, sample)
@@ -222,7 +253,8 @@ def _route(
             f"{name} has no weighted layer between input and logits, so there is nothing to cut; a backbone "
             "needs a convolution, a linear layer or the like."
         )
-    return Route(graph, facts, states, levels, tuple(legal_split_levels(levels, facts, states, granularity)))
+    split_levels = tuple(legal_split_levels(levels, facts, states, granularity))
+    return Route(graph, facts, states, levels, split_levels, calls)
 
 
 def _same(one: fx.Graph, other: fx.Graph) -> bool:

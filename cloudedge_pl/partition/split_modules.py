@@ -7,8 +7,7 @@ value that goes round a named module would meet placeholders in the next part; t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from cloudedge_pl.errors import UntraceableBackboneError
+from cloudedge_pl.partition.standing_in import call_of, called_by
 
 
 class _Reached(BaseException):
@@ -29,7 +29,7 @@ class _Reached(BaseException):
 
 
 class _Given:
-    """Stands in for a module's ``forward`` with a value that is there already."""
+    """Stands in for the call of a module with a value that is there already."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -39,13 +39,13 @@ class _Given:
 
 
 class _Ending:
-    """Runs a module's own ``forward`` and ends the pass."""
+    """Calls a module, hooks and all, and ends the pass."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._forward = module.forward
+        self._call = call_of(module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise _Reached(self._forward(*args, **kwargs))
+        raise _Reached(self._call(*args, **kwargs))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class HandSplit:
         names: of the segments: the named modules, then the last layer that runs.
         input: a sample [1, ...] without memory.
         outputs: of every module that finishes before the last split point, without memory.
-        finished: the split point from which on each of these is done.
+        spans: of every module that runs, the first and the last segment 1..N that it runs in.
         parameters: the names that each segment uses.
         buffers: likewise.
         output_class: of what the backbone returns, where that holds its logits as ``.logits``; None for a tensor.
@@ -65,29 +65,33 @@ class HandSplit:
     names: tuple[str, ...]
     input: Tensor
     outputs: Mapping[str, Any]
-    finished: Mapping[str, int]
+    spans: Mapping[str, tuple[int, int]]
     parameters: tuple[frozenset[str], ...]
     buffers: tuple[frozenset[str], ...]
     output_class: type | None
 
     def run(self, backbone: nn.Module, first: int, last: int, value: Tensor) -> Tensor:
         """The segments after split point ``first`` up to ``last``, on what crosses at the first."""
-        stand_ins: dict[str, Any] = {}
+        stand_ins: dict[nn.Module, Any] = {}
         x = value
         if first > 0:
             x = _placeholder(self.input, len(value))
-            for name, done in self.finished.items():
-                if done <= first:
-                    stand_ins[name] = _Given(_placeholder(self.outputs[name], len(value)))
-            stand_ins[self.names[first - 1]] = _Given(value)
+            for name, output in self.outputs.items():
+                if self.spans[name][1] <= first:
+                    stand_ins[backbone.get_submodule(name)] = _Given(_placeholder(output, len(value)))
+            stand_ins[backbone.get_submodule(self.names[first - 1])] = _Given(value)
         if last < len(self.names):
-            name = self.names[last - 1]
-            stand_ins[name] = _Ending(backbone.get_submodule(name))
-        with _forwards(backbone, stand_ins):
+            module = backbone.get_submodule(self.names[last - 1])
+            stand_ins[module] = _Ending(module)
+        with called_by(stand_ins.items()):
             try:
                 return logits_of(type(backbone).forward(backbone, x))
             except _Reached as reached:
                 return reached.value
+
+    def divided(self, split_point: int) -> set[str]:
+        """The modules that begin before a split point and end behind it."""
+        return {name for name, (first, last) in self.spans.items() if first <= split_point < last}
 
 
 class Segment:
@@ -106,21 +110,6 @@ def _placeholder(like: Any, samples: int) -> Any:
         return torch.empty((samples, *tensor.shape[1:]), dtype=tensor.dtype, device="meta")
 
     return tree_map_only(Tensor, sized, like)
-
-
-@contextmanager
-def _forwards(backbone: nn.Module, stand_ins: Mapping[str, Any]) -> Iterator[None]:
-    taken = [(backbone.get_submodule(name).__dict__, stand_in) for name, stand_in in stand_ins.items()]
-    before = [attributes.get("forward") for attributes, _ in taken]
-    for attributes, stand_in in taken:
-        attributes["forward"] = stand_in
-    try:
-        yield
-    finally:
-        for (attributes, _), earlier in zip(taken, before, strict=True):
-            del attributes["forward"]
-            if earlier is not None:
-                attributes["forward"] = earlier
 
 
 def logits_of(output: Any) -> Tensor:
@@ -168,7 +157,7 @@ def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> Han
             raise UntraceableBackboneError(
                 f"split_modules: {kind} has no submodule {name!r}; the names are those of named_modules()."
             )
-    used, ended = _Used(ghost), dict[str, tuple[int, Any]]()
+    used, started, ended = _Used(ghost), dict[str, int](), dict[str, tuple[int, Any]]()
     order: list[str] = []
     last_layer = names[-1]
 
@@ -184,7 +173,14 @@ def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> Han
 
         return note
 
+    def before(name: str) -> Any:
+        def note(_module: nn.Module, _inputs: Any) -> None:
+            started.setdefault(name, used.segment + 1)
+
+        return note
+
     handles = [module.register_forward_hook(after(name)) for name, module in modules.items() if name]
+    handles += [module.register_forward_pre_hook(before(name)) for name, module in modules.items() if name]
     ghost.eval()
     try:
         with torch.no_grad(), used:
@@ -203,14 +199,13 @@ def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> Han
                 f"split_modules: {name!r} gives a {type(ended[name][1]).__name__}; name a module that gives one tensor."
             )
     logits_of(output)
-    done = {name: (at, value) for name, (at, value) in ended.items() if at <= len(names)}
     parameters, buffers = dict(ghost.named_parameters()), dict(ghost.named_buffers())
     segments = [used.used.get(k, set()) for k in range(len(names) + 1)]
     return HandSplit(
         names=(*names, last_layer),
         input=sample,
-        outputs={name: value for name, (_, value) in done.items()},
-        finished={name: at for name, (at, _) in done.items()},
+        outputs={name: value for name, (at, value) in ended.items() if at <= len(names)},
+        spans={name: (started[name], at) for name, (at, _) in ended.items()},
         parameters=tuple(frozenset(each & parameters.keys()) for each in segments),
         buffers=tuple(frozenset(each & buffers.keys()) for each in segments),
         output_class=None if isinstance(output, Tensor) else type(output),

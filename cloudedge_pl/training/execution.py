@@ -24,6 +24,7 @@ from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
+from cloudedge_pl.partition.standing_in import has_hooks
 from cloudedge_pl.simulation import WindowRecord
 from cloudedge_pl.training.batch_norm import BatchNormMode, batch_norms, normalising
 from cloudedge_pl.training.replicas import Replicas
@@ -104,6 +105,7 @@ class CutForward:
         self._checks_left = CHECKED_STEPS
         self._planned_shape: tuple[int, ...] | None = chain.live_shapes(0)[0]  # None once it was compared
         self._returned = chain.returned
+        self._silent, self._split_point = chain.silent(split_point), split_point
         self._record: WindowRecord | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -116,6 +118,9 @@ class CutForward:
                 "that is cut takes one tensor. Compute the loss from what it returns, instead of passing labels to it, "
                 "or name a submodule that takes one tensor with CloudEdgeStrategy(partition=...)."
             )
+        if not self._inside and self.codec is None:  # a model summary, a hook: no task of anybody's
+            return type(self.backbone).forward(self.backbone, x)
+        self._require_hooks_to_fire()
         if not self.backbone.training:  # where a cut changes nothing, bit for bit
             return self._returned(self._answer(x))
         with self.convolutions.as_linear():
@@ -139,7 +144,7 @@ class CutForward:
         return MethodType(type(backbone).forward, backbone)
 
     def _answer(self, x: Tensor) -> Tensor:
-        if not self._inside:  # a model summary, a hook: no task of anybody's
+        if not self._inside:
             return self._cloud(self.edge(x))
         if self._replay is not None:
             live = self._replay.next(x)
@@ -166,6 +171,19 @@ class CutForward:
         if self.tape is not None and self._replay is None:
             self.tape.root(x, logits)
         return logits
+
+    def _require_hooks_to_fire(self) -> None:
+        hooked = [name for name, module in self._silent.items() if has_hooks(module)]
+        if hooked:
+            message = (
+                f"the cut at split point {self._split_point} runs through {', '.join(hooked)} of "
+                f"{type(self.backbone).__name__}, which is hooked, and a module that is cut is not called. Hook "
+                "modules that run whole at the edge or in the cloud, such as those inside it, or cut elsewhere: "
+                "CloudEdgeStrategy(offloading={'split_point': ...})."
+            )
+            if self._inside:
+                raise StrategyError(message)
+            pl.utilities.rank_zero_warn(message)
 
     def _compare_with_plan(self, x: Tensor) -> None:
         if self._planned_shape is not None and tuple(x.shape[1:]) != self._planned_shape:
