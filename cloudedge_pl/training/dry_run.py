@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_debug
 from torch import Tensor, nn
 
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.training.replay import Rewind, unobserved
+from cloudedge_pl.partition.standing_in import replaced
+from cloudedge_pl.training.replay import Rewind, Undo, unobserved
 
 _STEPS = {
     pl.trainer.states.TrainerFn.FITTING: "training_step",
@@ -56,7 +55,8 @@ def reaching(
 ) -> Tensor | None:
     """The first tensor that ``run`` gives the backbone, where it stops; None where it fails or gives none.
 
-    Random states, logs, metrics, buffers and the module's attributes are as before afterwards.
+    Random states, logs, metrics, parameters, buffers and attributes of the module, and attributes of the datamodule,
+    are as before afterwards.
     """
     caught: list[Tensor] = []
 
@@ -64,46 +64,17 @@ def reaching(
         caught.extend(value.detach() for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         raise _Reached
 
-    rewind = Rewind(module, nn.Module(), module.device)
-    loggers = trainer.loggers
-    with pl.utilities.seed.isolate_rng(), _attributes_kept(module), unobserved(module, nn.Module()):
-        before = backbone.__dict__.get("forward")
-        backbone.__dict__["forward"] = stop
-        trainer.loggers = [pl.loggers.logger.DummyLogger() for _ in loggers]
-        try:
-            run()
-        except _Reached:
-            pass
-        except Exception as error:
-            rank_zero_debug(f"cloudedge_pl: the step fails before it reaches the backbone ({error!r})")
-        finally:
-            trainer.loggers = loggers
-            del backbone.__dict__["forward"]
-            if before is not None:
-                backbone.__dict__["forward"] = before
-            rewind.back()
-    return caught[0] if caught else None
-
-
-@contextmanager
-def _attributes_kept(module: nn.Module) -> Iterator[None]:
-    """Afterwards every module has the attributes, and its lists, mappings and sets the items, that it had before."""
-    attributes = [(vars(each), dict(vars(each))) for each in module.modules()]
-    containers = [
-        (value, value.copy())
-        for _, before in attributes
-        for value in before.values()
-        if isinstance(value, (list, dict, set, deque))
-    ]
+    nothing = nn.Module()
+    rewind = Rewind(module, nothing, module.device)
+    undo = Undo(module, nothing, copies="all", also=trainer.datamodule)  # type: ignore[attr-defined]  # set by a connector
     try:
-        yield
+        with unobserved(module, nothing), replaced([(backbone, "forward", stop)]):
+            run()
+    except _Reached:
+        pass
+    except Exception as error:
+        rank_zero_debug(f"cloudedge_pl: the step fails before it reaches the backbone ({error!r})")
     finally:
-        for now, before in attributes:
-            now.clear()
-            now.update(before)
-        for container, items in containers:
-            container.clear()
-            if isinstance(container, (dict, set)):
-                container.update(items)
-            else:
-                container.extend(items)
+        undo.back()
+        rewind.back()
+    return caught[0] if caught else None

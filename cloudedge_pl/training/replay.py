@@ -7,11 +7,12 @@ losses, and leaves no trace in logs, metrics and buffers.
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torchmetrics import Metric
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.partition.standing_in import replaced
 from cloudedge_pl.training.checkpoints import RandomState
 
 
@@ -33,27 +35,20 @@ def unobserved(module: pl.LightningModule, backbone: nn.Module) -> Iterator[None
         module: whose step runs.
         backbone: its part whose buffers the step does not reach.
     """
-    muted: list[tuple[dict[str, Any], str]] = [(module.__dict__, name) for name in ("log", "log_dict")]
+    muted: list[tuple[object, str, Any]] = [(module, name, _silent) for name in ("log", "log_dict")]
     for metric in module.modules():
         if isinstance(metric, Metric):
-            muted += [(metric.__dict__, name) for name in ("forward", "update")]
-    before = [attributes.get(name) for attributes, name in muted]
-    for attributes, name in muted:
-        attributes[name] = _silent
+            muted += [(metric, name, _silent) for name in ("forward", "update")]
     # Copies stand in for the buffers: the first pass may need the originals, untouched, in its backward pass.
     buffers = [(each, dict(each._buffers)) for each in _outside(module, backbone) if each._buffers]
     for each, own in buffers:
         each._buffers.update({key: None if value is None else value.clone() for key, value in own.items()})
     try:
-        yield
+        with replaced(muted):
+            yield
     finally:
         for each, own in buffers:
             each._buffers.update(own)
-        for (attributes, name), earlier in zip(muted, before, strict=True):
-            if earlier is None:
-                del attributes[name]
-            else:
-                attributes[name] = earlier
 
 
 def _outside(module: nn.Module, backbone: nn.Module) -> list[nn.Module]:
@@ -62,75 +57,102 @@ def _outside(module: nn.Module, backbone: nn.Module) -> list[nn.Module]:
 
 
 class Undo:
-    """Puts back what a step does to the attributes of a module: numbers, containers, names for other objects.
+    """Puts back what a step does to a module: to numbers, containers, names for other objects, modes, tensors.
 
     Args:
-        module: whose step is to be evaluated again; its loggers are muted meanwhile.
+        module: whose step is to be evaluated once more; its loggers are muted meanwhile.
         backbone: its part that holds no state of the step's.
-        checked: compare the parameters outside the backbone by value, which waits for the device.
+        copies: of which tensors outside the backbone copies are kept. Without, a write is known by the tensor's version
+            alone, which costs next to nothing; by value it takes memory, and :meth:`back` waits for the device.
+        also: another object, such as a datamodule, whose attributes are put back; tensors in it are not.
     """
 
-    def __init__(self, module: pl.LightningModule, backbone: nn.Module, checked: bool) -> None:
+    def __init__(
+        self,
+        module: pl.LightningModule,
+        backbone: nn.Module,
+        copies: Literal["none", "parameters", "all"],
+        also: object | None = None,
+    ) -> None:
         self._module = module
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._tensors: list[tuple[str, Tensor, int, Tensor | None]] = []
-        seen: set[int] = set()
+        self._copies = copies == "all"
+        self._seen: set[int] = set()
         names = {each: name for name, each in module.named_modules()}
         for each in _outside(module, backbone):
             prefix = f"{names[each]}." if names[each] else ""
             for key, parameter in each._parameters.items():
                 if parameter is not None:
-                    copied = parameter.detach().clone() if checked else None
-                    self._tensors.append((prefix + key, parameter, parameter._version, copied))
-            if not isinstance(each, Metric):
-                own = {key: value for key, value in vars(each).items() if key not in _FRAMEWORK}
-                self._attributes.append((vars(each), own))
-                for key, value in own.items():
-                    self._note(prefix + key, value, seen)
+                    self._note_tensor(prefix + key, parameter, copied=copies != "none")
+            self._attributes.append((vars(each), dict(vars(each))))
+            for key, value in vars(each).items():
+                if key not in _FRAMEWORK and not isinstance(each, Metric):
+                    self._note(prefix + key, value)
+                elif isinstance(value, _CONTAINERS):
+                    self._containers.append((value, copy.copy(value)))
+        tensors = list(self._tensors)
+        self._note("", also)
+        self._tensors = tensors
         self._loggers, module.trainer.loggers = (
             module.trainer.loggers,
             [pl.loggers.logger.DummyLogger() for _ in module.trainer.loggers],
         )
 
-    def _note(self, name: str, value: Any, seen: set[int]) -> None:
+    def _note(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
-            if not value.is_inference():
-                self._tensors.append((name, value, value._version, None))
-        elif isinstance(value, (list, dict, set, deque)) and id(value) not in seen:
-            seen.add(id(value))
+            self._note_tensor(name, value, self._copies)
+        elif isinstance(value, _CONTAINERS) and id(value) not in self._seen:
+            self._seen.add(id(value))
             self._containers.append((value, copy.copy(value)))
             inner = value.values() if isinstance(value, dict) else value
-            for each in list(inner)[:_MOST_INNER]:
-                self._note(name, each, seen)
-        elif _is_users(value) and id(value) not in seen:
-            seen.add(id(value))
+            for each in itertools.islice(inner, _MOST_INNER):
+                self._note(name, each)
+        elif _is_users(value) and id(value) not in self._seen:
+            self._seen.add(id(value))
             self._attributes.append((vars(value), dict(vars(value))))
             for key, each in vars(value).items():
-                self._note(f"{name}.{key}", each, seen)
+                self._note(f"{name}.{key}", each)
 
-    def back(self) -> None:
-        """Puts all back.
+    def _note_tensor(self, name: str, tensor: Tensor, copied: bool) -> None:
+        if not tensor.is_inference():
+            copied_ = tensor.detach().clone() if copied else None
+            self._tensors.append((name, tensor, tensor._version, copied_))
 
-        Raises:
-            StrategyError: where a tensor has been written to.
-        """
+    def back(self) -> list[str]:
+        """Puts all back, but for tensors without a copy; returns the names of the tensors that had been written to."""
         self._module.trainer.loggers = self._loggers
         for attributes, own in self._attributes:
-            for key in [key for key in attributes if key not in own and key not in _FRAMEWORK]:
+            for key in attributes.keys() - own.keys():
                 del attributes[key]
             attributes.update(own)
         for container, before in self._containers:
             container.clear()
             (container.update if isinstance(container, (dict, set)) else container.extend)(before)
+        written = []
         for name, tensor, version, copied in self._tensors:
             if tensor._version != version or (copied is not None and not torch.equal(tensor, copied)):
-                raise StrategyError(
-                    f"{type(self._module).__name__}.training_step writes to its {name}, and for the joint loss it has "
-                    "to be evaluated twice, which would write twice. Move that to on_train_batch_end, or train without "
-                    "exit head: CloudEdgeStrategy(edge_loss_weight=0)."
-                )
+                written.append(name)
+                if copied is not None:
+                    tensor.detach().copy_(copied)
+        return written
 
+    def back_or_refuse(self) -> None:
+        """Puts all back.
+
+        Raises:
+            StrategyError: where a tensor has been written to.
+        """
+        for name in self.back():
+            raise StrategyError(
+                f"{type(self._module).__name__}.training_step writes to its {name}, and for the joint loss it has "
+                "to be evaluated twice, which would write twice. Move that to on_train_batch_end, or train without "
+                "exit head: CloudEdgeStrategy(edge_loss_weight=0)."
+            )
+
+
+_CONTAINERS = (list, dict, set, deque)
 
 _MOST_INNER = 100
 """So many elements of a container are looked into."""

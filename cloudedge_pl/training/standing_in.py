@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from torch import Tensor, nn
+
+from cloudedge_pl.partition.standing_in import replaced
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -27,27 +29,13 @@ class StandIn(ABC, Generic[M]):
         """Returns what ``forward`` does."""
 
 
-@contextmanager
-def standing_in(stand_ins: Sequence[StandIn]) -> Iterator[None]:
+def standing_in(stand_ins: Sequence[StandIn]) -> AbstractContextManager[None]:
     """Inside, the modules compute by their stand-ins, the innermost one where there are several.
 
     A module that has a ``forward`` of its own, not its class's, keeps it: somebody has put it there, and what it does
     is not known.
     """
-    taken = [
-        (stand_in.module.__dict__, stand_in) for stand_in in stand_ins if not _has_its_own(stand_in.module)
-    ]
-    before = [attributes.get("forward") for attributes, _ in taken]
-    for attributes, stand_in in taken:
-        attributes["forward"] = stand_in
-    try:
-        yield
-    finally:
-        for (attributes, _), earlier in zip(taken, before, strict=True):
-            if earlier is None:
-                del attributes["forward"]
-            else:
-                attributes["forward"] = earlier
+    return replaced([(each.module, "forward", each) for each in stand_ins if not _has_its_own(each.module)])
 
 
 def _has_its_own(module: nn.Module) -> bool:

@@ -432,12 +432,12 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 if exit_loss is None:
                     after = before.again()
                     before.back()  # the same augmentation and noise for both losses
-                    undo = Undo(module, backbone, forward.checks)
+                    undo = Undo(module, backbone, "parameters" if forward.checks else "none")
                     try:
                         with forward.replaying("exit"), unobserved(module, backbone):
                             exit_loss = self._exit_loss(*args, **kwargs)
                     finally:
-                        undo.back()
+                        undo.back_or_refuse()
                     after.back()
                     if exit_loss is not None:
                         forward.require_exit_gradient(exit_loss, cloud_loss)
