@@ -10,14 +10,15 @@ passes take the CPU's fused kernel wherever the CPU itself would.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -88,11 +89,11 @@ def inspect_graph(graph: fx.Graph, ghost: nn.Module, sample: Tensor) -> dict[fx.
     """
     ghost.eval()
     evaluation = _Evaluation(ghost, graph)
-    with torch.no_grad(), _fused_attention(), evaluation.flop_counter, evaluation.traffic:
+    with torch.no_grad(), _FusedAttention(), evaluation.flop_counter, evaluation.traffic:
         evaluation.run(sample)
     ghost.train()
     training = _Training(ghost, graph)
-    with torch.enable_grad(), _fused_attention():
+    with torch.enable_grad(), _FusedAttention():
         training.run(sample.repeat(2, *[1] * (sample.ndim - 1)))
     return {
         node: NodeFacts(
@@ -150,7 +151,7 @@ class _Walk(fx.Interpreter):
         if isinstance(target, Segment):
             assert isinstance(self.module, nn.Module)
             return target.split.run(self.module, target.number - 1, target.number, *args)
-        return super().call_function(_attention if target is ATTENTION else target, args, kwargs)
+        return super().call_function(target, args, kwargs)
 
 
 class _Evaluation(_Walk):
@@ -212,17 +213,18 @@ def _as_is(tensor: Tensor) -> Tensor:
     return tensor
 
 
-@contextmanager
-def _fused_attention() -> Iterator[None]:
-    """Attention by the CPU's fused kernel, in layers too.
+class _FusedAttention(TorchFunctionMode):
+    """Attention by the CPU's fused kernel in whatever is called inside, in this thread alone.
 
-    A TorchFunctionMode would not do: it is off inside ``F.multi_head_attention_forward``, which it sees as a whole.
+    The mode is off inside ``F.multi_head_attention_forward``, which it sees as a whole, and calls in a copy instead.
     """
-    F.scaled_dot_product_attention = _attention  # type: ignore[assignment]  # `options` takes its last keywords
-    try:
-        yield
-    finally:
-        F.scaled_dot_product_attention = ATTENTION
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is ATTENTION:
+            func = _attention
+        elif func is F.multi_head_attention_forward:
+            func = _MULTI_HEAD_ATTENTION
+        return func(*args, **(kwargs or {}))
 
 
 def _attention(
@@ -247,6 +249,14 @@ def _attention(
         attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(~attn_mask, -torch.inf)
     scale = options.get("scale")
     return FUSED_ATTENTION(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+
+
+_MULTI_HEAD_ATTENTION = FunctionType(
+    F.multi_head_attention_forward.__code__,
+    {**vars(F), "scaled_dot_product_attention": _attention},
+    F.multi_head_attention_forward.__name__,
+    F.multi_head_attention_forward.__defaults__,
+)
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *_others: Any, **_options: Any) -> int:

@@ -264,3 +264,20 @@ def test_profiling_computes_no_activation():
         torch.zeros(1).expand(1, 3, 200_000, 200_000),
     )
     assert costs.segment_map_bytes[0] == 2 * 200_000**2 * FLOAT
+
+
+def test_attention_stays_torchs_own_while_a_network_is_profiled() -> None:
+    own, seen = F.scaled_dot_product_attention, []
+
+    class Looking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(F.scaled_dot_product_attention is own)
+            return x @ self.weight
+
+    profile(nn.Sequential(Looking(), nn.Linear(3, 2)), torch.zeros(1, 3))
+    assert seen
+    assert all(seen)

@@ -596,3 +596,22 @@ def test_the_last_step_ends_with_an_aggregation_before_it_is_validated_and_saved
     last = torch.load(saved.last_model_path, weights_only=True)["state_dict"]
     assert_close(last, parameters_of(module))
     assert not torch.equal(last["net.stem.weight"], seeded_net().stem.weight)
+
+
+def test_averaged_weights_are_those_of_plain_training(tmp_path: Path) -> None:
+    """Where every step ends with an aggregation, the module's weights are those that train."""
+    runs = []
+    for strategy in (make_strategy(2, edge_loss_weight=0.0), "auto"):
+        torch.manual_seed(1)
+        module = OtherModule(SmallNet())
+        averaging = pl.callbacks.EMAWeightAveraging(decay=0.8)
+        every: list[Any] = [averaging]
+        if strategy != "auto":
+            every.append(ce.WeightedAggregation(every_n_steps=1))
+        make_trainer(tmp_path, strategy, callbacks=every).fit(module, loader(), loader(seed=1))
+        runs.append(parameters_of(module))
+    cut, plain = runs
+    last = OtherModule(SmallNet())
+    assert cut.keys() == plain.keys() == last.state_dict().keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(cut[name], value)
