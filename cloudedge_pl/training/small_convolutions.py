@@ -4,7 +4,7 @@ Late feature maps are a few pixels wide, and a node's part of a batch is a handf
 next to nothing, and a convolution routine spends its time on bringing the weights into its own layout and their
 gradient back, each time a pass over all of them. A matrix product reads and writes them once. Taps of the kernel that
 reach padding alone are left out: of a 3x3 kernel on a map of one pixel, eight of nine. The results are the same up to
-rounding.
+rounding, and lie in memory as a convolution's.
 
 Two ways: :meth:`SmallConvolutions.as_linear`, for maps of one pixel, is made of PyTorch's own operations, so that
 whatever a module does with its gradients goes on working. :meth:`SmallConvolutions.as_products`, for the nodes'

@@ -37,7 +37,7 @@ NUMBER = {
 }
 BOOL = {
     "plan": ["offloading.roofline", "offloading.exclude_ends"],
-    "train": ["test", "data.augment", "callbacks.checkpoint.save_last"],
+    "train": ["test", "data.augment", "model.channels_last", "callbacks.checkpoint.save_last"],
 }
 SEED = {"plan": ["fleet.seed"], "schedule": ["seed"], "train": ["seed", "callbacks.aggregation.seed"]}
 NAME = {

@@ -165,3 +165,9 @@ def test_the_users_layout_is_kept_everywhere(tmp_path: Path, layout: Any, every:
     seen = [value for value in maps if value.shape[1] > 3 and not value.is_meta]
     assert seen
     assert all(value.is_contiguous(memory_format=layout) for value in seen)
+
+
+def test_the_packages_own_module_converts_its_backbone_on_request() -> None:
+    for wanted in (False, True):
+        weight = ce.CloudEdgeModule(LeNet(), CLASSES, channels_last=wanted).backbone.conv2.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) is wanted
