@@ -102,7 +102,7 @@ CASES = {
     "data in place of a loader": lambda: theirs.fit(Module(), data),
     "data of a subclass": lambda: theirs.predict(Module(), Derived()),
     "their module": lambda: cut.fit(Module(), pictures),
-    "their compiled module": lambda: cut.fit(torch.compile(Module()), pictures),
+    "their compiled module": lambda: cut.fit(torch.compile(Module(), backend="eager"), pictures),
     "their data": lambda: cut.fit(ours, datamodule=Data()),
     "their callback": lambda: timed.fit(ours, pictures),
     "too late": lambda: ce.use("lightning"),
