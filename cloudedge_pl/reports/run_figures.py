@@ -121,7 +121,7 @@ _ACCURACIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "val/accuracy_cloud": ("cloud path", CLOUD, _RING),
     "val/accuracy_exit": ("exit path", EXIT, {"marker": "s", "linestyle": "--"}),
     "val/accuracy_answered": ("answered", ANSWERED, {"marker": ".", "linestyle": ":"}),
-    "train/accuracy": ("training", MUTED, {}),
+    "train/accuracy": ("training", MUTED, {"marker": "."}),
 }
 
 
@@ -191,7 +191,8 @@ def _draw_noisy(
     if width > 1:
         axes.plot(where, values, color=colour, alpha=0.25, linewidth=0.9, drawstyle=drawstyle)
         values = running_mean(values, width)
-    axes.plot(where, values, color=colour, label=label, drawstyle=drawstyle)
+    marker = "." if len(values) == 1 else None  # a line needs two points to be seen
+    axes.plot(where, values, color=colour, label=label, drawstyle=drawstyle, marker=marker)
 
 
 def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
