@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -37,6 +38,48 @@ GROUPS = (
     "costs",
 )
 """Groups of the configs; those whose every key is something that Hydra makes."""
+
+
+class Limit(NamedTuple):
+    """The least value of a number, and whether it is a whole one; neither is infinite."""
+
+    low: float
+    whole: bool = True
+    open_low: bool = False
+
+
+LIMITS: dict[str, dict[str, Limit]] = {
+    "Trainer": {
+        "max_epochs": Limit(-1),
+        "min_epochs": Limit(0),
+        "max_steps": Limit(-1),
+        "min_steps": Limit(0),
+        "limit_train_batches": Limit(0, whole=False),
+        "limit_val_batches": Limit(0, whole=False),
+        "limit_test_batches": Limit(0, whole=False),
+        "limit_predict_batches": Limit(0, whole=False),
+        "overfit_batches": Limit(0, whole=False),
+        "val_check_interval": Limit(0, whole=False, open_low=True),
+        "check_val_every_n_epoch": Limit(1),
+        "num_sanity_val_steps": Limit(-1),
+        "log_every_n_steps": Limit(0),
+        "accumulate_grad_batches": Limit(1),
+        "gradient_clip_val": Limit(0, whole=False),
+        "num_nodes": Limit(1),
+        "reload_dataloaders_every_n_epochs": Limit(0),
+    },
+    "ModelCheckpoint": {
+        "save_top_k": Limit(-1),
+        "every_n_train_steps": Limit(0),
+        "every_n_epochs": Limit(0),
+    },
+    "EarlyStopping": {"patience": Limit(0), "min_delta": Limit(0, whole=False)},
+    "TQDMProgressBar": {"refresh_rate": Limit(0), "process_position": Limit(0)},
+    "RichProgressBar": {"refresh_rate": Limit(0)},
+    "CSVLogger": {"flush_logs_every_n_steps": Limit(1)},
+    "TensorBoardLogger": {"flush_secs": Limit(1)},
+}
+"""Least values of Lightning's arguments, by class; most of what is below, Lightning takes, and goes wrong later."""
 
 
 def _keys(
@@ -90,6 +133,7 @@ def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
         _check_shape(content["input_shape"])
     for key, group in content.items():
         _check_group(str(key), group)
+    _check_trainer({str(key): group for key, group in content.items()})
 
 
 def _check_shape(shape: list[int]) -> None:
@@ -164,6 +208,46 @@ def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]
             if name not in parameters:
                 lookup({each: each for each in known}, name, f"key of {key},")
     require_types(key, function, given)
+    for base in inspect.getmro(function) if inspect.isclass(function) else ():
+        for name, limit in LIMITS.get(base.__name__, {}).items():
+            if isinstance(given.get(name), (int, float)):
+                value: dict[str, Any] = {name: given[name]}
+                open_ends = {"open_low": limit.open_low, "open_high": True}
+                require_range(key, limit.low, math.inf, whole=limit.whole, **open_ends, **value)
+
+
+def _check_trainer(content: Mapping[str, Any]) -> None:
+    """What does not go together, and Lightning takes all the same."""
+    trainer = content.get("trainer", {})
+    for unit in ("epochs", "steps"):
+        least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
+        if least is not None and most is not None and 0 <= most < least:
+            raise ValueError(f"trainer.min_{unit} is {least}; it must be at most trainer.max_{unit}={most}.")
+    if trainer.get("num_nodes", 1) != 1 and "_target_" in content.get("strategy", {}):
+        raise ValueError(
+            f"trainer.num_nodes is {trainer['num_nodes']}; a cut runs in one process: it must be 1. The nodes of the "
+            "fleet are fleet.num_nodes."
+        )
+    if trainer.get("limit_test_batches") == 0 and content.get("test", True):
+        raise ValueError("trainer.limit_test_batches is 0, which tests nothing; write test=false for that.")
+    _check_monitors(content.get("callbacks", {}), trainer)
+
+
+def _check_monitors(callbacks: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
+    """Refuses to wait for a metric of the validation where none runs."""
+    every, last = trainer.get("check_val_every_n_epoch") or 1, trainer.get("max_epochs")
+    why = ""
+    if trainer.get("limit_val_batches") == 0:
+        why = "trainer.limit_val_batches=0"
+    elif last is not None and 0 < last < every:
+        why = f"trainer.check_val_every_n_epoch={every} and trainer.max_epochs={last}"
+    for name, callback in callbacks.items():
+        monitor = callback.get("monitor") if isinstance(callback, Mapping) else None
+        if why and isinstance(monitor, str) and monitor.startswith("val/"):
+            raise ValueError(
+                f"callbacks.{name}.monitor is {monitor!r}, but with {why} no validation runs: "
+                f"set callbacks.{name}=null, or monitor a metric of the training, such as train/loss."
+            )
 
 
 def _is_ours(function: Callable[..., Any]) -> bool:

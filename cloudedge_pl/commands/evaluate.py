@@ -44,6 +44,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         tested = record.trainer.test(
             module, datamodule=datamodule, ckpt_path=cfg.ckpt, verbose=False, weights_only=True
         )
+        if not tested:
+            raise ValueError("trainer.limit_test_batches is 0, which tests nothing; give a larger one.")
         record.metrics.update(tested[0])
         found = summary() | {"wall_seconds": time.perf_counter() - started}
         write_json(output_dir() / "summary.json", found)

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 
 import cloudedge_pl as ce
 from cloudedge_pl.lightning import pl
-from tests.training.helpers import OtherModule, SmallNet, loader, make_trainer
+from tests.training.helpers import CLASSES, OtherModule, SmallNet, loader, make_trainer
 
 
 class Scored(OtherModule):
@@ -77,3 +77,14 @@ def test_the_config_writes_the_last_checkpoint_every_epoch(tmp_path: Path) -> No
     )
     trainer.fit(Scored([0.3, 0.2, 0.1, 0.1]), loader(), loader())
     assert seen == [(3, 3), (6, 3), (9, 3)]  # the scores fall: only the last goes on
+
+
+def test_a_metric_that_validation_never_logs_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    best = ce.BestCheckpoint(tmp_path, monitor="val/acuracy", mode="max")
+    trainer = make_trainer(
+        tmp_path, callbacks=[best], max_epochs=1, enable_checkpointing=True, num_sanity_val_steps=1
+    )
+    module = ce.CloudEdgeModule(SmallNet(), num_classes=CLASSES, schedule="constant")
+    with pytest.raises(ValueError, match=r"unknown metric to monitor, 'val/acuracy'.*'val/accuracy'"):
+        trainer.fit(module, loader(), loader())
+    assert trainer.global_step == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from cloudedge_pl.errors import lookup
 from cloudedge_pl.lightning import pl
 
 
@@ -16,6 +17,14 @@ class BestCheckpoint(pl.callbacks.ModelCheckpoint):
     Lightning forgets them there, so that the first score after the resume counts as the best. The earlier folder's
     checkpoints are kept, never removed from here, and the best one may be among them.
     """
+
+    @override
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuses a metric that the validation would have to log and does not, before an epoch is lost."""
+        stage, slash, _ = (self.monitor or "").partition("/")
+        of_the_stage = {name: name for name in trainer.callback_metrics if name.startswith(f"{stage}/")}
+        if slash and of_the_stage:
+            lookup(of_the_stage, self.monitor or "", "metric to monitor,")
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
