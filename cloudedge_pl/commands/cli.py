@@ -49,6 +49,10 @@ def main() -> None:
 
         print(show(arguments[0], arguments[1:]), end="")
         return
-    sys.argv = [f"cloudedge {arguments[0]}", *arguments[1:]]
+    flags = [
+        argument for argument in arguments[1:] if argument in ("-m", "--multirun")
+    ]  # Hydra wants them first
+    overrides = [argument for argument in arguments[1:] if argument not in flags]
+    sys.argv = [f"cloudedge {arguments[0]}", *flags, *overrides]
     with stopped_by_signals():
         import_module(module).main()

@@ -6,15 +6,16 @@ key of it can be overridden: ``cloudedge evaluate ckpt=outputs/.../best.ckpt fle
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from cloudedge_pl.commands.own_config import find_config
+from cloudedge_pl.commands.own_config import based_on, find_config
 from cloudedge_pl.commands.reporting import summary_if_stopped
 from cloudedge_pl.commands.running import (
     build,
@@ -71,12 +72,11 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.exit(f"cloudedge evaluate: {error}")
     rest = [argument for argument in sys.argv[1:] if argument not in given]
-    sys.argv[1:] = [
-        "--config-path",
-        str(config),
-        "--config-name",
-        "config",
-        f"+ckpt={quoted(str(checkpoint.resolve()))}",
-        *rest,
-    ]
-    run(_app)
+    saved = OmegaConf.load(config / "config.yaml")
+    assert isinstance(saved, DictConfig)
+    run(functools.partial(_based_on, saved, [f"+ckpt={quoted(str(checkpoint.resolve()))}", *rest]))
+
+
+def _based_on(saved: DictConfig, arguments: list[str]) -> None:
+    with based_on(saved, arguments) as sys.argv[1:]:
+        _app()

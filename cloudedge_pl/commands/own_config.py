@@ -33,6 +33,10 @@ LENGTH = (
 """Keys that say how many steps a training has, over which every ``model.schedule`` but "constant" is laid out."""
 
 
+MULTIRUN = ("-m", "--multirun")
+"""Hydra's flags of a sweep, which must come before all overrides."""
+
+
 def find_config(checkpoint: Path) -> Path:
     """The folder with the config of the run that wrote ``checkpoint``.
 
@@ -83,9 +87,18 @@ def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
             "Give the keys that are to differ, or leave ckpt_path out to start anew."
         )
     print(f"Resuming {checkpoint} with the config of its run; what the command line gives differs.")
+    with based_on(saved, arguments) as based:
+        yield based
+
+
+@contextmanager
+def based_on(saved: DictConfig, arguments: Sequence[str]) -> Iterator[list[str]]:
+    """A command line whose config is that of a run; groups that it gives (``scheduler=fcfs``) replace the run's own."""
+    flags = [each for each in arguments if each in MULTIRUN]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "resumed.yaml").write_text(_primary(saved, given), encoding="utf-8")
-        yield ["--config-path", folder, "--config-name", "resumed", *arguments]
+        (Path(folder) / "own.yaml").write_text(_primary(saved, _given(arguments)), encoding="utf-8")
+        overrides = [each for each in arguments if each not in MULTIRUN]
+        yield ["--config-path", folder, "--config-name", "own", *flags, *overrides]
 
 
 def _given(arguments: Sequence[str]) -> dict[str, Any]:

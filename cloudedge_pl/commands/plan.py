@@ -56,7 +56,8 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     progress.done = lambda: {"model": model["backbone"], "split_points": len(costs.names)}
     if lookup(SOURCES, cfg.costs.source, "source of costs"):
         progress.stage = "measurement"
-        seconds = measure_segments(chain, example, repeats=cfg.costs.repeats, warm_up=cfg.costs.warm_up)
+        passes = {key: value for key, value in options["costs"].items() if key != "source"}
+        seconds = measure_segments(chain, example, **passes)
         costs, disagreement = with_measured_seconds(costs, seconds)
     progress.stage = "planning"
     chosen = plan_offloading(

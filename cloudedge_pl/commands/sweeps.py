@@ -90,12 +90,14 @@ class FailureList(Callback):
 
     @override
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _running[:] = [Sweep(Path(config.hydra.sweep.dir), dict(enumerate(_planned(config))))]
+        folder = Path(config.hydra.sweep.dir)
+        for path in folder.glob(f"**/{FAILURE_FILE}"):  # of a sweep before
+            path.unlink()
+        _running[:] = [Sweep(folder, dict(enumerate(_planned(config))))]
         release_signals()
 
     @override
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        (Path(config.hydra.runtime.output_dir) / FAILURE_FILE).unlink(missing_ok=True)  # of a sweep before
         for sweep in _running:
             number = int(config.hydra.job.num)
             sweep.jobs[number] = list(config.hydra.overrides.task)

@@ -100,6 +100,9 @@ def _fit_and_test(cfg: DictConfig, progress: RunProgress) -> None:
     if cfg.test:
         progress.stage = "test"
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        monitor = getattr(trainer.checkpoint_callback, "monitor", None)
+        if monitor is not None and not best:
+            console().print(f"There is no best checkpoint by {monitor}: the last weights are tested.")
         tested = trainer.test(
             module, datamodule=datamodule, ckpt_path=best or None, verbose=False, weights_only=True
         )

@@ -113,6 +113,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if self._splits is not None:
             return
         splits = self.load()
+        if not len(splits.train.labels):
+            raise DataError(f"no picture is left to train on; lower data.val_fraction={self.val_fraction}.")
         if len(splits.train.labels) < self.batch_size:
             raise DataError(
                 f"{len(splits.train.labels)} training pictures do not fill one batch of {self.batch_size}; "

@@ -53,8 +53,11 @@ def build_backbone(name: str, num_classes: int = 1000, **options: Any) -> nn.Mod
             vision transformers, ``image_size`` and ``patch_size``.
 
     Raises:
-        ValueError: on an unknown name or a number of classes below 1.
+        ValueError: on an unknown name or option, or a number of classes below 1.
     """
     builder = lookup(BACKBONES, name, "backbone")
     require_positive(f"backbone {name!r}", num_classes=num_classes)
-    return builder(num_classes=num_classes, **options)
+    try:
+        return builder(num_classes=num_classes, **options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"backbone {name!r} does not take the options {options}: {error}") from error

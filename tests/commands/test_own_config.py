@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_dir, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 import cloudedge_pl.commands.reporting  # noqa: F401  # the resolvers of the config
+from cloudedge_pl.commands import evaluate
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
 
 
@@ -89,3 +91,27 @@ def test_experiments_and_missing_files_are_refused(checkpoint: Path) -> None:
         resumed(f"ckpt_path={checkpoint}", "experiment=paper")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         resumed("ckpt_path=nowhere.ckpt")
+
+
+def test_evaluate_takes_groups_flags_and_folders_as_the_other_commands_do(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], DictConfig]] = []
+    monkeypatch.setattr(evaluate, "_app", lambda: seen.append(composed_of(sys.argv[1:])))
+    monkeypatch.setattr(
+        sys, "argv", ["cloudedge evaluate", f"ckpt={checkpoint}", "scheduler=fcfs", "-m", "data.batch_size=3"]
+    )
+    evaluate.main()
+    ((flags, cfg),) = seen
+    assert flags == ["-m"]
+    assert (cfg.scheduler.name, cfg.data.batch_size, cfg.model.backbone) == ("fcfs", 3, "resnet18")
+    assert cfg.ckpt == str(checkpoint.resolve())
+    assert "failures" in cfg.hydra.callbacks
+
+
+def composed_of(arguments: list[str]) -> tuple[list[str], DictConfig]:
+    """The flags of a command line, and the config that it composes."""
+    folder, name = arguments[1], arguments[3]
+    flags = [each for each in arguments[4:] if each.startswith("-")]
+    with initialize_config_dir(folder, version_base="1.3"):
+        return flags, compose(name, arguments[4 + len(flags) :], return_hydra_config=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from cloudedge_pl.lightning import pl
+
 Case = tuple[str, list[str], str]
 
 WRONG_WHOLE = ("2.0", "true", "abc", "null", "nan", "[1]")
@@ -189,6 +191,61 @@ SINGLE: list[Case] = [
     ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet18"], "model"),
 ]
 
+OF_LIGHTNING: dict[str, list[str]] = {
+    "+trainer.limit_train_batches": ["-1", "-0.5", "abc"],
+    "+trainer.limit_val_batches": ["-1", "0"],
+    "+trainer.limit_test_batches": ["-1", "0"],
+    "+trainer.min_epochs": ["-1", "7"],
+    "+trainer.min_steps": ["-5", "1.5"],
+    "+trainer.check_val_every_n_epoch": ["0", "-1", "2"],
+    "+trainer.val_check_interval": ["0", "-1", "1000"],
+    "trainer.num_sanity_val_steps": ["-2", "0.5"],
+    "trainer.log_every_n_steps": ["-1", "1.5"],
+    "+trainer.accumulate_grad_batches": ["0", "-1", "1.5"],
+    "+trainer.gradient_clip_val": ["-1", "inf", "nan"],
+    "+trainer.num_nodes": ["0", "5"],
+    "+trainer.reload_dataloaders_every_n_epochs": ["-1"],
+    "callbacks.progress.refresh_rate": ["-1", "abc"],
+    "callbacks.checkpoint.save_top_k": ["-2", "1.5"],
+    "callbacks.checkpoint.monitor": ["val/acuracy", "3"],
+    "+callbacks.last.every_n_epochs": ["-1", "1.5"],
+    "+logger.csv.flush_logs_every_n_steps": ["0", "-1"],
+}
+"""Arguments of Lightning's Trainer, callbacks and loggers, with values that they cannot have."""
+
+SWEEPS: list[Case] = [
+    ("schedule", ["-m", "seed=0,x,-1"], r"2 of the sweep's jobs failed"),
+    ("schedule", ["-m", "num_tasks=3,0", "num_nodes=2,true"], r"3 of the sweep's jobs failed"),
+    ("schedule", ["-m", "scheduler=fcfs,nope"], "scheduler/nope"),
+    ("schedule", ["-m", "scheduler=fcfs,lpt", "seed=range(2)"], ""),
+    ("plan", ["-m", "fleet.num_nodes=2,x"], "1 of the sweep's jobs failed"),
+    ("plan", ["-m", "offloading.split_point=3,999,1.5"], "2 of the sweep's jobs failed"),
+    ("train", ["-m", "model.learning_rate=-1,inf"], "2 of the sweep's jobs failed"),
+    ("train", ["-m", "seed="], "seed"),
+    ("schedule", ["seed=1,2"], "-m"),
+    ("evaluate", ["-m", "ckpt={folder}/.hydra/text.ckpt", "seed=1,2"], "2 of the sweep's jobs failed"),
+]
+
+RUN = "{folder}/good/checkpoints/last.ckpt"
+AFTER_A_RUN: list[Case] = [
+    ("train", ["+trainer.limit_train_batches=1", "test=false", "hydra.run.dir={folder}/good"], ""),
+    ("evaluate", [f"ckpt={RUN}", "data.num_test=4"], ""),
+    ("evaluate", [f"ckpt={RUN}", "model=resnet34"], "another backbone"),
+    ("evaluate", [f"ckpt={RUN}", "model=vgg16", "data.image_size=32"], "another backbone"),
+    ("evaluate", [f"ckpt={RUN}", "data.num_classes=7"], "another backbone|num_classes"),
+    ("evaluate", [f"ckpt={RUN}", "offloading.split_point=1"], "split point"),
+    ("evaluate", [f"ckpt={RUN}", "fleet.num_nodes=0"], "num_nodes is 0"),
+    ("evaluate", [f"ckpt={RUN}", "+trainer.limit_test_batches=0"], "limit_test_batches is 0"),
+    ("evaluate", ["ckpt={folder}/.hydra/module.ckpt"], "another backbone"),
+    ("train", [f"ckpt_path={RUN}", "model=resnet34"], "model.backbone=resnet34"),
+    ("train", [f"ckpt_path={RUN}", "model.optimizer=sgd"], "model.optimizer=sgd"),
+    ("train", [f"ckpt_path={RUN}", "trainer.max_epochs=9"], "onecycle"),
+    ("train", [f"ckpt_path={RUN}", "data.num_classes=7"], "data.num_classes=7"),
+    ("train", [f"ckpt_path={RUN}", "experiment=paper"], "experiment=paper"),
+    ("train", ["ckpt_path={folder}/.hydra/module.ckpt"], "another backbone"),
+]
+"""The first leaves a checkpoint; the others read it, or that of another LightningModule, under another config."""
+
 GOOD_ROW = "a,raspberry-pi-4\n"
 FLEETS: dict[str, tuple[bytes, str]] = {
     "empty.csv": (b"", "empty.csv"),
@@ -260,7 +317,11 @@ def cases() -> Iterator[Case]:
             for name, values in ranges.items()
             for value in values
         )
+    for name, values in OF_LIGHTNING.items():
+        yield from (("train", [f"{name}={value}"], name.split(".")[-1]) for value in values)
     yield from SINGLE
+    yield from SWEEPS
+    yield from AFTER_A_RUN
     for name, (_, answer) in FLEETS.items():
         yield "plan", ["fleet=file", f"fleet.path={{folder}}/{name}"], answer
     for name, (_, answer) in TIMES.items():
@@ -283,5 +344,10 @@ def files(folder: Path) -> None:
     (hydra / "a=b {x}.ckpt").write_text("no checkpoint")
     (hydra / "empty.ckpt").touch()
     torch.save(torch.nn.Linear(2, 2).state_dict(), hydra / "weights.ckpt")
+    module = pl.LightningModule()
+    module.layer = torch.nn.Linear(2, 2)
+    trainer = pl.Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(hydra / "module.ckpt")
     whole = (hydra / "weights.ckpt").read_bytes()
     (hydra / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
