@@ -358,13 +358,11 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
     def process_dataloader(self, dataloader: object) -> object:
         assert self.lightning_module is not None
         trainer = self.lightning_module.trainer
-        fitting = trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
-        if (
-            self._peeked is not None and trainer.training == fitting
-        ):  # validation in between has not been looked at
-            dataloader = self._peeked.give_back(dataloader)
         if self.local_data is not None and trainer.training:
-            return self.local_data.shard(dataloader, trainer)
+            return self.local_data.shard(dataloader, trainer)  # reads samples by number, so that none is lost
+        fitting = trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
+        if self._peeked is not None and trainer.training == fitting:  # validation has not been looked at
+            return self._peeked.give_back(dataloader)
         return dataloader
 
     @override
