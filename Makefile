@@ -4,6 +4,7 @@
 #   make test-oldest, make test-newest                        the suite with the lowest and highest releases of every
 #                                                             dependency, by constraints/, in environments of their own
 #   make test-lightning   what builds on Lightning, with `import lightning` for `import pytorch_lightning`
+#   make docs             the documentation, into build/docs; a warning is an error
 #   make lint, make types, make clean
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-lightning test-oldest test-newest lint types clean
+.PHONY: help train test test-lightning test-oldest test-newest lint types docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,6 +35,10 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/cloudedge train $(ARGS)
@@ -60,6 +65,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going --quiet docs build/docs $(ARGS)
+	@echo build/docs/index.html
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
