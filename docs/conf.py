@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-import cloudedge_pl  # noqa: E402  # after the path of the extension
+import cloudedge_pl
 
 project = "cloudedge_pl"
 author = "The cloudedge_pl founders"

@@ -10,7 +10,7 @@ every other option changes. The same comments are what ``cloudedge train --help`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -23,7 +23,7 @@ class ConfigKeys(SphinxDirective):
     """Lists the keys of the config that is named, leaving out the groups that ``without`` names."""
 
     required_arguments = 1
-    option_spec = {"without": str.split}
+    option_spec: ClassVar = {"without": str.split}
 
     def run(self) -> list[nodes.Node]:
         config = self.arguments[0]
