@@ -1,4 +1,4 @@
-"""Backbones by name: torchvision's classification models, without weights unless they are asked for."""
+"""Backbones by name: torchvision's classification models, untrained unless ``weights`` is given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WITHOUT_AUXILIARY_HEADS = {"googlenet", "inception_v3"}
 
 
 def _vision_transformer(name: str, **options: Any) -> nn.Module:
-    """torchvision's, except that ``image_size`` and ``patch_size`` may both be chosen, for small pictures."""
+    """torchvision's vision transformer, but with any ``image_size`` and ``patch_size``, for small images."""
     if "patch_size" not in options:
         return torchvision.models.get_model(name, **options)
     return VisionTransformer(**{"image_size": 224, **_VISION_TRANSFORMERS[name], **options})
@@ -47,13 +47,13 @@ def build_backbone(name: str, num_classes: int = 1000, **options: Any) -> nn.Mod
     """Builds a classification backbone [B, 3, H, W] -> logits [B, num_classes].
 
     Args:
-        name: one of :data:`BACKBONES`.
+        name: a key of :data:`BACKBONES`.
         num_classes: number of logits.
-        options: further keywords of torchvision's builder, such as ``weights="DEFAULT"`` (downloads) or, for
-            vision transformers, ``image_size`` and ``patch_size``.
+        options: further keywords of the builder, such as ``weights="DEFAULT"`` (which downloads) or, for vision
+            transformers, ``image_size`` and ``patch_size``.
 
     Raises:
-        ValueError: on an unknown name or option, or a number of classes below 1.
+        ValueError: if a name or an option is unknown, or the number of classes is below 1.
     """
     builder = lookup(BACKBONES, name, "backbone")
     require_positive(f"backbone {name!r}", num_classes=num_classes)

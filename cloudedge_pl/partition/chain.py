@@ -1,7 +1,7 @@
 """A backbone as a chain of split points: the part before each, the part after it, and what crosses it.
 
-Parts are functions that run the backbone's own layers: nothing is registered, copied or renamed, and weights
-that are loaded, moved or replaced later are the ones that run.
+The parts are functions that run the backbone's own layers. Nothing is registered, copied or renamed, so weights that
+are loaded, moved or replaced later are the ones that run.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ GRANULARITIES = {
 }
 
 LiveTensors = tuple[Any, ...]
-"""Values that cross a split point, in the order in which they are made; shapes among them cost nothing."""
+"""Values that cross a split point, in the order in which they are computed; shapes among them cost nothing."""
 
 
 class SplitChain:
-    """A backbone's split points 0..N and its parts; made by :func:`trace`.
+    """A backbone's split points 0..N and its parts; :func:`trace` makes it.
 
-    Split point 0 leaves everything to the cloud (the input crosses), N everything to the edge (the logits
-    cross).
+    Split point 0 leaves everything to the cloud (the input crosses), N everything to the edge (the logits cross).
 
     Attributes:
-        backbone: whose layers run.
+        backbone: the network whose layers run.
         granularity: "layer" or "block".
-        names: [N + 1]; "input", then the last weighted layer of each segment.
-        routes: the followed forward pass in evaluation (False) and in training mode (True).
-        parameter_segments: the segment 1..N that uses each parameter; unused ones are missing.
-        buffer_segments: likewise; a constant that several segments read counts to the first.
+        names: [N + 1] "input", then the last weighted layer of each segment.
+        routes: the traced forward pass in evaluation mode (False) and in training mode (True).
+        parameter_segments: the segment 1..N that uses each parameter; unused parameters are missing.
+        buffer_segments: the segment 1..N that uses each buffer; if several read it, the first one.
     """
 
     def __init__(self, backbone: nn.Module, granularity: str, evaluation: Route, training: Route) -> None:
@@ -55,29 +54,29 @@ class SplitChain:
         return len(self.names) - 1
 
     def live_tensors(self, split_point: int) -> tuple[TensorFacts, ...]:
-        """The tensors that cross, in the order in which the parts pass them."""
+        """The tensors that cross a split point, in the order in which the parts pass them."""
         route = self.routes[False]
         return tuple(
             output for node in route.live(self._check(split_point)) for output in route.facts[node].outputs
         )
 
     def live_shapes(self, split_point: int) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the tensors that cross, without the batch dimension."""
+        """Shapes of the tensors that cross a split point, without the batch dimension."""
         return tuple(tensor.shape[1:] for tensor in self.live_tensors(split_point))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of what the backbone returns, logits or features, without the batch dimension."""
+        """Shape of the backbone's output, logits or features, without the batch dimension."""
         return self.live_shapes(self.num_segments)[0]
 
     def returned(self, logits: Tensor) -> Any:
-        """The logits as the backbone returns them: as they are, or as ``.logits`` of its own class."""
+        """The logits in the form in which the backbone returns them: a tensor, or ``.logits`` of its own class."""
         route = self.routes[False]
         kind = route.split.output_class if isinstance(route, HandRoute) else None
         return logits if kind is None else kind(logits=logits)
 
     def live_bytes(self, split_point: int) -> int:
-        """Bytes of the tensors that cross, for one sample, in their own dtypes."""
+        """Bytes of the tensors that cross a split point, for one sample, in their own dtypes."""
         return sum(tensor.bytes for tensor in self.live_tensors(split_point))
 
     def edge(self, split_point: int) -> Callable[[Tensor], LiveTensors]:
@@ -91,9 +90,9 @@ class SplitChain:
         return lambda live: self._part(first, self.num_segments)(self.backbone, *live)[0]
 
     def between(self, first: int, last: int) -> Callable[[LiveTensors], LiveTensors]:
-        """The segments between two split points: what crosses at the first -> what crosses at the last."""
+        """The segments between two split points: the values that cross at the first -> those that cross at the last."""
         if not self._check(first) <= self._check(last):
-            raise ValueError(f"split point {first} lies behind {last}; give the earlier one first.")
+            raise ValueError(f"split point {first} comes after {last}; give the earlier one first.")
         return lambda live: self._part(first, last)(self.backbone, *live)
 
     def edge_parameters(self, split_point: int) -> dict[str, nn.Parameter]:
@@ -101,7 +100,7 @@ class SplitChain:
         return self._side(self.parameter_segments, self.backbone.named_parameters(), split_point, edge=True)
 
     def cloud_parameters(self, split_point: int) -> dict[str, nn.Parameter]:
-        """All other parameters of the backbone, those that no layer uses included."""
+        """All other parameters of the backbone, including those that no layer uses."""
         return self._side(self.parameter_segments, self.backbone.named_parameters(), split_point, edge=False)
 
     def edge_buffers(self, split_point: int) -> dict[str, Tensor]:
@@ -130,13 +129,13 @@ class SplitChain:
         return self._parts[mode, first, last]
 
     def _mode(self) -> bool:
-        """Whether the training route is to run; False where both are the same."""
+        """Whether to run the route of training mode; False where both modes have the same route."""
         modes = {self.backbone.get_submodule(name).training for name in self._mode_of}
         if len(modes) > 1:
             raise ValueError(
-                f"of the modules {', '.join(repr(name) for name in self._mode_of)} of {type(self.backbone).__name__} "
-                "some are in training and some in evaluation mode, and their forward passes differ by mode; call "
-                "train() or eval() on all of them."
+                f"some of the modules {', '.join(repr(name) for name in self._mode_of)} of "
+                f"{type(self.backbone).__name__} are in training mode and some in evaluation mode, and their forward "
+                "passes differ between the modes; call train() or eval() on all of them."
             )
         return modes == {True}
 
@@ -162,26 +161,25 @@ def trace(
     granularity: str = "layer",
     split_modules: Sequence[str] | None = None,
 ) -> SplitChain:
-    """Follows a backbone and finds its split points.
+    """Traces a backbone and finds its split points.
 
-    The backbone is left as it is: mode, buffers and random states do not move, and no activation is computed.
+    The backbone stays as it is: its modes, buffers and the random states do not change, and no activation is computed.
 
     Args:
         backbone: a network [B, ...] -> logits [B, num_classes], or features [B, ...], that ``torch.fx`` can follow.
         example_input: [1, ...] in the shape and dtype of a sample; its values do not matter.
-        granularity: "layer" cuts after every weighted layer, where several tensors may cross; "block" only
-            where exactly one does.
-        split_modules: names of submodules in the order in which they run; the split points lie after them, and the
-            backbone is not followed inside, but run once on one sample. For forward passes that torch.fx cannot
+        granularity: "layer" puts a split point after every weighted layer, where several tensors may cross; "block"
+            only where exactly one tensor crosses.
+        split_modules: names of submodules, in the order in which they run; the split points lie after them. The
+            backbone is run once on one sample instead of being traced. This is for forward passes that torch.fx cannot
             follow, such as those of Hugging Face's models, which may return their logits as ``.logits``.
 
     Raises:
-        UntraceableBackboneError: with the reason and the fix.
-        ValueError: on an unknown granularity.
+        UntraceableBackboneError: if the backbone cannot be traced; the message gives the reason and the fix.
+        ValueError: if the granularity is unknown.
 
-    Source: Xu 2020, Sec. 2.2 (the first j layers run at the edge); deviates: layers side by side, such as a
-    residual block's shortcut convolution, count as one, and every live tensor crosses, not the last layer's
-    output alone.
+    Source: Xu 2020, Sec. 2.2 (the first j layers run at the edge); deviates: parallel layers, such as a residual
+    block's shortcut convolution, count as one, and every live tensor crosses, not only the last layer's output.
     """
     lookup(GRANULARITIES, granularity, "granularity")
     name = type(backbone).__name__
@@ -210,6 +208,6 @@ def _require_equal_split_points(evaluation: SplitChain, training: SplitChain) ->
     if cuts(evaluation) != cuts(training):
         raise UntraceableBackboneError(
             f"{type(evaluation.backbone).__name__} has other split points in training mode "
-            f"({training.num_segments} segments) than in evaluation mode ({evaluation.num_segments}); put what "
-            "differs into a module of its own without children, which is kept whole."
+            f"({training.num_segments} segments) than in evaluation mode ({evaluation.num_segments}); put the code "
+            "that differs into a module of its own without children, which is kept whole."
         )

@@ -1,8 +1,8 @@
-"""What the cut tensors are sent as: codecs that stand where the link is, between the edge part and the cloud part.
+"""Codecs between the edge part and the cloud part: what the cut tensors are sent as.
 
-A codec maps the tensors that the edge puts out to those that the cloud receives. It encodes and decodes in one go and
-packs no bytes; those are counted by the planner's formulas, :data:`cloudedge_pl.costs.transmission.CODECS`. Every
-sample is a message of its own, as its own node sends it: nothing is shared between the samples of a batch.
+A codec maps the tensors that the edge sends to those that the cloud receives. It encodes and decodes in one step and
+packs no bytes; the planner's formulas count those (:data:`cloudedge_pl.costs.transmission.CODECS`). Each sample is a
+message of its own, because its own node sends it: the samples of a batch share nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Shape = tuple[int, ...]
 
 
 class Codec(nn.Module):
-    """Maps what the edge puts out to what the cloud receives.
+    """Maps the values that the edge sends to those that the cloud receives.
 
-    Shapes, dtypes and memory formats stay. Tensors that hold no floating numbers, and values that are no tensors,
-    pass as they are.
+    Shapes, dtypes and memory formats stay the same. Integer tensors, and values that are no tensors, pass unchanged.
 
     Args:
         num_tensors: how many tensors cross.
@@ -35,15 +34,15 @@ class Codec(nn.Module):
         self._num_tensors = num_tensors
 
     def forward(self, live: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Values that cross the split point, tensors [B, ...] among them -> the same as they arrive.
+        """The values that cross the split point (tensors [B, ...] among them) -> the values that arrive.
 
         Raises:
-            ValueError: on another number of tensors than it was made for.
+            ValueError: if the number of tensors is not the one that the codec was built for.
         """
         places = [place for place, value in enumerate(live) if isinstance(value, Tensor)]
         if len(places) != self._num_tensors:
             raise ValueError(
-                f"codec: it was made for {self._num_tensors} tensors, not {len(places)}; build it with the shapes of "
+                f"codec: it was built for {self._num_tensors} tensors, not {len(places)}; build it with the shapes of "
                 "this split point."
             )
         arrived = list(live)
@@ -53,14 +52,14 @@ class Codec(nn.Module):
         return tuple(arrived)
 
     def _arrived(self, tensor: Tensor, index: int) -> Tensor:
-        """What arrives of the floating tensor [B, ...] that is the ``index``-th to cross."""
+        """What arrives of the ``index``-th tensor [B, ...] that crosses; it holds floating-point numbers."""
         raise NotImplementedError
 
 
 class CastCodec(Codec):
-    """Sends another dtype; the gradient passes straight through.
+    """Casts to another dtype; the gradient is passed straight through.
 
-    A value beyond the dtype's range arrives as inf. The gradient's own cast is not simulated.
+    A value beyond the dtype's range arrives as inf. The gradient is not cast.
     """
 
     def __init__(self, num_tensors: int, dtype: torch.dtype) -> None:
@@ -74,12 +73,12 @@ class CastCodec(Codec):
 
 
 class Int8Codec(Codec):
-    """Sends 256 even levels from the least to the largest value of each sample's tensor; the gradient passes straight.
+    """Quantises each sample's tensor to 256 even levels between its minimum and maximum; straight-through gradient.
 
-    Level and value: q = round((x - zero) / scale), x' = zero + q scale, with zero the least value and scale the range
-    over 255. Both are sent as float32, in which everything is reckoned, whatever the tensor's dtype. A constant tensor
-    arrives exactly, and a zero that is the least value, as behind a ReLU, does too. One inf or nan, or a
-    range beyond float32's, makes that sample's whole tensor nan.
+    q = round((x - zero) / scale) and x' = zero + q scale, with zero the minimum and scale the range over 255. Zero and
+    scale are sent as float32, and all arithmetic is in float32, whatever the tensor's dtype. A constant tensor arrives
+    exactly, and so does a minimum of 0, as after a ReLU. One inf or nan, or a range beyond float32's, makes that
+    sample's whole tensor nan.
     """
 
     def _arrived(self, tensor: Tensor, index: int) -> Tensor:
@@ -89,9 +88,9 @@ class Int8Codec(Codec):
 class TopKCodec(Codec):
     """Sends the k elements of largest magnitude of each sample's tensor; the others arrive as zero.
 
-    The gradient is masked: only the sent elements get theirs, and only these values come back over the link. That is
-    the exact gradient of what the cloud computes, not a straight-through one. Of equal magnitudes at the border, any
-    may be kept; nan counts as the largest.
+    The gradient is masked: only the elements that were sent get one, and only their gradients come back over the link.
+    This is the exact gradient of the cloud's computation. Of equal magnitudes at the threshold, any may be kept; nan
+    counts as the largest.
     """
 
     def __init__(self, num_tensors: int, ratio: float) -> None:
@@ -102,21 +101,21 @@ class TopKCodec(Codec):
         rows = tensor.detach().abs().reshape(len(tensor), math.prod(tensor.shape[1:]))
         largest = rows.topk(kept_count(self._ratio, rows.shape[1]), dim=1, sorted=False).indices
         kept = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, largest, True)
-        # a copy in the tensor's own strides: where() takes its memory format from all it is given
+        # in the tensor's own strides, because where() derives its memory format from all its arguments
         mask = torch.empty_like(tensor, dtype=torch.bool).copy_(kept.view(tensor.shape))
         return torch.where(mask, tensor, 0.0)
 
 
 class BottleneckCodec(Codec):
-    """Sends fewer channels: a learned linear map of every pixel's or token's channels down, and another one up again.
+    """Sends fewer channels: one learned linear map reduces the channels of every pixel or token, another restores them.
 
-    It starts as the orthogonal projection onto a random subspace of the channels: the map down has orthonormal rows,
-    and the one up is its transpose. The gradient is the exact one. Tensors of which all channels would be kept pass as
-    they are. The maps are 1x1 convolutions for [B, C, H, W], linear layers for all other layouts.
+    It starts as the orthogonal projection onto a random subspace of the channels: the first map has orthonormal rows,
+    and the second is its transpose. The gradient is exact. A tensor passes unchanged if all its channels are kept. The
+    maps are 1x1 convolutions for [B, C, H, W] and linear layers for all other layouts.
 
     Args:
-        shapes: of the tensors, without the batch dimension.
-        ratio: share of the channels that is kept, in (0, 1].
+        shapes: shapes of the tensors, without the batch dimension.
+        ratio: share of the channels to keep, in (0, 1].
     """
 
     def __init__(self, shapes: Sequence[Shape], ratio: float) -> None:
@@ -128,11 +127,11 @@ class BottleneckCodec(Codec):
 
 
 class ChannelPair(nn.Module):
-    """Channels down and up again: [B, ...] -> [B, ...], in the dtype that came in.
+    """Reduces the channels and restores them: [B, ...] -> [B, ...] of the same dtype.
 
     Args:
-        shape: of the tensor, without the batch dimension.
-        kept: channels between the two maps.
+        shape: shape of the tensor, without the batch dimension.
+        kept: number of channels between the two maps.
     """
 
     def __init__(self, shape: Shape, kept: int) -> None:
@@ -155,7 +154,7 @@ class ChannelPair(nn.Module):
             self.up.bias.zero_()
 
     def forward(self, tensor: Tensor) -> Tensor:
-        """[B, *shape] -> what arrives, of the same shape."""
+        """[B, *shape] -> the tensor that arrives [B, *shape]."""
         value = tensor.to(self.down.weight.dtype)
         if isinstance(self.down, nn.Linear):
             return self.up(self.down(value.movedim(self._dim, -1))).movedim(-1, self._dim).to(tensor.dtype)
@@ -169,9 +168,9 @@ def _pair(shape: Shape, ratio: float) -> nn.Module:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Forwards ``code(tensor)``, which must be a new tensor; backwards the identity.
+    """``code(tensor)`` in the forward pass, which must return a new tensor; the identity in the backward pass.
 
-    A function of its own, as x + (code(x) - x).detach() rounds and turns inf into nan.
+    x + (code(x) - x).detach() is no substitute: it rounds, and turns inf into nan.
     """
 
     @staticmethod
@@ -184,9 +183,9 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def _rounded_to_levels(tensor: Tensor) -> Tensor:
-    """[B, ...] -> each sample on 256 even levels between its least and its largest value."""
+    """[B, ...] -> each sample rounded to 256 even levels between its minimum and its maximum."""
     value = tensor.float()
-    if value.ndim == 1:  # one number a sample is its own zero
+    if value.ndim == 1:  # a sample of one number is its own minimum
         return value.to(tensor.dtype, copy=True)
     dims = tuple(range(1, value.ndim))
     zero = value.amin(dims, keepdim=True)
@@ -209,22 +208,22 @@ _BUILDERS: dict[str, Callable[[Sequence[Shape], float], Codec]] = {
 def build_codec(name: str, shapes: Sequence[Shape], ratio: float) -> Codec | None:
     """Builds the codec of a split point.
 
-    Split points 0 and N have none: there, the raw input is sent, or nothing. Only "bottleneck" has parameters; they are
+    Split points 0 and N need none: the raw input is sent there, or nothing. Only "bottleneck" has parameters; they are
     drawn from torch's global generator, in the default dtype.
 
     Args:
         name: a key of :data:`~cloudedge_pl.costs.transmission.CODECS`.
-        shapes: of all tensors that cross, without the batch dimension (``SplitChain.live_shapes``).
+        shapes: shapes of all tensors that cross, without the batch dimension (``SplitChain.live_shapes``).
         ratio: share of the channels that "bottleneck" keeps, or of the elements that "top_k" keeps, in (0, 1].
 
     Returns:
         The codec; None for "none".
 
     Raises:
-        ValueError: on an unknown name, a ratio outside (0, 1], or no shape.
+        ValueError: if the name is unknown, the ratio is outside (0, 1], or there is no shape.
     """
     lookup(CODECS, name, "codec")
     require_range("codec", 0, 1, open_low=True, codec_ratio=ratio)
     if not shapes:
-        raise ValueError("codec: no tensor crosses the split point; give the shape of one at least.")
+        raise ValueError("codec: no tensor crosses the split point; give at least one shape.")
     return None if name == "none" else _BUILDERS[name](shapes, ratio)

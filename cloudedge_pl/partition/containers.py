@@ -1,6 +1,6 @@
-"""Calls of a backbone's containers in its followed forward pass, so that one which runs whole can be called as it is.
+"""Calls of a backbone's containers in its traced forward pass, so that a container which runs whole is called itself.
 
-Only so do the hooks of a container fire: the operations inside it know nothing of them.
+A container's hooks fire only when it is called; the operations inside it do not fire them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One call of a module that has been followed inside.
+    """One call of a module that was traced inside.
 
     Args:
-        name: of the module.
-        args: that it was called with, nodes for values.
-        kwargs: likewise.
-        output: likewise, what it returned.
-        nodes: made during the call, in their order.
+        name: the module's name.
+        args: the call's positional arguments, with nodes for values.
+        kwargs: the call's keyword arguments, with nodes for values.
+        output: the call's return value, with nodes for values.
+        nodes: the nodes made during the call, in order.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Call:
     nodes: tuple[fx.Node, ...]
 
     def outputs(self) -> list[fx.Node]:
-        """The nodes that the call returned, none where it returned anything but nodes."""
+        """The nodes that the call returned; none if it returned anything else."""
         several = self.output if isinstance(self.output, (tuple, list)) else (self.output,)
         return list(several) if all(isinstance(each, fx.Node) for each in several) else []
 
@@ -42,7 +42,7 @@ class Call:
         return {leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, fx.Node)}
 
     def is_whole(self, free: Collection[fx.Node]) -> bool:
-        """Whether the call stands for its nodes: it takes and gives all that goes in and out.
+        """Whether the call can replace its nodes: all that goes in and out of them is an argument or an output of it.
 
         Args:
             free: nodes that do not depend on the input.
@@ -66,8 +66,8 @@ class Call:
         """Appends the call to a graph.
 
         Args:
-            graph: of a part.
-            copies: of the nodes that are in it already; those that the call gives are added.
+            graph: the graph of a part.
+            copies: the copies of the nodes that it holds already; the call's outputs are added.
         """
         args, kwargs = fx.node.map_arg((self.args, self.kwargs), copies.__getitem__)
         made = graph.call_module(self.name, args, kwargs)
@@ -82,7 +82,7 @@ _ARGUMENTS = (fx.Node, int, float, str, type(None))
 
 
 def node_of(value: Any) -> Any:
-    """Nodes for the proxies in a value."""
+    """The value with nodes in place of proxies."""
     return fx.node.map_aggregate(value, lambda each: each.node if isinstance(each, fx.Proxy) else each)
 
 
@@ -90,8 +90,8 @@ def whole_calls(calls: Iterable[Call], inside: Collection[fx.Node], free: Collec
     """The outermost calls that run whole in a part of the graph.
 
     Args:
-        calls: all there are.
-        inside: the nodes of the part, but for free ones.
+        calls: all calls of the forward pass.
+        inside: the nodes of the part, without the free ones.
         free: nodes that do not depend on the input.
     """
     found: list[Call] = []
@@ -110,10 +110,10 @@ def whole_calls(calls: Iterable[Call], inside: Collection[fx.Node], free: Collec
 
 
 def silent(calls: Sequence[Call], parts: Iterable[Sequence[Call]], free: Collection[fx.Node]) -> set[str]:
-    """The modules whose own hooks do not fire, since none of the parts calls them.
+    """The modules whose hooks do not fire, because none of the parts calls them.
 
     Args:
-        calls: all there are.
+        calls: all calls of the forward pass.
         parts: the calls that each part makes.
         free: nodes that do not depend on the input.
     """

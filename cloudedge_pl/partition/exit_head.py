@@ -18,12 +18,12 @@ class ExitHeadConfig:
     """Size of an exit head.
 
     Args:
-        hidden_channels: of its hidden layers.
+        hidden_channels: channels of its hidden layers.
         num_layers: hidden layers; 0 is pooling and a linear layer.
-        pool: side of the grid that feature maps are averaged to before the last linear layer. An early exit gains most
-            from keeping a grid instead of one average, and strided convolutions that leave the grid whole lose
-            nothing: behind the first layer of a ResNet-18 (itself at 56% after six epochs on 10,000 CIFAR-10
-            pictures) a head reaches 47% with pool 1, 56% with 2 and 58% with 4, with a quarter of stride 1's FLOP.
+        pool: side of the grid to which feature maps are averaged before the last linear layer. A grid helps an early
+            exit most: after the first layer of a ResNet-18 (itself at 56% after six epochs on 10,000 CIFAR-10 images) a
+            head reaches 47% with pool 1, 56% with 2 and 58% with 4. Strided convolutions down to the grid lose no
+            accuracy, at a quarter of the FLOP of stride 1.
     """
 
     hidden_channels: int = 64
@@ -40,21 +40,21 @@ class ExitHeadConfig:
 class ExitHead(nn.Module):
     """Classifies from the tensors that cross a split point.
 
-    Tensors of one size are joined along their channels. Each joint tensor is brought to a vector by a branch
-    that its shape decides: feature maps [B, C, H, W] (or [B, H, W, C], where H = W differs from C), tokens
-    [B, L, C], or vectors. The vectors, side by side, go through one linear layer.
+    Tensors of the same size are concatenated along their channels. A branch turns each of the results into a vector;
+    its kind follows from the shape: feature maps [B, C, H, W] (or [B, H, W, C], where H = W differs from C), tokens
+    [B, L, C], or vectors. One linear layer classifies the concatenated vectors.
 
-    Where the backbone returns features and the classifier that follows it is not part of it, the head gives features of
-    the same shape: what the module makes of the backbone's it can make of these. Maps and tokens are predicted on a
-    grid of ``config.pool`` a side and every place takes the value of its nearest point.
+    If the backbone returns features, and the classifier is not part of it, the head returns features of the same shape,
+    so that the module can classify them. Maps and tokens are predicted on a grid with ``config.pool`` points a side;
+    every position takes the value of its nearest point.
 
-    Source: Xu 2020, Sec. 2.4 (the simplified cloud model on the master, whose loss is F_e); the paper does
-    not say how it is built.
+    Source: Xu 2020, Sec. 2.4 (the simplified cloud model on the master, whose loss is F_e); the paper does not say how
+    it is built.
 
     Args:
-        live_shapes: of the tensors, without the batch dimension.
-        output_shape: of what the backbone returns, without the batch dimension; of logits, their number is enough.
-        config: its size.
+        live_shapes: shapes of the tensors that cross, without the batch dimension.
+        output_shape: shape of the backbone's output, without the batch dimension, or the number of logits.
+        config: size of the head; None takes the defaults.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ExitHead(nn.Module):
         for side in output_shape:
             require_positive("exit head", output_shape=side)
         if not live_shapes:
-            raise ValueError("exit head: no tensor crosses the split point; give the shape of one at least.")
+            raise ValueError("exit head: no tensor crosses the split point; give at least one shape.")
         self._channel_dims = [_channel_dim(shape) for shape in live_shapes]
         channels: dict[tuple[int, ...], int] = {}
         self._groups: list[int] = []
@@ -88,11 +88,11 @@ class ExitHead(nn.Module):
         self.classifier = nn.Linear(sum(widths), math.prod(self._grid))
 
     def forward(self, live: Sequence[Any]) -> Tensor:
-        """Values that cross the split point, tensors [B, ...] among them -> [B, *output_shape]."""
+        """The values that cross the split point (tensors [B, ...] among them) -> [B, *output_shape]."""
         tensors = [value for value in live if isinstance(value, Tensor)]
         if len(tensors) != len(self._channel_dims):
             raise ValueError(
-                f"exit head: it was made for {len(self._channel_dims)} tensors, not {len(tensors)}."
+                f"exit head: it was built for {len(self._channel_dims)} tensors, not {len(tensors)}."
             )
         groups: list[list[Tensor]] = [[] for _ in self.branches]
         for tensor, dim, group in zip(tensors, self._channel_dims, self._groups, strict=True):
@@ -105,7 +105,7 @@ class ExitHead(nn.Module):
         return self._in_shape(self.classifier(torch.cat(features, dim=1)))
 
     def _in_shape(self, values: Tensor) -> Tensor:
-        """What the last layer gives, [B, channels * grid], in the shape that the backbone returns."""
+        """The last layer's output [B, channels * grid] in the shape that the backbone returns."""
         if not self._output_size:
             return values
         grid = values.view(-1, *self._grid)
@@ -120,14 +120,14 @@ class ExitHead(nn.Module):
 
 
 def _channel_dim(shape: tuple[int, ...]) -> int:
-    """Returns which dimension of [B, *shape] holds the channels."""
+    """Returns the dimension of [B, *shape] that holds the channels."""
     if len(shape) == 2 or (len(shape) == 3 and shape[0] == shape[1] != shape[2]):
         return len(shape)
     return 1
 
 
 def _branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) -> tuple[nn.Module, int]:
-    """Returns a module from [B, channels, *size] to vectors, and their length."""
+    """Returns a module [B, channels, *size] -> vectors, and the vectors' length."""
     if len(size) == 2:
         return _map_branch(channels, size, config)
     if len(size) == 1:
@@ -136,7 +136,7 @@ def _branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) -> tup
 
 
 def _map_branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) -> tuple[nn.Module, int]:
-    """Feature maps [B, C, H, W]: convolutions that halve them down to the grid, then averages over it."""
+    """For feature maps [B, C, H, W]: convolutions halve them down to the grid, then pooling averages over it."""
     layers: list[nn.Module] = []
     side = min(size)
     for _ in range(config.num_layers):
@@ -154,7 +154,7 @@ def _map_branch(channels: int, size: tuple[int, ...], config: ExitHeadConfig) ->
 
 
 def _token_branch(channels: int, config: ExitHeadConfig) -> tuple[nn.Module, int]:
-    """Tokens [B, C, L]: normalised, averaged, then hidden layers."""
+    """For tokens [B, C, L]: normalisation, their mean, then hidden layers."""
     layers: list[nn.Module] = [NormalisedMean(channels)]
     for _ in range(config.num_layers):
         layers += [nn.Linear(channels, config.hidden_channels), nn.GELU()]
@@ -163,7 +163,7 @@ def _token_branch(channels: int, config: ExitHeadConfig) -> tuple[nn.Module, int
 
 
 def _vector_branch(length: int, config: ExitHeadConfig) -> tuple[nn.Module, int]:
-    """Vectors [B, C], and anything else flattened: hidden layers."""
+    """For vectors [B, C], and anything else flattened: hidden layers."""
     layers: list[nn.Module] = [nn.Flatten()]
     for _ in range(config.num_layers):
         layers += [nn.Linear(length, config.hidden_channels), nn.ReLU()]

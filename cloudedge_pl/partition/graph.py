@@ -1,7 +1,7 @@
-"""A backbone's forward pass as a ``torch.fx`` graph, followed on a copy that holds no memory.
+"""A backbone's forward pass as a ``torch.fx`` graph, traced on a copy without memory.
 
-The copy (the "ghost") has its parameters and buffers on the meta device, so that neither its size nor
-anything that happens while it is followed touches the backbone.
+The copy has its parameters and buffers on the meta device, so tracing a large backbone needs no memory and changes
+nothing of it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from cloudedge_pl.partition.containers import Call, node_of
 from cloudedge_pl.partition.standing_in import without_hooks
 
 
-def ghost_of(backbone: nn.Module) -> nn.Module:
-    """Returns a copy of ``backbone`` without memory: same structure, names and ties, tensors on the meta
-    device.
+def make_meta_copy(backbone: nn.Module) -> nn.Module:
+    """Returns a copy of ``backbone`` with its tensors on the meta device; structure, names and ties are the same.
 
-    Scalars stay real, for layers that read them as Python numbers. Tensors that are plain attributes stay
-    real until :func:`drop_plain_tensors`, since a forward pass may compute with them while it is followed.
+    Scalars stay real, because layers may read them as Python numbers. Tensors that are plain attributes stay real
+    until :func:`drop_plain_tensors`, because the forward pass may compute with them while it is traced.
 
     Raises:
         UntraceableBackboneError: if it is compiled, cannot be copied, or has parameters without a shape.
@@ -49,7 +48,7 @@ def ghost_of(backbone: nn.Module) -> nn.Module:
                     "the backbone once on a sample before it is cut."
                 )
             if tensor is not None and id(tensor) not in memo:
-                memo[id(tensor)] = _without_memory(tensor)
+                memo[id(tensor)] = _on_meta_device(tensor)
         memo.update((id(value), value) for value in vars(module).values() if isinstance(value, Tensor))
     try:
         with without_hooks(backbone):  # which are not to run on what has no values
@@ -61,24 +60,24 @@ def ghost_of(backbone: nn.Module) -> nn.Module:
         ) from error
 
 
-def _without_memory(tensor: Tensor) -> Tensor:
-    bare = tensor.detach().clone() if tensor.ndim == 0 else torch.empty_like(tensor, device="meta")
-    return (
-        nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
-    )
+def _on_meta_device(tensor: Tensor) -> Tensor:
+    """A scalar is copied, anything larger loses its values; a parameter stays a parameter."""
+    copied = tensor.detach().clone() if tensor.ndim == 0 else torch.empty_like(tensor, device="meta")
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(copied, requires_grad=tensor.requires_grad)
+    return copied
 
 
-def drop_plain_tensors(ghost: nn.Module) -> None:
-    """Moves tensors that are plain attributes of the ghost to the meta device, once it has been followed."""
-    for module in ghost.modules():
+def drop_plain_tensors(meta_copy: nn.Module) -> None:
+    """Moves tensors that are plain attributes of the copy to the meta device, after tracing."""
+    for module in meta_copy.modules():
         for name, value in list(vars(module).items()):
             if isinstance(value, Tensor) and value.ndim > 0:
                 setattr(module, name, value.to("meta"))
 
 
 class Constant:
-    """A tensor that the forward pass makes from nothing, as a node's target; it follows the backbone's
-    device."""
+    """The target of a node for a tensor that the forward pass makes itself; it follows the backbone's device."""
 
     def __init__(self, tensor: Tensor, backbone: nn.Module, number: int) -> None:
         self.tensor, self.backbone = tensor, backbone
@@ -90,16 +89,15 @@ class Constant:
 
 
 class _Tracer(fx.Tracer):
-    """Leaves are torch.nn's layers and every module without children; all tensor attributes are read when
-    run."""
+    """Keeps torch.nn's layers and every module without children whole; reads tensor attributes when the graph runs."""
 
-    def __init__(self, ghost: nn.Module, backbone: nn.Module) -> None:
+    def __init__(self, meta_copy: nn.Module, backbone: nn.Module) -> None:
         super().__init__()
         self._backbone = backbone
         self._constants = itertools.count()
         self.calls: list[Call] = []
         self._names = {
-            id(tensor): name for name, tensor in (*ghost.named_parameters(), *ghost.named_buffers())
+            id(tensor): name for name, tensor in (*meta_copy.named_parameters(), *meta_copy.named_buffers())
         }
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -109,7 +107,7 @@ class _Tracer(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if type(m) is nn.TransformerEncoder and len(args) == 1 and not any(kwargs.values()):
-            # Without masks a stack of layers, whose own forward branches on its input.
+            # Without masks it is a plain stack of layers; its own forward branches on its input.
             run: Callable[..., Any] = partial(_layer_by_layer, m)
         elif self.is_leaf_module(m, self.path_of_module(m)):
             return super().call_module(m, forward, args, kwargs)
@@ -150,23 +148,25 @@ def _layer_by_layer(encoder: nn.TransformerEncoder, args: tuple[Any, ...], _kwar
     return tokens if encoder.norm is None else encoder.norm(tokens)
 
 
-def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> tuple[fx.Graph, tuple[Call, ...]]:
-    """Returns the graph of the ghost's forward pass in one mode, one placeholder, one output that is a node; the calls.
-
+def follow(meta_copy: nn.Module, backbone: nn.Module, training: bool) -> tuple[fx.Graph, tuple[Call, ...]]:
+    """Traces the copy's forward pass in one mode.
     Args:
-        ghost: what :func:`ghost_of` made of the backbone; its mode is set.
-        backbone: for error messages, and for the device of tensors that the forward pass makes.
-        training: in training or in evaluation mode.
+        meta_copy: the copy made by :func:`make_meta_copy`; this sets its mode.
+        backbone: names error messages, and gives the device of tensors that the forward pass makes.
+        training: True for training mode, False for evaluation mode.
+
+    Returns:
+        The graph, with one placeholder and one node as its output; the calls of the modules that were traced inside.
 
     Raises:
         UntraceableBackboneError: with the reason and the fix.
     """
     name = type(backbone).__name__
-    ghost.train(training)
+    meta_copy.train(training)
     before = _random_states()
     try:
-        tracer = _Tracer(ghost, backbone)
-        graph = tracer.trace(ghost, _defaults(ghost))
+        tracer = _Tracer(meta_copy, backbone)
+        graph = tracer.trace(meta_copy, _defaults(meta_copy))
     except UntraceableBackboneError:
         raise
     except Exception as error:
@@ -177,7 +177,7 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> tuple[fx.Gr
         ) from error
     if _random_states() != before:
         raise UntraceableBackboneError(
-            f"{name} draws random numbers in its forward pass outside of any layer; a trace would freeze "
+            f"{name} draws random numbers in its forward pass outside of any layer, and tracing would fix "
             "them. Put the draw into a module of its own without children, which is kept whole."
         )
     _drop_further_inputs(graph, name)
@@ -188,7 +188,7 @@ def follow(ghost: nn.Module, backbone: nn.Module, training: bool) -> tuple[fx.Gr
 
 
 def wrong_output(name: str, what: str, training: bool) -> UntraceableBackboneError:
-    """The error for an output that is not one tensor of logits or features; ``what`` it is."""
+    """The error for an output that is not one tensor of logits or features; ``what`` names what it is."""
     mode = "training" if training else "evaluation"
     return UntraceableBackboneError(
         f"{name} returns a {what} in {mode} mode; a backbone returns one tensor, logits [B, num_classes] or "
@@ -197,10 +197,10 @@ def wrong_output(name: str, what: str, training: bool) -> UntraceableBackboneErr
     )
 
 
-def _defaults(ghost: nn.Module) -> dict[str, Any] | None:
-    """Defaults of the forward pass's arguments after the first, which are fixed."""
-    name = type(ghost).__name__
-    arguments = list(inspect.signature(type(ghost).forward).parameters.values())[1:]
+def _defaults(meta_copy: nn.Module) -> dict[str, Any] | None:
+    """The defaults of the forward pass's arguments after the first; tracing fixes them."""
+    name = type(meta_copy).__name__
+    arguments = list(inspect.signature(type(meta_copy).forward).parameters.values())[1:]
     named = [a for a in arguments if a.kind not in (a.VAR_POSITIONAL, a.VAR_KEYWORD)]
     if not named:
         raise UntraceableBackboneError(
@@ -242,10 +242,10 @@ def first_line(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the backbone's own code it failed.
+    """The line of the backbone's own code at which tracing failed.
 
-    With some releases of torch, functions that take ``*args`` lose their line numbers when torch.fx patches them, and
-    ``traceback.extract_tb`` fails on them.
+    ``traceback.extract_tb`` is no help here: with some releases of torch, functions that take ``*args`` lose their
+    line numbers when torch.fx patches them, and it fails on them.
     """
     places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     places = [(code, line) for code, line in places if "/torch/" not in code.co_filename.replace("\\", "/")]

@@ -1,10 +1,10 @@
-"""What every node of a followed backbone costs and touches, found by running the graph without memory.
+"""What every node of a traced backbone costs, and which memory it touches.
 
-Two passes on the meta device: one sample in evaluation mode (FLOP, bytes, aliasing), and two samples in
-training mode (what autograd keeps; which tensors carry the batch in their first dimension).
+The graph runs twice on the meta device: with one sample in evaluation mode (FLOP, bytes, aliasing), and with two
+samples in training mode (what autograd keeps; which tensors have the batch as their first dimension).
 
-The meta device has no fused attention of its own and would keep the matrix of weights, as no other device does; the
-passes take the CPU's fused kernel wherever the CPU itself would.
+The meta device has no fused attention and would keep the matrix of attention weights, which no other device does. The
+passes therefore use the CPU's fused kernel wherever the CPU would.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ FUSED_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """One tensor that a node puts out, for one sample.
+    """One output tensor of a node, for one sample.
 
     Args:
         shape: with the batch dimension, which is 1.
         dtype: of its elements.
         bytes: elements times the size of the dtype.
-        storage: identifies the memory that it lies in; views share it.
+        storage: identifies its memory; views share it.
         storage_bytes: size of that memory.
-        batched: its first dimension is the batch.
+        batched: whether its first dimension is the batch.
     """
 
     shape: tuple[int, ...]
@@ -58,12 +58,12 @@ class NodeFacts:
     Args:
         outputs: every tensor in its value.
         kind: name of its value's type.
-        reads: storages of the tensors that it is given.
-        writes: those that it changes in place.
-        flops: as torch's FlopCounterMode counts them.
-        moved_bytes: read and written by its operations, parameters included; views move nothing.
-        allocated_bytes: most that it holds at any moment beyond what was there before, its outputs included.
-        saved_bytes: that autograd keeps for the backward pass and no earlier node kept.
+        reads: storages of its input tensors.
+        writes: storages that it changes in place.
+        flops: FLOP, as torch's FlopCounterMode counts them.
+        moved_bytes: bytes that its operations read and write, parameters included; views move nothing.
+        allocated_bytes: largest number of bytes that it allocates at any moment, its outputs included.
+        saved_bytes: bytes that autograd keeps for the backward pass, unless an earlier node kept them already.
     """
 
     outputs: tuple[TensorFacts, ...]
@@ -76,23 +76,23 @@ class NodeFacts:
     saved_bytes: float
 
 
-def inspect_graph(graph: fx.Graph, ghost: nn.Module, sample: Tensor) -> dict[fx.Node, NodeFacts]:
+def inspect_graph(graph: fx.Graph, meta_copy: nn.Module, sample: Tensor) -> dict[fx.Node, NodeFacts]:
     """Runs both passes.
 
     Args:
-        graph: of the ghost's forward pass; its tensors that are plain attributes are dropped by now.
-        ghost: a backbone without memory.
+        graph: of the forward pass of ``meta_copy``, whose plain tensor attributes have been dropped.
+        meta_copy: a backbone on the meta device.
         sample: [1, ...] on the meta device.
 
     Returns:
-        The facts of every node but the output.
+        The facts of every node except the output node.
     """
-    ghost.eval()
-    evaluation = _Evaluation(ghost, graph)
+    meta_copy.eval()
+    evaluation = _Evaluation(meta_copy, graph)
     with torch.no_grad(), _FusedAttention(), evaluation.flop_counter, evaluation.traffic:
         evaluation.run(sample)
-    ghost.train()
-    training = _Training(ghost, graph)
+    meta_copy.train()
+    training = _Training(meta_copy, graph)
     with torch.enable_grad(), _FusedAttention():
         training.run(sample.repeat(2, *[1] * (sample.ndim - 1)))
     return {
@@ -131,15 +131,15 @@ def _storage(tensor: Tensor) -> int:
 class _Walk(fx.Interpreter):
     """Runs a graph on the meta device and keeps every value, so that storages keep their identity."""
 
-    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(ghost, garbage_collect_values=False, graph=graph)
+    def __init__(self, meta_copy: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(meta_copy, garbage_collect_values=False, graph=graph)
         self.extra_traceback = False
         self.values: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if n.op == "call_module" and any(tensor.numel() == 0 for tensor in _tensors(value)):
-            # The meta kernels of some releases of torch let pass what the device's refuse.
+            # The meta kernels of some releases of torch accept shapes that real kernels refuse.
             raise ValueError(f"its layer {n.target} has no output, the input is too small")
         if n.op != "output":
             self.values[n] = value
@@ -157,8 +157,8 @@ class _Walk(fx.Interpreter):
 class _Evaluation(_Walk):
     """FLOP, moved bytes, and which storages are read and written."""
 
-    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(ghost, graph)
+    def __init__(self, meta_copy: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(meta_copy, graph)
         self.flop_counter = FlopCounterMode(display=False, custom_mapping={FUSED_ATTENTION: _attention_flops})
         self.traffic = _Traffic()
         self.reads: dict[fx.Node, frozenset[int]] = {}
@@ -186,13 +186,12 @@ class _Evaluation(_Walk):
 
 
 class _Training(_Walk):
-    """Bytes that autograd keeps for the backward pass, once per storage; parameters and buffers are there
-    anyway."""
+    """Bytes that autograd keeps for the backward pass, once per storage; parameters and buffers do not count."""
 
-    def __init__(self, ghost: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(ghost, graph)
+    def __init__(self, meta_copy: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(meta_copy, graph)
         self.saved_bytes: dict[fx.Node, int] = {}
-        self._known = {_storage(tensor) for tensor in (*ghost.parameters(), *ghost.buffers())}
+        self._known = {_storage(tensor) for tensor in (*meta_copy.parameters(), *meta_copy.buffers())}
         self._kept: list[Tensor] = []
 
     def run_node(self, n: fx.Node) -> Any:
@@ -214,9 +213,10 @@ def _as_is(tensor: Tensor) -> Tensor:
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Attention by the CPU's fused kernel in whatever is called inside, in this thread alone.
+    """Replaces attention by the CPU's fused kernel, in this thread only.
 
-    The mode is off inside ``F.multi_head_attention_forward``, which it sees as a whole, and calls in a copy instead.
+    The mode sees ``F.multi_head_attention_forward`` as a whole and is off inside it, so it calls a copy of that
+    function, in which attention is replaced.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -236,7 +236,7 @@ def _attention(
     is_causal: bool = False,
     **options: Any,
 ) -> Tensor:
-    """``F.scaled_dot_product_attention``: fused where the CPU's kernel can, by matrix products where it cannot."""
+    """``F.scaled_dot_product_attention``: by the fused kernel where it supports the inputs, else by matrix products."""
     fused = (
         all(t.ndim == 4 and t.shape[-1] == query.shape[-1] and t.stride(-1) == 1 for t in (query, key, value))
         and dropout_p == 0.0
@@ -264,11 +264,11 @@ def _attention_flops(query: Any, key: Any, value: Any, *_others: Any, **_options
 
 
 class _Traffic(TorchDispatchMode):
-    """Bytes read and written by every operation that is not a mere view, and bytes of what they made and still lives.
+    """Counts the bytes that operations read and write, and those of the tensors alive; views count for nothing.
 
     Attributes:
-        bytes: read and written so far.
-        peak: most bytes that lived at any moment since :meth:`start_peak`.
+        bytes: bytes read and written so far.
+        peak: largest number of bytes alive at any moment since :meth:`start_peak`.
     """
 
     def __init__(self) -> None:
@@ -277,7 +277,7 @@ class _Traffic(TorchDispatchMode):
         self._live: dict[int, int] = {}
 
     def start_peak(self) -> int:
-        """Returns the bytes that live now, and finds the peak anew from there."""
+        """Starts a new peak at the bytes that are alive now, and returns them."""
         self.peak = sum(self._live.values())
         return self.peak
 

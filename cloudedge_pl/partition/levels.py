@@ -1,4 +1,4 @@
-"""Where a followed backbone may be cut: levels of its nodes, and the split points between them.
+"""Where a traced backbone may be cut: levels of its nodes, and the split points between them.
 
 The level of a node is the number of weighted layers on the longest path from the input to it, at least 1.
 Every level is a topological cut, so N is the depth of the network: 34 for ResNet-34, whose shortcut
@@ -17,13 +17,13 @@ from cloudedge_pl.partition.inspection import NodeFacts
 
 
 @dataclass(frozen=True)
-class NodeState:
-    """What of the backbone's own state a node uses, by the backbone's own names.
+class UsedState:
+    """The parameters and buffers that a node uses, by the backbone's own names.
 
     Args:
-        parameters: names.
-        buffers: names.
-        weights: elements of the parameters with two dimensions or more.
+        parameters: names of parameters.
+        buffers: names of buffers.
+        weights: number of elements of the parameters with two or more dimensions.
     """
 
     parameters: frozenset[str] = frozenset()
@@ -36,9 +36,9 @@ class Levels:
     """Levels of a graph's nodes.
 
     Args:
-        of: level of every node but the output; the input's is 0.
-        weighted: the weighted layers in the order in which they run, and the elements of their weights.
-        free: nodes that do not depend on the input; they run on every side that uses them and are never sent.
+        of: level of every node except the output node; the input's is 0.
+        weighted: the weighted layers in the order in which they run, with the number of elements of their weights.
+        free: nodes that do not depend on the input; they run on each side that uses them and are never sent.
         result: the node whose value is the logits.
     """
 
@@ -49,46 +49,44 @@ class Levels:
 
     @property
     def depth(self) -> int:
-        """Level of the logits: the number of segments before any is merged."""
+        """Level of the logits: the number of segments before any are merged."""
         return self.of[self.result]
 
 
-def node_states(graph: fx.Graph, ghost: nn.Module) -> dict[fx.Node, NodeState]:
-    """Returns the parameters and buffers that each node uses itself: a layer's own, or the one that it
-    reads."""
-    parameter_names = {id(parameter): name for name, parameter in ghost.named_parameters()}
-    buffer_names = {id(buffer): name for name, buffer in ghost.named_buffers()}
-    modules = dict(ghost.named_modules())
-    parameters, buffers = dict(ghost.named_parameters()), dict(ghost.named_buffers())
+def node_states(graph: fx.Graph, meta_copy: nn.Module) -> dict[fx.Node, UsedState]:
+    """Returns the parameters and buffers that each node uses itself: a layer's own, or the one that it reads."""
+    parameter_names = {id(parameter): name for name, parameter in meta_copy.named_parameters()}
+    buffer_names = {id(buffer): name for name, buffer in meta_copy.named_buffers()}
+    modules = dict(meta_copy.named_modules())
+    parameters, buffers = dict(meta_copy.named_parameters()), dict(meta_copy.named_buffers())
     states = {}
     for node in graph.nodes:
-        state = NodeState()
+        state = UsedState()
         if node.op == "call_module":
             module = modules[node.target]
-            state = NodeState(
+            state = UsedState(
                 frozenset(parameter_names[id(parameter)] for parameter in module.parameters()),
                 frozenset(buffer_names[id(buffer)] for buffer in module.buffers()),
                 sum(parameter.numel() for parameter in module.parameters() if parameter.ndim >= 2),
             )
         elif node.op == "get_attr" and node.target in parameters:
             parameter = parameters[node.target]
-            state = NodeState(
+            state = UsedState(
                 frozenset({node.target}), weights=parameter.numel() if parameter.ndim >= 2 else 0
             )
         elif node.op == "get_attr" and node.target in buffers:
-            state = NodeState(buffers=frozenset({node.target}))
+            state = UsedState(buffers=frozenset({node.target}))
         states[node] = state
     return states
 
 
 def assign_levels(
-    graph: fx.Graph, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, NodeState]
+    graph: fx.Graph, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, UsedState]
 ) -> Levels:
     """Returns the level of every node.
 
-    A weighted layer is a layer that owns a parameter of two dimensions or more, or an operation with FLOP on
-    such a parameter. Where a node writes in place into memory that other nodes read, the order in which they
-    run is kept.
+    A weighted layer is a layer that owns a parameter with two or more dimensions, or an operation with FLOP on such a
+    parameter. Nodes that write in place into memory which other nodes read keep their order.
     """
     nodes = [node for node in graph.nodes if node.op != "output"]
     result = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
@@ -126,7 +124,7 @@ def assign_levels(
     if result in free:
         return Levels({result: 0}, {}, frozenset(free), result)
     last = max(1, level[result])
-    for node, depth in level.items():  # what comes to nothing must not outlast the logits
+    for node, depth in level.items():  # nodes whose values are never used must not come after the logits
         level[node] = 0 if node.op == "placeholder" else min(max(depth, 1), last)
     _put_off(level, weighted, facts, last)
     for node in reversed(nodes):
@@ -141,11 +139,11 @@ def _put_off(
     facts: Mapping[fx.Node, NodeFacts],
     depth: int,
 ) -> None:
-    """Moves operations between two levels to the later one where fewer bytes cross then.
+    """Moves operations to the next level where fewer bytes cross the split point then.
 
-    What follows the last weighted layer of a level may run on either side of the split point behind it. A max
-    pool is better run before, the norm that opens a transformer's next block after: its input is all that has
-    to cross.
+    Operations after the last weighted layer of a level may run on either side of the split point that follows. A max
+    pool should run before it. The norm that opens a transformer's next block should run after it, because its input
+    is then all that crosses.
     """
     by_level: dict[int, list[fx.Node]] = {}
     writers: dict[int, list[fx.Node]] = {}
@@ -169,7 +167,7 @@ def _put_off(
                 for storage in facts[node].reads
                 for writer in writers.get(storage, ())
             )
-        }  # what they read will be written over
+        }  # a later node overwrites what they read
         for node in reversed(inside):
             if node in early:
                 early.update(node.all_input_nodes)
@@ -192,7 +190,7 @@ def _cost(
     facts: Mapping[fx.Node, NodeFacts],
     writers: Mapping[int, list[fx.Node]],
 ) -> tuple[bool, int]:
-    """Whether a cut after level ``split``, some of its nodes being put off, is illegal; its bytes."""
+    """Whether a cut after level ``split`` is illegal with the nodes ``late`` after it, and the bytes that cross it."""
 
     def is_late(node: fx.Node) -> bool:
         return level.get(node, 0) > split or node in late
@@ -208,7 +206,7 @@ def _cost(
 
 
 def crossing(levels: Levels, split_level: int) -> list[fx.Node]:
-    """Returns the nodes whose values are made up to ``split_level`` and used after it, in running order."""
+    """Returns the nodes whose values are computed up to ``split_level`` and used after it, in running order."""
     if split_level >= levels.depth:
         return [levels.result]
     return [
@@ -221,13 +219,12 @@ def crossing(levels: Levels, split_level: int) -> list[fx.Node]:
 
 
 def legal_split_levels(
-    levels: Levels, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, NodeState], granularity: str
+    levels: Levels, facts: Mapping[fx.Node, NodeFacts], states: Mapping[fx.Node, UsedState], granularity: str
 ) -> list[int]:
-    """Returns the levels after which the network may be cut, 0 and the depth included.
+    """Returns the levels after which the network may be cut; 0 and the depth are always among them.
 
-    Elsewhere, a cut is legal where no parameter is used on both sides, every tensor that crosses has the
-    batch as its first dimension, and the cloud writes into none of them in place. ``block`` wants exactly one
-    tensor to cross.
+    A cut in between is legal if no parameter is used on both sides, every tensor that crosses has the batch as its
+    first dimension, and the cloud writes into none of these in place. With ``block``, exactly one tensor may cross.
     """
     spans = {(min(used), max(used)) for used in used_at(levels, states, "parameters").values()}
     legal = [0]
@@ -248,8 +245,8 @@ def legal_split_levels(
     return [*legal, levels.depth]
 
 
-def used_at(levels: Levels, states: Mapping[fx.Node, NodeState], kind: str) -> dict[str, list[int]]:
-    """Returns the levels at which every parameter, or every buffer, is used; ``kind`` says which."""
+def used_at(levels: Levels, states: Mapping[fx.Node, UsedState], kind: str) -> dict[str, list[int]]:
+    """Returns the levels that use each parameter or buffer, by name; ``kind`` is "parameters" or "buffers"."""
     used: dict[str, list[int]] = {}
     for node in levels.of:
         for name in getattr(states[node], kind):
@@ -258,14 +255,14 @@ def used_at(levels: Levels, states: Mapping[fx.Node, NodeState], kind: str) -> d
 
 
 def _uses(levels: Levels, node: fx.Node) -> list[int]:
-    """Levels at which a node's own state is used: its own, or for a free node those of its users."""
+    """The levels at which a node's own state is used: its own level, or for a free node those of its users."""
     if node not in levels.free:
         return [levels.of[node]]
     return [level for user in node.users if user in levels.of for level in _uses(levels, user)]
 
 
 def segment_names(levels: Levels, split_levels: list[int]) -> list[str]:
-    """Returns the name of each segment's last weighted layer, the one on the longest path to the logits."""
+    """Returns the names of the segments: each is that of its last weighted layer on the longest path to the logits."""
     height: dict[fx.Node, int] = {}
     for node in reversed(levels.of):
         above = [height[user] for user in node.users if user in height]
@@ -281,11 +278,11 @@ def segment_names(levels: Levels, split_levels: list[int]) -> list[str]:
 
 
 def _label(node: fx.Node) -> str:
-    """A layer's own name; for an operation, that of the module which it is in."""
+    """A layer's own name; for an operation, the name of the module that it belongs to."""
     return str(node.target) if node.op == "call_module" else enclosing_module(node) or node.name
 
 
 def enclosing_module(node: fx.Node) -> str:
-    """The name of the module in whose forward pass a node is; empty for the backbone itself."""
+    """The name of the module whose forward pass contains a node; empty for the backbone itself."""
     stack = list(node.meta.get("nn_module_stack", {}))
     return str(stack[-1]).partition("@")[0] if stack else ""

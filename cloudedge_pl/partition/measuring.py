@@ -1,4 +1,4 @@
-"""How long each segment of a backbone takes on this machine, for those who do not trust FLOP counts."""
+"""How long each segment of a backbone takes on this machine: measured instead of counted costs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def measure_segments(
 ) -> np.ndarray:
     """Times the forward pass of every segment, in evaluation mode.
 
-    The segments run one after the other as in a whole pass, so that each finds the caches as it would there; a
-    segment's time is the median over the passes. The backbone's modes are put back afterwards.
+    The segments run one after the other, as in a whole pass, so that each finds the caches as it would there. A
+    segment's time is the median over the passes. The backbone's modes are restored afterwards.
 
     Args:
-        chain: the backbone's split points; it runs where its parameters are.
-        example_input: [B, ...]; it is moved there, and the times are divided by B.
+        chain: the backbone's split points; it runs on the device of its parameters.
+        example_input: [B, ...]; it is moved to that device, and the times are divided by B.
         repeats: passes that count, >= 1.
-        warm_up: passes before them that do not, >= 0.
+        warm_up: passes before them that do not count, >= 0.
 
     Returns:
         [N] seconds for one sample.
@@ -64,7 +64,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was told."""
+    """The time in seconds, after the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""From a followed backbone to the plain numbers that the planner works with."""
+"""From a traced backbone to the plain numbers that the planner works with."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def profile(
     num_classes: int | None = None,
     name: str | None = None,
 ) -> CostProfile:
-    """Counts what a backbone costs per segment and per split point, for one sample; nothing is computed.
+    """Counts what a backbone costs in each segment and at each split point, for one sample, without computing anything.
 
-    FLOP are those of torch's FlopCounterMode: convolutions, linear layers and matrix products, attention
-    included; normalisations, activations and pooling are zero FLOP there, and cost moved bytes here. Bytes
-    are in the dtypes of the backbone and of the example input.
+    FLOP are counted as by torch's FlopCounterMode: convolutions, linear layers and matrix products, attention
+    included. Normalisations, activations and pooling have zero FLOP; they cost moved bytes. Bytes are in the dtypes of
+    the backbone and of the example input.
 
     Args:
-        backbone: a classifier, or its chain of split points where it has been traced already.
+        backbone: a classifier, or its chain of split points if it has been traced already.
         example_input: [1, ...] in the shape and dtype of a sample.
-        granularity: of the split points, "layer" or "block"; a given chain keeps its own.
+        granularity: "layer" or "block" split points; a given chain keeps its own.
         exit_head: size of the exit head; None profiles without one.
-        num_classes: of the exit head; None takes what the backbone returns.
-        name: of the model in tables; None takes the backbone's class.
+        num_classes: number of the exit head's logits; None takes the shape that the backbone returns.
+        name: the model's name in tables; None takes the backbone's class.
 
     Raises:
-        UntraceableBackboneError: where the backbone cannot be followed.
+        UntraceableBackboneError: if the backbone cannot be traced.
 
     Source: Xu 2020, Sec. 3.1; deviates: FLOP are twice the paper's MAC, bytes include biases, normalisations
     and buffers, and every live tensor crosses a split point.
@@ -93,9 +93,9 @@ def _per_segment(route: Route, cost: Callable[[fx.Node], float]) -> np.ndarray:
 
 
 def _peaks(route: Route) -> np.ndarray:
-    """Most bytes of live tensors at any moment of each segment: [N]; tensors die after their last use.
+    """Largest number of bytes of live tensors at any moment of each segment [N]; a tensor dies after its last use.
 
-    Tensors that a layer makes and drops are seen; what a kernel allocates inside itself is not.
+    Temporary tensors of a layer count; memory that a kernel allocates inside itself does not.
     """
     order = [node for node in route.graph.nodes if node in route.levels.of]
     order.sort(key=lambda node: route.levels.of[node])  # stable: as the parts run
@@ -139,8 +139,7 @@ def _bytes(named: Iterable[tuple[str, Tensor]]) -> dict[str, int]:
 def _exit_costs(
     chain: SplitChain, output_shape: tuple[int, ...], config: ExitHeadConfig | None
 ) -> np.ndarray:
-    """FLOP, bytes of parameters and buffers, bytes of feature maps of the exit head at every split point: [N
-    + 1, 3]."""
+    """The exit head's FLOP, bytes of its state, and bytes of its feature maps at every split point: [N + 1, 3]."""
     costs = np.zeros((chain.num_segments + 1, 3))
     if config is None:
         return costs

@@ -1,4 +1,4 @@
-"""A followed backbone in one mode, with its split points, and the functions that run it piece by piece."""
+"""A backbone traced in one mode, with its split points, and the functions that run it segment by segment."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, fx, nn
 
 from cloudedge_pl.errors import UntraceableBackboneError
 from cloudedge_pl.partition.containers import Call, silent, whole_calls
-from cloudedge_pl.partition.graph import drop_plain_tensors, first_line, follow, ghost_of, wrong_output
+from cloudedge_pl.partition.graph import drop_plain_tensors, first_line, follow, make_meta_copy, wrong_output
 from cloudedge_pl.partition.inspection import NodeFacts, inspect_graph
 from cloudedge_pl.partition.levels import (
     Levels,
-    NodeState,
+    UsedState,
     assign_levels,
     crossing,
     enclosing_module,
@@ -30,26 +30,26 @@ from cloudedge_pl.partition.standing_in import without_hooks
 
 @dataclass(frozen=True)
 class Route:
-    """A followed backbone in one mode, with its split points.
+    """A backbone traced in one mode, with its split points.
 
     Args:
-        graph: of the forward pass.
-        facts: of every node.
-        states: of every node.
-        levels: of every node.
+        graph: the forward pass.
+        facts: what every node costs.
+        states: the parameters and buffers that every node uses.
+        levels: the level of every node.
         split_levels: [N + 1] the level after which each split point lies.
-        calls: of the modules that were followed inside.
+        calls: the calls of the modules that were traced inside.
     """
 
     graph: fx.Graph
     facts: dict[fx.Node, NodeFacts]
-    states: dict[fx.Node, NodeState]
+    states: dict[fx.Node, UsedState]
     levels: Levels
     split_levels: tuple[int, ...]
     calls: tuple[Call, ...]
 
     def live(self, split_point: int) -> list[fx.Node]:
-        """The nodes whose values cross."""
+        """The nodes whose values cross a split point."""
         return crossing(self.levels, self.split_levels[split_point])
 
     def segment(self, level: int) -> int:
@@ -57,15 +57,15 @@ class Route:
         return max(1, bisect_left(self.split_levels, level))
 
     def state_segments(self, kind: str) -> dict[str, int]:
-        """The first segment that uses each parameter or buffer; ``kind`` is "parameters" or "buffers"."""
+        """The first segment that uses each parameter or buffer, by name; ``kind`` is "parameters" or "buffers"."""
         used = used_at(self.levels, self.states, kind)
         return {name: self.segment(min(levels)) for name, levels in used.items()}
 
     def part(self, first: int, last: int) -> Callable[..., Any]:
-        """Compiles the segments after split point ``first`` up to ``last``.
+        """Compiles the segments between the split points ``first`` and ``last``.
 
         Returns:
-            A function of the backbone and the values that cross at ``first``; it returns those that cross at
+            A function that takes the backbone and the values that cross at ``first``, and returns those that cross at
             ``last``.
         """
         given, wanted = self.live(first), self.live(last)
@@ -91,13 +91,13 @@ class Route:
         return scope["forward"]
 
     def _inside(self, first: int, last: int) -> set[fx.Node]:
-        """The nodes between two split points, but for free ones."""
+        """The nodes between two split points, without the free ones."""
         low, high = self.split_levels[first], self.split_levels[last]
         free = self.levels.free
         return {node for node, level in self.levels.of.items() if node not in free and low < level <= high}
 
     def _free_among(self, sources: Iterable[fx.Node]) -> set[fx.Node]:
-        """The free nodes among some, and those that they are made of."""
+        """The free nodes among ``sources``, and the nodes that these depend on."""
         needed: set[fx.Node] = set()
         waiting = list(sources)
         while waiting:
@@ -108,7 +108,7 @@ class Route:
         return needed
 
     def silent(self, split_point: int) -> set[str]:
-        """The modules whose own hooks do not fire: the cut runs through them, so that nothing calls them."""
+        """The modules whose hooks do not fire, because the cut runs through them and nothing calls them whole."""
         ends = (0, split_point), (split_point, len(self.split_levels) - 1)
         free = self.levels.free
         parts = [whole_calls(self.calls, self._inside(*each), free) for each in ends]
@@ -117,49 +117,49 @@ class Route:
 
 @dataclass(frozen=True)
 class HandRoute(Route):
-    """A backbone cut after named modules; both modes take it.
+    """A backbone cut after named modules; it serves both modes.
 
     Args:
-        split: runs the segments.
+        split: what runs the segments.
     """
 
     split: HandSplit
 
     def part(self, first: int, last: int) -> Callable[..., Any]:
-        """See :meth:`Route.part`; the segments run in one pass."""
+        """As :meth:`Route.part`; the segments run in one pass."""
         if first == last:
             return lambda _backbone, *live: live
         return lambda backbone, live: (self.split.run(backbone, first, last, live),)
 
     def silent(self, split_point: int) -> set[str]:
-        """See :meth:`Route.silent`."""
+        """As :meth:`Route.silent`."""
         return self.split.divided(split_point)
 
 
 def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[str]) -> HandRoute:
-    """Cuts a backbone after named modules, and runs it once, whole and cut, to see that both give the same.
+    """Cuts a backbone after named modules, and checks on one sample that whole and cut give the same.
 
     Raises:
         UntraceableBackboneError: with the reason and the fix.
     """
     kind = type(backbone).__name__
     with torch.inference_mode(False):
-        ghost = ghost_of(backbone)
-        drop_plain_tensors(ghost)
+        meta_copy = make_meta_copy(backbone)
+        drop_plain_tensors(meta_copy)
         sample = torch.empty_like(example_input[:1], device="meta")
-        split = split_by_hand(ghost, sample, names)
+        split = split_by_hand(meta_copy, sample, names)
         graph = fx.Graph()
         node = graph.placeholder("samples")
-        states = {node: NodeState()}
-        parameters = dict(ghost.named_parameters())
+        states = {node: UsedState()}
+        parameters = dict(meta_copy.named_parameters())
         for number, name in enumerate(split.names, 1):
             node = graph.call_function(Segment(split, number), (node,))
             node.meta["nn_module_stack"] = {name: name}
             used = split.parameters[number - 1]
             weights = sum(parameters[each].numel() for each in used if parameters[each].ndim >= 2)
-            states[node] = NodeState(used, split.buffers[number - 1], weights)
+            states[node] = UsedState(used, split.buffers[number - 1], weights)
         graph.output(node)
-        facts = inspect_graph(graph, ghost, sample)
+        facts = inspect_graph(graph, meta_copy, sample)
     levels = assign_levels(graph, facts, states)
     legal = legal_split_levels(levels, facts, states, "layer")
     illegal = [name for at, name in enumerate(names, 1) if at not in legal]
@@ -174,7 +174,7 @@ def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[st
 
 
 def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor) -> None:
-    """Raises UntraceableBackboneError where the segments, one after another, do not give what the backbone does."""
+    """Raises UntraceableBackboneError if the segments, one after another, do not give what the backbone gives."""
     first = next(backbone.parameters())
     sample = example_input[:1].to(first.device)
     if sample.is_floating_point():
@@ -197,51 +197,51 @@ def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor)
     if not same:
         raise UntraceableBackboneError(
             f"split_modules: cut after {', '.join(route.split.names[:-1])}, {type(backbone).__name__} does not give "
-            "what it gives uncut; a value goes round one of these modules. Name modules whose output is "
-            "all that goes on."
+            "what it gives uncut: some value bypasses one of these modules. Name modules whose output is all that "
+            "later layers use."
         )
 
 
 def routes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> tuple[Route, Route]:
-    """Follows a backbone in evaluation and in training mode; both are one object where they do not differ.
+    """Traces a backbone in evaluation and in training mode; both are one object if they do not differ.
 
     Raises:
         UntraceableBackboneError: with the reason and the fix.
     """
     name = type(backbone).__name__
-    with torch.inference_mode(False):  # whose tensors would not tell writes in place
-        ghost = ghost_of(backbone)
-        followed = [follow(ghost, backbone, training) for training in (False, True)]
-        drop_plain_tensors(ghost)
+    with torch.inference_mode(False):  # inference tensors do not count writes in place
+        meta_copy = make_meta_copy(backbone)
+        followed = [follow(meta_copy, backbone, training) for training in (False, True)]
+        drop_plain_tensors(meta_copy)
         sample = torch.empty_like(example_input[:1], device="meta")
-        evaluation = _route(*followed[0], ghost, sample, granularity, name, training=False)
+        evaluation = _route(*followed[0], meta_copy, sample, granularity, name, training=False)
         if _same(*(graph for graph, _ in followed)):
             return evaluation, evaluation
-        return evaluation, _route(*followed[1], ghost, sample, granularity, name, training=True)
+        return evaluation, _route(*followed[1], meta_copy, sample, granularity, name, training=True)
 
 
 def _route(
     graph: fx.Graph,
     calls: tuple[Call, ...],
-    ghost: nn.Module,
+    meta_copy: nn.Module,
     sample: Tensor,
     granularity: str,
     name: str,
     training: bool,
 ) -> Route:
     try:
-        facts = inspect_graph(graph, ghost, sample)
+        facts = inspect_graph(graph, meta_copy, sample)
     except Exception as error:
         raise UntraceableBackboneError(
             f"{name} does not run on an input of shape {tuple(sample.shape)}, {sample.dtype}: "
             f"{first_line(error)}. Give an example input in the shape and dtype of one sample with its batch "
             "dimension: CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         ) from error
-    states = node_states(graph, ghost)
+    states = node_states(graph, meta_copy)
     levels = assign_levels(graph, facts, states)
     if levels.result in levels.free:
         raise UntraceableBackboneError(
-            f"{name} returns what does not depend on the samples; a backbone classifies them."
+            f"{name} returns a value that does not depend on the samples; a backbone classifies them."
         )
     result = facts[levels.result]
     shapes = [output.shape for output in result.outputs]
@@ -264,8 +264,7 @@ def _same(one: fx.Graph, other: fx.Graph) -> bool:
 
 
 def mode_dependent_modules(evaluation: fx.Graph, training: fx.Graph) -> tuple[str, ...]:
-    """The modules whose forward passes differ between the two modes; the backbone itself where nodes were
-    added."""
+    """The modules whose forward passes differ between the two modes; "" is the backbone itself, where nodes differ."""
     if evaluation is training:
         return ()
     pairs = list(zip(evaluation.nodes, training.nodes, strict=False))

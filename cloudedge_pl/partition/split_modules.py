@@ -1,8 +1,9 @@
-"""Split points named by hand, at modules' outputs, for backbones whose forward pass ``torch.fx`` cannot follow.
+"""Split points after modules that the user names, for backbones whose forward pass ``torch.fx`` cannot follow.
 
-A part runs the backbone's own forward pass: modules that finish before the part begins give placeholders without memory
-instead of running, the module at its beginning gives what crossed there, and the pass ends at the module at its end. A
-value that goes round a named module would meet placeholders in the next part; tracing finds that and refuses it.
+Every part runs the backbone's own forward pass. Modules that finish before the part do not run but return placeholders
+on the meta device; the module at the part's start returns the values that crossed there; the pass ends at the module at
+the part's end. A value that bypasses a named module would meet placeholders in the next part; ``hand_route_of`` checks
+for that and refuses it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cloudedge_pl.partition.standing_in import call_of, called_by
 
 
 class _Reached(BaseException):
-    """Ends a pass at the named module; not an Exception, which the backbone's own code might catch."""
+    """Ends a pass at the named module; no Exception, because the backbone's own code might catch that."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class _Reached(BaseException):
 
 
 class _Given:
-    """Stands in for the call of a module with a value that is there already."""
+    """Replaces the call of a module by a value that is known already."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -53,13 +54,13 @@ class HandSplit:
     """A backbone cut after named modules.
 
     Args:
-        names: of the segments: the named modules, then the last layer that runs.
-        input: a sample [1, ...] without memory.
-        outputs: of every module that finishes before the last split point, without memory.
-        spans: of every module that runs, the first and the last segment 1..N that it runs in.
-        parameters: the names that each segment uses.
-        buffers: likewise.
-        output_class: of what the backbone returns, where that holds its logits as ``.logits``; None for a tensor.
+        names: the segments' names: the named modules, then the last layer that runs.
+        input: a sample [1, ...] on the meta device.
+        outputs: the outputs of every module that finishes before the last split point, on the meta device.
+        spans: for every module that runs, the first and the last segment 1..N in which it runs.
+        parameters: the names of the parameters that each segment uses.
+        buffers: the names of the buffers that each segment uses.
+        output_class: class of the backbone's return value, if it holds the logits as ``.logits``; None for a tensor.
     """
 
     names: tuple[str, ...]
@@ -71,7 +72,7 @@ class HandSplit:
     output_class: type | None
 
     def run(self, backbone: nn.Module, first: int, last: int, value: Tensor) -> Tensor:
-        """The segments after split point ``first`` up to ``last``, on what crosses at the first."""
+        """Runs the segments between the split points ``first`` and ``last`` on the value that crosses at ``first``."""
         stand_ins: dict[nn.Module, Any] = {}
         x = value
         if first > 0:
@@ -90,12 +91,12 @@ class HandSplit:
                 return reached.value
 
     def divided(self, split_point: int) -> set[str]:
-        """The modules that begin before a split point and end behind it."""
+        """The modules that begin before a split point and end after it."""
         return {name for name, (first, last) in self.spans.items() if first <= split_point < last}
 
 
 class Segment:
-    """One segment of a :class:`HandSplit`, as the target of a graph's node."""
+    """One segment of a :class:`HandSplit`, as the target of a node in a graph."""
 
     def __init__(self, split: HandSplit, number: int) -> None:
         self.split, self.number = split, number
@@ -113,7 +114,7 @@ def _placeholder(like: Any, samples: int) -> Any:
 
 
 def logits_of(output: Any) -> Tensor:
-    """The tensor that a backbone returns, or that it returns as ``.logits``."""
+    """The tensor that a backbone returns, itself or as ``.logits``."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, Tensor):
         raise UntraceableBackboneError(
@@ -123,13 +124,13 @@ def logits_of(output: Any) -> Tensor:
 
 
 class _Used(TorchDispatchMode):
-    """Which parameters and buffers the operations of each segment read."""
+    """Records which parameters and buffers the operations of each segment read."""
 
-    def __init__(self, ghost: nn.Module) -> None:
+    def __init__(self, meta_copy: nn.Module) -> None:
         super().__init__()
         self.segment = 0
         self._names: dict[int, str] = {}
-        for name, tensor in (*ghost.named_parameters(), *ghost.named_buffers()):
+        for name, tensor in (*meta_copy.named_parameters(), *meta_copy.named_buffers()):
             self._names[tensor.untyped_storage()._cdata] = name
         self.used: dict[int, set[str]] = {}
 
@@ -140,24 +141,24 @@ class _Used(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> HandSplit:
-    """Runs a backbone without memory and notes when its modules finish.
+def split_by_hand(meta_copy: nn.Module, sample: Tensor, names: Sequence[str]) -> HandSplit:
+    """Runs a backbone on the meta device and records when its modules finish.
 
     Args:
-        ghost: a copy of the backbone without memory.
-        sample: [1, ...] without memory.
-        names: of submodules, in the order in which they run.
+        meta_copy: the backbone's copy on the meta device.
+        sample: [1, ...] on the meta device.
+        names: names of submodules, in the order in which they run.
 
     Raises:
         UntraceableBackboneError: where a name is unknown, or the modules do not run once each and in this order.
     """
-    kind, modules = type(ghost).__name__, dict(ghost.named_modules())
+    kind, modules = type(meta_copy).__name__, dict(meta_copy.named_modules())
     for name in names:
         if name not in modules or name == "":
             raise UntraceableBackboneError(
                 f"split_modules: {kind} has no submodule {name!r}; the names are those of named_modules()."
             )
-    used, started, ended = _Used(ghost), dict[str, int](), dict[str, tuple[int, Any]]()
+    used, started, ended = _Used(meta_copy), dict[str, int](), dict[str, tuple[int, Any]]()
     order: list[str] = []
     last_layer = names[-1]
 
@@ -181,25 +182,26 @@ def split_by_hand(ghost: nn.Module, sample: Tensor, names: Sequence[str]) -> Han
 
     handles = [module.register_forward_hook(after(name)) for name, module in modules.items() if name]
     handles += [module.register_forward_pre_hook(before(name)) for name, module in modules.items() if name]
-    ghost.eval()
+    meta_copy.eval()
     try:
         with torch.no_grad(), used:
-            output = type(ghost).forward(ghost, sample)
+            output = type(meta_copy).forward(meta_copy, sample)
     finally:
         for handle in handles:
             handle.remove()
     if order != list(names):
         raise UntraceableBackboneError(
-            f"split_modules: the modules of {kind} are to run once each in the order in which they are named, "
+            f"split_modules: the modules of {kind} must run once each, in the order in which they are named: "
             f"{', '.join(names)}; they ran as {', '.join(order) or 'none'}."
         )
     for name in names:
         if not isinstance(ended[name][1], Tensor):
             raise UntraceableBackboneError(
-                f"split_modules: {name!r} gives a {type(ended[name][1]).__name__}; name a module that gives one tensor."
+                f"split_modules: {name!r} returns a {type(ended[name][1]).__name__}; name a module that returns one "
+                "tensor."
             )
     logits_of(output)
-    parameters, buffers = dict(ghost.named_parameters()), dict(ghost.named_buffers())
+    parameters, buffers = dict(meta_copy.named_parameters()), dict(meta_copy.named_buffers())
     segments = [used.used.get(k, set()) for k in range(len(names) + 1)]
     return HandSplit(
         names=(*names, last_layer),

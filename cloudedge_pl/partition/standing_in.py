@@ -1,4 +1,4 @@
-"""Attributes of objects in place of their own for a while; a module's ``forward`` and hooks among them."""
+"""Context managers that replace attributes of objects for a while, such as a module's ``forward`` or its hooks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backw
 
 @contextmanager
 def replaced(attributes: Iterable[tuple[object, str, Any]]) -> Iterator[None]:
-    """Inside, objects have other attributes of their own; where there are several of one name, the last.
+    """Sets instance attributes of objects inside the context and restores them afterwards.
 
     Args:
-        attributes: of each the object, the name and the value. Where the object itself had none of that name, but its
-            class perhaps, it has none afterwards.
+        attributes: an object, a name and a value for each; of several for the same name the last counts. An attribute
+            that the object itself did not have, though its class may, is removed afterwards.
     """
     taken = [(vars(owner), name, value) for owner, name, value in attributes]
     before = [own.get(name, _NONE) for own, name, _ in taken]
@@ -37,22 +37,22 @@ _NONE = object()
 
 
 def called_by(stand_ins: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> AbstractContextManager[None]:
-    """Inside, a call of a module is one of its stand-in: neither its ``forward`` runs nor its hooks."""
+    """Makes calls of a module run its stand-in instead, inside the context: neither ``forward`` nor hooks run."""
     return replaced([(module, "_compiled_call_impl", stand_in) for module, stand_in in stand_ins])
 
 
 def call_of(module: nn.Module) -> Callable[..., Any]:
-    """What a call of a module runs: its hooks and its ``forward``."""
+    """The function that a call of a module runs: its hooks and its ``forward``."""
     return module._compiled_call_impl or module._call_impl
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether anything is hooked to the calls of a module itself."""
+    """Whether the module itself has hooks on its calls."""
     return any(vars(module).get(kind) for kind in _HOOKS)
 
 
 def without_hooks(module: nn.Module) -> AbstractContextManager[None]:
-    """Inside, hooks of the module and its parts are off, but for torch's own, such as weight norm's."""
+    """Turns off the hooks of a module and its submodules, except torch's own, such as weight norm's."""
     off = []
     for each in module.modules():
         for kind in _HOOKS:

@@ -120,7 +120,7 @@ def test_parts_between_any_two_split_points_chain_up():
     for j in range(chain.num_segments):
         live = chain.between(j, j + 1)(live)
     assert torch.equal(live[0], net(x))
-    with pytest.raises(ValueError, match="split point 3 lies behind 1"):
+    with pytest.raises(ValueError, match="split point 3 comes after 1"):
         chain.between(3, 1)
 
 
@@ -271,7 +271,7 @@ def test_modes_that_differ_among_modules_whose_forward_depends_on_them_are_refus
     both = nn.Sequential(both, nn.Linear(120, 192), FunctionalDropout())
     chain = trace(both, SAMPLE)
     both[2].eval()
-    with pytest.raises(ValueError, match=r"'0\.0', '2'.* differ by mode"):
+    with pytest.raises(ValueError, match=r"'0\.0', '2'.* differ between the modes"):
         chain.edge(1)(SAMPLE)
 
 

@@ -313,7 +313,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_another_number_of_tensors_is_refused():
-    with pytest.raises(ValueError, match="made for 1 tensors, not 2"):
+    with pytest.raises(ValueError, match="built for 1 tensors, not 2"):
         build_codec("int8", [(4,)], 0.5)((torch.zeros(1, 4), torch.zeros(1, 4)))
 
 

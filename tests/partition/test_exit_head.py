@@ -78,7 +78,7 @@ def test_wrong_tensors_are_refused():
         ExitHead([], 5)
     with pytest.raises(ValueError, match="output_shape is 0"):
         ExitHead([(4,)], 0)
-    with pytest.raises(ValueError, match="made for 1 tensors, not 2"):
+    with pytest.raises(ValueError, match="built for 1 tensors, not 2"):
         ExitHead([(4,)], 5)([torch.zeros(1, 4), torch.zeros(1, 4)])
 
 
