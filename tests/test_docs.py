@@ -1,9 +1,10 @@
-"""What README.md and docs/ show is so: their Python runs, their commands compose, the table of plans is right."""
+"""README.md and docs/ are right: their Python runs, their commands compose, their names and paths exist."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from torch import nn
 
 import cloudedge_pl as ce
 from cloudedge_pl.commands.reporting import resolved
-from cloudedge_pl.partition import build_backbone
+from cloudedge_pl.offloading import OBJECTIVES
+from cloudedge_pl.partition import BACKBONES, build_backbone
+from cloudedge_pl.scheduling import SCHEDULERS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -65,6 +68,17 @@ class YourModule(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Removes afterwards what a document enters into a registry."""
+    before = [(registry, dict(registry)) for registry in (SCHEDULERS, OBJECTIVES, BACKBONES)]
+    yield
+    for registry, entries in before:
+        registry.clear()
+        registry.update(entries)
+
+
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(
     "document", [path for path in DOCUMENTS if blocks(path, "python")], ids=lambda path: path.name
 )
@@ -86,6 +100,33 @@ def test_python_runs_from_top_to_bottom(
 def test_there_are_blocks_and_commands_to_try() -> None:
     assert len(blocks(ROOT / "README.md", "python")) >= 4
     assert len(commands()) >= 12
+
+
+def test_the_api_pages_list_every_public_name() -> None:
+    listed = [
+        name
+        for page in (ROOT / "docs" / "api").glob("*.md")
+        for name in re.findall(r"^\.\. auto\w+:: (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert sorted(listed) == sorted(ce.__all__)
+
+
+def trees() -> Iterator[str]:
+    """The paths in the trees of docs/architecture.md, whose folders are indented by two spaces a level."""
+    for block in blocks(ROOT / "docs" / "architecture.md", "text"):
+        folders: list[str] = []
+        for line in block.strip("\n").splitlines():
+            if found := re.match(r"( *)([\w.]+/|\w+\.py)(\s|$)", line):
+                level = len(found[1]) // 2
+                folders[level:] = [found[2]]
+                yield "".join(folders)
+
+
+def test_the_paths_of_the_architecture_exist() -> None:
+    found = list(trees())
+    missing = [path for path in found if not ((ROOT / path).exists() or (ROOT / ce.__name__ / path).exists())]
+    assert len(found) > 15
+    assert not missing
 
 
 def composed(name: str, overrides: list[str]) -> DictConfig:
