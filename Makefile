@@ -1,7 +1,8 @@
 # A fresh machine needs Python 3.11 or newer, pip and make; everything else is set up here.
 #   make train [ARGS="scheduler=fcfs trainer.max_epochs=5"]   train with the defaults, or with overrides
-#   make test  [ARGS="-k floors"]                             the whole test suite, or a part
-#   make test-oldest, make test-newest                        the suite with the lowest and highest releases of every
+#   make test  [ARGS="-k floors"]                             the test suite but for what is marked slow, or a part
+#   make test-slow                                            what is marked slow: the model zoo, hostile inputs, whole runs
+#   make test-oldest, make test-newest                        both with the lowest and highest releases of every
 #                                                             dependency, by constraints/, in environments of their own
 #   make test-lightning   what builds on Lightning, with `import lightning` for `import pytorch_lightning`
 #   make docs             the documentation, into build/docs; a warning is an error
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-lightning test-oldest test-newest lint types docs clean
+.PHONY: help train test test-slow test-lightning test-oldest test-newest lint types docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,7 +46,10 @@ train: $(VENV)/.installed
 
 # A thread for each worker: test networks are small, and threads that share a core wait for each other.
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
 
 test-oldest test-newest: test-%: $(VENV)-%/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(VENV)-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
@@ -57,7 +61,7 @@ $(VENV)-%/.installed-test: constraints/%.txt pyproject.toml
 
 test-lightning: $(VENV)/.installed-test
 	CLOUDEDGE_LIGHTNING=lightning OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest -n $(WORKERS) tests/training tests/data tests/commands/test_train.py $(ARGS)
+	  $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" tests/training tests/data tests/commands/test_train.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
