@@ -15,7 +15,7 @@ from cloudedge_pl._registration import when_imported
 from cloudedge_pl.namespace import PACKAGES, register_strategy, use
 
 if TYPE_CHECKING:
-    from cloudedge_pl.costs.profile import CostProfile
+    from cloudedge_pl.costs import CodecConfig, CostFormulas, CostProfile
     from cloudedge_pl.data import (
         Cifar10DataModule,
         DigitsDataModule,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cloudedge_pl.dormancy import DormancyRule
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.fleet_files import load_fleet
-    from cloudedge_pl.offloading import OffloadOptions, OffloadPlan, lagrangian_dual, plan_offloading, sweep
+    from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, lagrangian_dual, plan_offloading, sweep
     from cloudedge_pl.partition import ExitHeadConfig, build_backbone, profile, trace
     from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow, create_scheduler, schedule
     from cloudedge_pl.simulation import Simulator
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "costs.profile": ["CostProfile"],
+    "costs": ["CodecConfig", "CostFormulas", "CostProfile"],
     "data": ["Cifar10DataModule", "DigitsDataModule", "ImageFolderDataModule", "SyntheticDataModule"],
     "data.shards": ["Shards", "make_shards"],
     "dormancy": ["DormancyRule"],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
     "fleet_files": ["load_fleet"],
-    "offloading": ["OffloadOptions", "OffloadPlan", "lagrangian_dual", "plan_offloading", "sweep"],
+    "offloading": ["OffloadGoal", "OffloadPlan", "lagrangian_dual", "plan_offloading", "sweep"],
     "partition": ["ExitHeadConfig", "build_backbone", "profile", "trace"],
     "scheduling": ["Assignment", "NodeState", "TaskWindow", "create_scheduler", "schedule"],
     "simulation": ["Simulator"],
@@ -75,6 +75,8 @@ __all__ = [  # loaded by __getattr__
     "CloudDormancy",
     "CloudEdgeModule",
     "CloudEdgeStrategy",
+    "CodecConfig",
+    "CostFormulas",
     "CostLogger",
     "CostProfile",
     "DigitsDataModule",
@@ -86,7 +88,7 @@ __all__ = [  # loaded by __getattr__
     "InterruptCheckpoint",
     "Link",
     "NodeState",
-    "OffloadOptions",
+    "OffloadGoal",
     "OffloadPlan",
     "Shards",
     "Simulator",

@@ -215,9 +215,15 @@ class Fleet:
         assert self.master is not None, "set on construction"
         return self.master
 
-    def array(self, field: str) -> np.ndarray:
-        """Returns one field of every node as float64 [num_nodes], e.g. ``fleet.array("memory_bytes")``."""
-        return np.array([getattr(node, field) for node in self.nodes], dtype=np.float64)
+    def array(self, field: str, *, with_master: bool = False) -> np.ndarray:
+        """Returns one field of every node as float64 [num_nodes], e.g. ``fleet.array("memory_bytes")``.
+
+        Args:
+            field: an attribute of :class:`EdgeNode`.
+            with_master: append the master's value, [num_nodes + 1].
+        """
+        machines = (*self.nodes, self.coordinator) if with_master else self.nodes
+        return np.array([getattr(machine, field) for machine in machines], dtype=np.float64)
 
     @classmethod
     def preset(

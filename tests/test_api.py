@@ -28,7 +28,10 @@ def test_planning_and_scheduling_as_in_the_readme() -> None:
     fleet = ce.Fleet.preset("raspberry-pi-4", num_nodes=10)
     profile = ce.profile(torchvision.models.resnet34(), torch.zeros(1, 3, 224, 224))
     plan = ce.plan_offloading(
-        profile, fleet, ce.Workload(arrival_rate=8.0, max_delay_seconds=1.0), objective="deepest"
+        profile,
+        fleet,
+        ce.Workload(arrival_rate=8.0, max_delay_seconds=1.0),
+        goal=ce.OffloadGoal(objective="deepest"),
     )
     assert 0 < plan.split_point <= profile.num_segments == 34
     times = np.outer(np.ones(20), profile.flops[plan.split_point] / fleet.array("flops_per_second"))

@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
         [
             [
                 "errors",
+                "settings",
                 "files",
                 "signals",
                 "_registration",

@@ -12,7 +12,6 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from cloudedge_pl.errors import argument_types, lookup, require_range, require_types
-from cloudedge_pl.offloading.options import OffloadOptions
 from cloudedge_pl.scheduling import SCHEDULERS
 
 MAX_PIXELS = 16_384
@@ -29,6 +28,8 @@ GROUPS = (
     "fleet",
     "workload",
     "offloading",
+    "formulas",
+    "codec",
     "exit_head",
     "scheduler",
     "strategy",
@@ -38,6 +39,9 @@ GROUPS = (
     "costs",
 )
 """Groups of the configs; those whose every key is something that Hydra makes."""
+
+SETTINGS = ("offloading", "formulas", "codec")
+"""Groups that are built at once to check their values."""
 
 
 class Limit(NamedTuple):
@@ -94,10 +98,6 @@ def _keys(
     """The keys at the top of the configs, as a signature."""
 
 
-def _offloading(split_point: int | None = None) -> None:
-    """What the group ``offloading`` has beside the fields of OffloadOptions."""
-
-
 def _costs(source: str, repeats: int = 7, warm_up: int = 2) -> None:
     """The keys of the group ``costs``, as a signature."""
 
@@ -149,17 +149,20 @@ def _check_group(key: str, group: Any) -> None:
         raise ValueError(
             f"{key} is {group!r}; it must be a mapping of keys, or the name of a file of conf/{key}."
         )
-    if key == "offloading":
-        require_types(key, _offloading, group)
-        options = {name: value for name, value in group.items() if name != "split_point"}
-        _check_call(key, OffloadOptions, options)
-        OffloadOptions(**options)
-    elif key == "costs":
+    if key == "costs":
         _check_call(key, _costs, group)
     elif key == "scheduler":
         _check_scheduler(group)
     elif key in GROUPS:
         _check_targets(key, group)
+        if key in SETTINGS:
+            _check_settings(key, group)
+
+
+def _check_settings(key: str, group: Mapping[str, Any]) -> None:
+    if "_target_" not in group:
+        raise ValueError(f"{key} has no _target_; take that of conf/{key}, or build on a file of it.")
+    _target(key, group["_target_"])(**{str(name): each for name, each in group.items() if name != "_target_"})
 
 
 def _check_scheduler(group: Mapping[str, Any]) -> None:

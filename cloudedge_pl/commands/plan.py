@@ -23,6 +23,8 @@ NEEDED = (
     "fleet",
     "workload",
     "offloading",
+    "formulas",
+    "codec",
     "exit_head",
     "costs",
     "input_shape",
@@ -61,7 +63,12 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
         costs, disagreement = with_measured_seconds(costs, seconds)
     progress.stage = "planning"
     chosen = plan_offloading(
-        costs, instantiate(cfg.fleet), instantiate(cfg.workload), **options["offloading"]
+        costs,
+        instantiate(cfg.fleet),
+        instantiate(cfg.workload),
+        goal=instantiate(cfg.offloading, _convert_="all"),
+        formulas=instantiate(cfg.formulas),
+        codec=instantiate(cfg.codec),
     )
     progress.stage = "report"
     progress.done = lambda: {"model": model["backbone"], "split_point": chosen.split_point}

@@ -24,7 +24,7 @@ from cloudedge_pl.commands.reporting import (
     write_json,
 )
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.offloading import OffloadPlan
+from cloudedge_pl.offloading import OffloadPlan, plan_dict
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
 from cloudedge_pl.training import CloudEdgeStrategy
@@ -52,7 +52,7 @@ NEEDED = ("data", "model", "strategy", "callbacks", "trainer", "logger", "seed",
 def report_plan(plan: OffloadPlan, folder: Path) -> None:
     """Shows the plan as a table; leaves plan.json and its figures in ``folder``."""
     console().print(plan_table(plan))
-    write_json(folder / "plan.json", plan.to_dict())
+    write_json(folder / "plan.json", plan_dict(plan))
     save_plan_figures(plan, folder / "figures")
 
 

@@ -1,58 +1,62 @@
-"""How much energy a node draws for its tasks: static, computing, radio.
+"""Energy in joules that machines draw: static, computing, and radio.
 
-Per task and node, in joules; :mod:`cloudedge_pl.offloading` sums them over a window. Every argument broadcasts, and
-nodes come first: [num_nodes, N + 1].
+Powers are in watts, and every argument broadcasts. The planner passes one task on each node at every split point,
+[num_nodes, N + 1]; the simulator passes one window of each machine, [num_nodes + 1].
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cloudedge_pl.fleet import Fleet
 
-
-def _column(fleet: Fleet, field: str) -> np.ndarray:
-    return fleet.array(field)[:, None]
-
-
-def linear_compute_joules(fleet: Fleet, execution_seconds: np.ndarray) -> np.ndarray:
-    """(busy - idle power) times the time that the node computes."""
-    return (_column(fleet, "busy_watts") - _column(fleet, "idle_watts")) * execution_seconds
-
-
-def omega_compute_joules(fleet: Fleet, flops: np.ndarray, omega: float | None = None) -> np.ndarray:
-    """omega Z F, so that power grows with the square of the speed.
+def static_joules(idle_watts: np.ndarray, seconds: np.ndarray | float) -> np.ndarray:
+    """Idle power times ``seconds``.
 
     Args:
-        fleet: the nodes; F is the speed that they reach.
-        flops: of one task, Z.
-        omega: in J s / FLOP^2; None takes for each node the value at which full speed draws its busy power.
+        idle_watts: of each machine.
+        seconds: time during which idle power counts; the caller chooses it. It may be infinite.
+
+    Source: Xu 2020, Sec. 3.3 (E^s = e times the execution time).
+    """
+    watts, time = np.broadcast_arrays(idle_watts, seconds)
+    return np.multiply(
+        watts, time, out=np.zeros(time.shape), where=watts > 0
+    )  # 0 W for an infinite time is 0 J
+
+
+def linear_compute_joules(
+    idle_watts: np.ndarray, busy_watts: np.ndarray, busy_seconds: np.ndarray
+) -> np.ndarray:
+    """(busy - idle power) times the time during which a machine computes."""
+    return (busy_watts - idle_watts) * busy_seconds
+
+
+def omega_compute_joules(
+    idle_watts: np.ndarray,
+    busy_watts: np.ndarray,
+    flops_per_second: np.ndarray,
+    flops: np.ndarray,
+    omega: float | None = None,
+) -> np.ndarray:
+    """omega Z F: power grows with the square of the speed.
+
+    Args:
+        idle_watts: of each machine.
+        busy_watts: of each machine.
+        flops_per_second: speed F that a machine reaches.
+        flops: Z, of one task.
+        omega: in J s / FLOP^2. None takes for each machine the value at which it draws its busy power at full speed.
 
     Source: Xu 2020, Sec. 3.3 (E^c = omega Zt^j F).
     """
-    speed = _column(fleet, "effective_flops_per_second")
     if omega is None:
-        return (_column(fleet, "busy_watts") - _column(fleet, "idle_watts")) / speed * flops
-    return omega * flops * speed
+        return (busy_watts - idle_watts) / flops_per_second * flops
+    return omega * flops * flops_per_second
 
 
-def radio_joules(fleet: Fleet, num_bytes: np.ndarray, bits_per_second: np.ndarray) -> np.ndarray:
-    """Transmit power times sending time.
+def radio_joules(transmit_watts: np.ndarray, sending_seconds: np.ndarray) -> np.ndarray:
+    """Transmit power times the time during which a machine sends.
 
-    Args:
-        fleet: the nodes.
-        num_bytes: that one task sends.
-        bits_per_second: [num_nodes] rate at which each node sends.
-
-    Source: the paper leaves the radio out (Xu 2020, Sec. 3.3).
+    Source: the paper leaves out the radio (Xu 2020, Sec. 3.3).
     """
-    return _column(fleet, "transmit_watts") * 8 * num_bytes / bits_per_second[:, None]
-
-
-def static_joules(fleet: Fleet, seconds: np.ndarray) -> np.ndarray:
-    """Idle power times ``seconds``.
-
-    Source: Xu 2020, Sec. 3.3 (E^s = e times the execution time); which seconds count is the caller's choice.
-    """
-    watts = np.broadcast_to(_column(fleet, "idle_watts"), seconds.shape)
-    return np.multiply(watts, seconds, out=np.zeros(seconds.shape), where=watts > 0)  # 0 W for ever is 0 J
+    return transmit_watts * sending_seconds

@@ -1,54 +1,44 @@
-"""How much memory the edge part takes on a node, and the exit head on the master, at every split point."""
+"""Memory of the edge part on a node, and of the exit head on the master, at every split point."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
 
+from cloudedge_pl.costs.formulas import MemoryFormula
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import Workload
 
-MemoryMode = Literal["auto", "paper", "inference", "training"]
-MEMORY_MODES: dict[str, MemoryMode] = {
-    "auto": "auto",
-    "paper": "paper",
-    "inference": "inference",
-    "training": "training",
-}
+
+def resolve_memory_formula(formula: MemoryFormula, workload: Workload) -> MemoryFormula:
+    """Returns the formula itself; "auto" becomes the workload's phase."""
+    return workload.phase if formula == "auto" else formula
 
 
-def resolve_memory_mode(mode: str, workload: Workload) -> MemoryMode:
-    """Returns the mode itself; "auto" becomes the workload's phase.
-
-    Raises:
-        ValueError: on an unknown mode.
-    """
-    known = lookup(MEMORY_MODES, mode, "memory mode")
-    return workload.phase if known == "auto" else known
-
-
-def edge_memory_bytes(profile: CostProfile, workload: Workload, mode: str = "auto") -> np.ndarray:
+def edge_memory_bytes(
+    profile: CostProfile, workload: Workload, formula: MemoryFormula = "auto"
+) -> np.ndarray:
     """Bytes that the edge part takes on each node, for every split point [N + 1]; 0 at split point 0.
 
-    ``paper``: weights plus the feature maps of all layers. ``inference``: parameters and buffers plus the largest set
-    of tensors that is alive at one moment. ``training``: parameters and buffers, gradients, ``optimizer_slots`` copies
-    of the trainable parameters, and the activations that the backward pass needs. Whatever belongs to a sample counts
-    ``samples_per_pass`` times.
+    ``paper``: weights and the feature maps of all layers. ``inference``: parameters and buffers, and the largest set of
+    tensors that is alive at one moment. ``training``: parameters and buffers, gradients, ``optimizer_slots`` copies of
+    the trainable parameters, and the activations that the backward pass needs. Everything that belongs to a sample
+    counts ``samples_per_pass`` times.
 
     Args:
         profile: of the network.
         workload: its phase, samples per pass and optimizer slots.
-        mode: a key of :data:`MEMORY_MODES`; "auto" goes by the workload's phase.
+        formula: "paper", "inference", "training", or "auto", which follows the workload's phase.
 
     Raises:
-        ValueError: on an unknown mode.
+        ValueError: if the formula is unknown.
 
-    Source: Xu 2020, Sec. 3.1 (Dt^j = sum Par_i + sum Map_i), kept as "paper"; deviates: an inference frees a map after
-    its last use, a training holds gradients and optimizer state, and biases, normalisations and buffers count too.
+    Source: Xu 2020, Sec. 3.1 (Dt^j = sum Par_i + sum Map_i), kept as "paper"; deviates: inference frees a map after its
+    last use, training holds gradients and optimizer state, and biases, normalisations and buffers count too.
     """
-    resolved = resolve_memory_mode(mode, workload)
+    resolved = resolve_memory_formula(formula, workload)
     activations = workload.samples_per_pass * activation_bytes(profile, resolved)
     if resolved == "paper":
         element_bytes = profile.cut_bytes[0] / profile.input_elements
@@ -59,29 +49,38 @@ def edge_memory_bytes(profile: CostProfile, workload: Workload, mode: str = "aut
     return state + activations
 
 
-def activation_bytes(profile: CostProfile, mode: MemoryMode) -> np.ndarray:
+def activation_bytes(profile: CostProfile, formula: MemoryFormula) -> np.ndarray:
     """Bytes that one sample takes on a node while the edge part runs, for every split point [N + 1].
 
     Args:
         profile: of the network.
-        mode: a resolved mode, see :func:`resolve_memory_mode`.
+        formula: a key of :data:`ACTIVATIONS`: any formula but "auto", see :func:`resolve_memory_formula`.
+
+    Raises:
+        ValueError: if the formula is unknown.
     """
-    if mode == "paper":
-        return profile.cumulative("segment_map_bytes")
-    if mode == "training":
-        return profile.cumulative("segment_saved_bytes")
-    return np.concatenate(([0.0], np.maximum.accumulate(profile.segment_peak_bytes)))
+    return lookup(ACTIVATIONS, formula, "memory formula")(profile)
 
 
-def master_memory_bytes(profile: CostProfile, workload: Workload, mode: str = "auto") -> np.ndarray:
-    """Bytes on the master, for every split point [N + 1]: the exit head, and the edge part that it hands out.
+ACTIVATIONS: dict[str, Callable[[CostProfile], np.ndarray]] = {
+    "paper": lambda profile: profile.cumulative("segment_map_bytes"),
+    "training": lambda profile: profile.cumulative("segment_saved_bytes"),
+    "inference": lambda profile: np.concatenate(([0.0], np.maximum.accumulate(profile.segment_peak_bytes))),
+}
+"""Bytes of one sample's activations [N + 1], by formula."""
 
-    The master runs no tasks of the edge part: it keeps one copy of its parameters, to distribute and to aggregate. The
-    exit head it does run, and in training it keeps that head's gradients, optimizer state and feature maps.
+
+def master_memory_bytes(
+    profile: CostProfile, workload: Workload, formula: MemoryFormula = "auto"
+) -> np.ndarray:
+    """Bytes on the master, for every split point [N + 1]: the exit head, and one copy of the edge part's parameters.
+
+    The master does not run the edge part; it keeps its parameters to distribute and to aggregate them. It does run the
+    exit head, and in training it keeps that head's gradients, optimizer state and feature maps.
 
     Source: Xu 2020, Sec. 2.2 and 2.4, which give the master both and count neither.
     """
-    resolved = resolve_memory_mode(mode, workload)
+    resolved = resolve_memory_formula(formula, workload)
     copies = 2 + workload.optimizer_slots if resolved == "training" else 1
     exit_head = (
         copies * profile.exit_parameter_bytes + workload.samples_per_pass * profile.exit_activation_bytes

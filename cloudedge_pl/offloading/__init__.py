@@ -1,23 +1,23 @@
-"""TMOA and its peers: from the costs of a network, a fleet and a workload to the split point, and to the reasons."""
+"""TMOA and its peers: choose the split point of a network from its costs, a fleet and a workload, and give reasons."""
 
 from cloudedge_pl.offloading.constraints import Constraint
+from cloudedge_pl.offloading.goal import OffloadGoal
 from cloudedge_pl.offloading.lagrangian import LagrangianDual, lagrangian_dual
 from cloudedge_pl.offloading.objectives import OBJECTIVES
-from cloudedge_pl.offloading.options import OffloadOptions
 from cloudedge_pl.offloading.pareto import pareto_front
-from cloudedge_pl.offloading.planner import plan_offloading, split_costs
+from cloudedge_pl.offloading.plan import OffloadPlan
+from cloudedge_pl.offloading.planner import plan_offloading
+from cloudedge_pl.offloading.report import plan_dict
 from cloudedge_pl.offloading.sensitivity import Sweep, binding, bottlenecks, next_steps, sweep
 from cloudedge_pl.offloading.table import CostTable, cost_table
-from cloudedge_pl.offloading.types import OffloadPlan, SplitCosts
 
 __all__ = [
     "OBJECTIVES",
     "Constraint",
     "CostTable",
     "LagrangianDual",
-    "OffloadOptions",
+    "OffloadGoal",
     "OffloadPlan",
-    "SplitCosts",
     "Sweep",
     "binding",
     "bottlenecks",
@@ -25,7 +25,7 @@ __all__ = [
     "lagrangian_dual",
     "next_steps",
     "pareto_front",
+    "plan_dict",
     "plan_offloading",
-    "split_costs",
     "sweep",
 ]

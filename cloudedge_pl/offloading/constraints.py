@@ -1,4 +1,4 @@
-"""The limits that a split point must keep: C1 memory, C2 delay and load, C3 energy; with slack and reasons."""
+"""The limits that a split point must keep (C1 memory, C2 delay and load, C3 energy), with slack and reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cloudedge_pl.costs.units import (
     format_seconds,
     written_apart,
 )
-from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.fleet import EdgeNode, Fleet, Workload
 from cloudedge_pl.offloading.table import CostTable
 
 
@@ -24,12 +24,12 @@ class Constraint:
 
     Args:
         name: "memory", "master_memory", "load", "delay" or "energy".
-        value: [N + 1] what the split point takes of it.
-        limit: [N + 1].
-        where: [N + 1] name of the node that is closest to its limit.
-        write: how an amount is written.
-        advice: what to change where the limit is in the way.
-        strict: the value must stay below the limit; else it may reach it.
+        value: [N + 1], what each split point uses.
+        limit: [N + 1], how much it may use.
+        where: [N + 1], name of the node that is closest to its limit.
+        write: formats an amount.
+        advice: what to change if the limit is in the way.
+        strict: whether the value must stay below the limit; otherwise it may reach it.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Constraint:
 
     @property
     def slack(self) -> np.ndarray:
-        """What is left of the limit [N + 1]; negative where it is broken."""
+        """Limit minus value [N + 1]; negative where the limit is broken."""
         return self.limit - self.value
 
     @property
@@ -52,19 +52,19 @@ class Constraint:
 
     @property
     def pressure(self) -> np.ndarray:
-        """Value over limit [N + 1]: 0.9 is close, above 1 is broken; 0 without a limit."""
+        """Value over limit [N + 1]: 0.9 is close, above 1 is broken; 0 if there is no limit."""
         return np.where(
             np.isinf(self.limit), 0.0, self.value / np.where(np.isinf(self.limit), 1.0, self.limit)
         )
 
     def shortfall(self, split_point: int) -> str:
-        """By how much the limit is broken there, in a few words."""
+        """Says in a few words by how much a split point breaks the limit."""
         if self.name == "load":
             return f"overload, {self._busy(split_point)} busy"
         return f"{self.name.replace('_', ' ')} over by {self.write(-float(self.slack[split_point]))}"
 
     def reason(self, split_point: int) -> str:
-        """Why the limit is broken there: the value, the limit, the node, by how much."""
+        """Says why a split point breaks the limit: the value, the limit, the node and the excess."""
         value, limit = float(self.value[split_point]), float(self.limit[split_point])
         where = self.where[split_point]
         if self.name == "load":
@@ -74,84 +74,75 @@ class Constraint:
         return f"{label} {needed} > {most} on {where} (over by {self.write(value - limit)})"
 
     def _busy(self, split_point: int) -> str:
-        """The load there, told apart from the limit."""
+        """Writes the load with enough digits to differ from the limit."""
         return written_apart(self.write, (float(self.value[split_point]), float(self.limit[split_point])))[0]
 
 
 def constraints(
     table: CostTable, fleet: Fleet, workload: Workload, memory_share: float
 ) -> tuple[Constraint, ...]:
-    """Every limit of a plan.
+    """Returns every limit of a plan: on memory, load, delay and energy.
 
     Args:
-        table: what the split points cost.
-        fleet: whose smallest memory, slowest node and tightest energy budget count.
+        table: costs of the split points.
+        fleet: its smallest memory, slowest node and tightest energy budget count.
         workload: with the limit on the delay.
-        memory_share: of a memory that may be used.
+        memory_share: share of each memory that may be used.
 
-    Source: Xu 2020, Sec. 3 (C1 to C3); deviates: C1 holds for the master too, C2 is for one task rather than the sum
-    over a window's, and a queue must not be overloaded.
+    Source: Xu 2020, Sec. 3 (C1 to C3); deviates: C1 holds for the master too, C2 holds for one task rather than for the
+    sum over a window's tasks, and a queue must not be overloaded.
     """
-    points = table.num_points
-    names = [node.name for node in fleet.nodes]
     smallest = min(fleet.nodes, key=lambda node: node.memory_bytes)
-    master = fleet.coordinator
-    busiest = table.node_utilisation.argmax(axis=0)
+    return (
+        _memory("memory", table.memory_bytes, smallest, memory_share, "the smallest node"),
+        _memory("master_memory", table.master_memory_bytes, fleet.coordinator, memory_share, "the master"),
+        _load(table, fleet),
+        _delay(table, fleet, workload),
+        _energy(table, fleet),
+    )
+
+
+def _memory(name: str, used: np.ndarray, machine: EdgeNode, share: float, whose: str) -> Constraint:
+    limit = np.full(len(used), share * machine.memory_bytes)
+    where = (machine.name,) * len(used)
+    return Constraint(name, used, limit, where, format_bytes, f"memory_bytes of {whose}")
+
+
+def _load(table: CostTable, fleet: Fleet) -> Constraint:
+    where = _names(fleet, table.node_utilisation.argmax(axis=0))
+    limit = np.ones(table.num_points)
+    return Constraint(
+        "load", table.utilisation, limit, where, format_percent, "arrival_rate, or nodes", strict=True
+    )
+
+
+def _delay(table: CostTable, fleet: Fleet, workload: Workload) -> Constraint:
+    where = _names(fleet, table.slowest_node)
+    limit = np.full(table.num_points, workload.max_delay_seconds)
+    advice = "max_delay_seconds of the workload"
+    return Constraint("delay", table.delay_seconds, limit, where, format_seconds, advice)
+
+
+def _energy(table: CostTable, fleet: Fleet) -> Constraint:
     budgets = fleet.array("max_energy_joules")
-    # A node without a budget is shown where no node has one; then the one that draws most.
+    # Nodes without a budget count only if no node has one; then the node that draws most is shown.
     counted = np.isfinite(budgets) | np.isinf(budgets).all()
     joules = np.where(counted[:, None], table.node_energy_joules, 0.0)
     ratio = joules / np.where(np.isinf(budgets), 1.0, budgets)[:, None]
     tightest = ratio.argmax(axis=0)
-    return (
-        Constraint(
-            "memory",
-            table.memory_bytes,
-            np.full(points, memory_share * smallest.memory_bytes),
-            (smallest.name,) * points,
-            format_bytes,
-            "memory_bytes of the smallest node",
-        ),
-        Constraint(
-            "master_memory",
-            table.master_memory_bytes,
-            np.full(points, memory_share * master.memory_bytes),
-            (master.name,) * points,
-            format_bytes,
-            "memory_bytes of the master",
-        ),
-        Constraint(
-            "load",
-            table.utilisation,
-            np.ones(points),
-            tuple(names[node] for node in busiest),
-            format_percent,
-            "arrival_rate, or nodes",
-            strict=True,
-        ),
-        Constraint(
-            "delay",
-            table.delay_seconds,
-            np.full(points, workload.max_delay_seconds),
-            tuple(names[node] for node in table.slowest_node),
-            format_seconds,
-            "max_delay_seconds of the workload",
-        ),
-        Constraint(
-            "energy",
-            table.node_energy_joules[tightest, np.arange(points)],
-            budgets[tightest],
-            tuple(names[node] for node in tightest),
-            format_joules,
-            "max_energy_joules of the node",
-        ),
-    )
+    value = table.node_energy_joules[tightest, np.arange(table.num_points)]
+    where, advice = _names(fleet, tightest), "max_energy_joules of the node"
+    return Constraint("energy", value, budgets[tightest], where, format_joules, advice)
+
+
+def _names(fleet: Fleet, indices: np.ndarray) -> tuple[str, ...]:
+    return tuple(fleet.nodes[index].name for index in indices)
 
 
 def broken(limits: tuple[Constraint, ...], split_point: int) -> tuple[Constraint, ...]:
-    """The limits that a split point breaks.
+    """Returns the limits that a split point breaks.
 
-    An overloaded queue makes delays (and energies that count waiting) infinite; then the overload alone is named.
+    An overloaded queue makes delays, and energies that count waiting, infinite; then only the overload is returned.
     """
     return tuple(
         limit for limit in limits if not limit.met[split_point] and np.isfinite(limit.value[split_point])
@@ -159,21 +150,21 @@ def broken(limits: tuple[Constraint, ...], split_point: int) -> tuple[Constraint
 
 
 def reasons(limits: tuple[Constraint, ...]) -> tuple[str, ...]:
-    """Why each split point is infeasible [N + 1]; empty where it is feasible."""
+    """Says why each split point is infeasible [N + 1]; empty where it is feasible."""
     points = range(len(limits[0].value))
     return tuple("; ".join(limit.reason(point) for limit in broken(limits, point)) for point in points)
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """The least change of one limit, the others left as they are, that makes a split point feasible.
+    """The smallest change of one limit that makes a split point feasible, while the other limits stay.
 
     Args:
-        limit: the constraint's name.
-        split_point: that becomes feasible.
+        limit: name of the constraint.
+        split_point: the split point that becomes feasible.
         where: the node whose limit it is.
         needed: value that the limit must reach.
-        now: the limit as it is.
+        now: present value of the limit.
     """
 
     limit: str
@@ -184,15 +175,15 @@ class Relaxation:
 
 
 def relaxations(limits: tuple[Constraint, ...], wanted: np.ndarray) -> tuple[Relaxation, ...]:
-    """For every limit the least change of it alone that makes one of the wanted split points feasible.
+    """Finds for every limit the smallest change of it alone that makes a wanted split point feasible.
 
     Args:
         limits: every constraint at every split point.
-        wanted: [N + 1] bool.
+        wanted: [N + 1] bool, the split points that should become feasible.
     """
     found = []
     for limit in limits:
-        # An overload says nothing about limits on delay and energy: there, waits are infinite.
+        # An overload says nothing about the limits on delay and energy, because its waits are infinite.
         ignored = {"load", "delay", "energy"} if limit.name == "load" else {limit.name}
         rest = np.all([other.met for other in limits if other.name not in ignored], axis=0)
         points = np.flatnonzero(wanted & rest & ~limit.met & np.isfinite(limit.value))

@@ -1,4 +1,4 @@
-"""What to say when no split point will do: what is in the way at each, by how much, and what to change."""
+"""The message when no split point is feasible: what is in the way at each, by how much, and what to change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cloudedge_pl.offloading.constraints import Constraint, broken, reasons, rel
 def explain(
     profile: CostProfile, workload: Workload, limits: tuple[Constraint, ...], allowed: np.ndarray
 ) -> str:
-    """The message of an :class:`~cloudedge_pl.errors.InfeasiblePlanError`.
+    """Writes the message of an :class:`~cloudedge_pl.errors.InfeasiblePlanError`.
 
     Args:
         profile: of the network.
         workload: with the arrival rate.
         limits: every constraint at every split point.
-        allowed: [N + 1] bool, the split points that the objective may choose.
+        allowed: [N + 1] bool, the split points from which the objective may choose.
     """
     points = np.flatnonzero(allowed)
     width = max(len(profile.names[point]) for point in points)
@@ -39,9 +39,9 @@ def explain(
 def what_to_change(
     profile: CostProfile, workload: Workload, limits: tuple[Constraint, ...], allowed: np.ndarray
 ) -> list[str]:
-    """For every limit the smallest change that frees a split point, the others left as they are.
+    """Lists for every limit the smallest change that frees a split point while the other limits stay.
 
-    Where no single limit does, the changes that the split point closest to feasible needs.
+    If no single change does, lists the changes that the split point closest to feasible needs.
     """
     by_name = {limit.name: limit for limit in limits}
     single = relaxations(limits, allowed)

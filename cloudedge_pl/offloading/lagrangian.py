@@ -1,11 +1,12 @@
-"""What the limits cost: the Lagrangian dual of a plan, as a linear program.
+"""The price of each limit: the Lagrangian dual of a plan, as a linear program.
 
-The plan maximises f(j) subject to g_c(j) <= 0, f the objective and g_c value minus limit of constraint c. Its dual,
+The plan maximises f(j) subject to g_c(j) <= 0, where f is the objective and g_c is value minus limit of constraint c.
+Its dual,
 
     min over prices >= 0 of max over j of f(j) - sum_c price_c g_c(j),
 
-bounds every feasible f(j) from above. Its solution prices each limit, and mixes split points: the shares of tasks that
-would run at each one, were they allowed to differ, such that the limits hold on average.
+bounds every feasible f(j) from above. Its solution gives a price for each limit and a mixture of split points: the
+shares of tasks that would run at each of them, if tasks could have different ones, with the limits kept on average.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.offloading.objectives import OBJECTIVES, candidates
-from cloudedge_pl.offloading.types import OffloadPlan
+from cloudedge_pl.offloading.plan import OffloadPlan
 
 NATURAL_UNITS: dict[str, tuple[float, str]] = {
     "memory": (1e6, "MB"),
@@ -25,7 +27,7 @@ NATURAL_UNITS: dict[str, tuple[float, str]] = {
     "delay": (1.0, "s"),
     "energy": (1.0, "J"),
 }
-"""How much of each limit a price is for."""
+"""The amount of each limit that a price in words refers to."""
 
 OBJECTIVE_UNITS = {
     "min_delay": "s less delay",
@@ -33,7 +35,7 @@ OBJECTIVE_UNITS = {
     "min_upload": "B less upload",
     "weighted": "less cost",
 }
-"""What the objective counts; split points where nothing else is said."""
+"""What each objective counts; the others count split points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +43,12 @@ class LagrangianDual:
     """The solved dual of a plan.
 
     Args:
-        prices: by constraint, what one unit more of its limit (a byte, a second, a joule, a whole utilisation) is worth
-            in units of the objective; 0 where the limit does not bind. Only limits that exist have a price.
-        bound: no feasible split point has a larger objective.
-        optimum: the best feasible objective, by enumeration; -inf where nothing is feasible.
-        mixture: [N + 1] shares of split points that reach the bound on average; they sum to 1.
-        objective: its name.
+        prices: by constraint, the value of one more unit of its limit (a byte, a second, a joule, a utilisation of 1)
+            in units of the objective; 0 if the limit does not bind. Infinite limits have no price.
+        bound: upper bound on the objective of every feasible split point.
+        optimum: the best feasible objective, by enumeration; -inf if nothing is feasible.
+        mixture: [N + 1], shares of split points that reach the bound on average; they sum to 1.
+        objective: name of the objective.
     """
 
     prices: dict[str, float]
@@ -57,11 +59,11 @@ class LagrangianDual:
 
     @property
     def gap(self) -> float:
-        """Between bound and optimum: what is lost as all tasks share one split point; at least 0."""
+        """Bound minus optimum, at least 0: the loss because all tasks share one split point."""
         return self.bound - self.optimum
 
     def describe(self) -> tuple[str, ...]:
-        """The prices in words, in natural units; a sentence for every limit that binds."""
+        """Writes the prices in natural units, one sentence for every limit that binds."""
         unit = OBJECTIVE_UNITS.get(self.objective, "split points")
         sentences = []
         for name, price in self.prices.items():
@@ -74,26 +76,23 @@ class LagrangianDual:
 
 
 def lagrangian_dual(plan: OffloadPlan) -> LagrangianDual:
-    """Solves the dual of a plan's problem, for the objective in its options.
+    """Solves the dual of a plan's problem, for the objective of its goal.
 
     Args:
         plan: chosen or forced.
 
     Raises:
-        InfeasiblePlanError: where not even a mixture of split points keeps the limits, so that the dual has no bound.
+        InfeasiblePlanError: if not even a mixture of split points keeps the limits, so that the dual has no bound.
 
     Source: Xu 2020, Sec. 3.3; deviates: the paper adds the penalties, which makes breaking a limit profitable, and
     sets derivatives with respect to a whole number to zero.
     """
-    from scipy.optimize import linprog  # slow to import, and plans do without
-
-    allowed = candidates(
-        plan.options.objective, plan.costs.num_points, exclude_ends=plan.options.exclude_ends
-    )
-    values = -OBJECTIVES[plan.options.objective](plan.costs, plan.options.weights)
+    goal = plan.goal
+    allowed = candidates(goal.objective, plan.costs.num_points, exclude_ends=goal.exclude_ends)
+    values = -OBJECTIVES[goal.objective](plan.costs, goal.weights)
     limits = [limit for limit in plan.constraints if np.isfinite(limit.limit).all()]
     excess = -np.array([limit.slack for limit in limits])
-    # What overloads a queue is infeasible at any price.
+    # A split point that overloads a queue is infeasible at any price.
     points = np.flatnonzero(allowed & np.isfinite(values) & np.isfinite(excess).all(axis=0))
     if len(points) == 0:
         raise InfeasiblePlanError("every split point overloads a node; the limits have no prices.")
@@ -102,12 +101,14 @@ def lagrangian_dual(plan: OffloadPlan) -> LagrangianDual:
     scaled = excess[:, points] / scale[:, None]
 
     # Variables: the bound, then the prices. bound + sum_c price_c g_c(j) >= f(j) for every j.
-    solution = linprog(
-        c=np.concatenate(([1.0], np.zeros(len(limits)))),
-        A_ub=-np.column_stack((np.ones(len(points)), scaled.T)),
-        b_ub=-values[points] / size,
-        bounds=[(None, None), *[(0, None)] * len(limits)],
-        method="highs",
+    solution = (
+        scipy.optimize.linprog(  # scipy imports its modules on first use, and this one is slow to import
+            c=np.concatenate(([1.0], np.zeros(len(limits)))),
+            A_ub=-np.column_stack((np.ones(len(points)), scaled.T)),
+            b_ub=-values[points] / size,
+            bounds=[(None, None), *[(0, None)] * len(limits)],
+            method="highs",
+        )
     )
     if solution.status != 0:
         raise InfeasiblePlanError("no mixture of split points keeps every limit; the limits have no prices.")
@@ -122,5 +123,5 @@ def lagrangian_dual(plan: OffloadPlan) -> LagrangianDual:
         bound=float(solution.x[0] * size),
         optimum=float(values[feasible].max()) if feasible.any() else -np.inf,
         mixture=mixture / mixture.sum(),
-        objective=plan.options.objective,
+        objective=goal.objective,
     )

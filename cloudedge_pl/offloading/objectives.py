@@ -1,4 +1,4 @@
-"""What a plan may look for: a score per split point, the smallest feasible one wins, the deepest of equals."""
+"""Objectives of a plan: a score for every split point. The smallest feasible score wins; of equals, the deepest."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ CRITERIA: dict[str, Callable[[CostTable], np.ndarray]] = {
     "energy": lambda table: table.energy_joules,
     "upload": lambda table: table.upload_bytes / 1e6,
 }
-"""What a weighted sum is made of: seconds, joules and megabytes of one task, each [N + 1]."""
+"""Terms of a weighted sum: seconds, joules and megabytes of one task, each [N + 1]."""
 
 
 def deepest(table: CostTable, weights: Weights) -> np.ndarray:
-    """The last split point that is feasible. Source: Xu 2020, Sec. 3.3, whose f(j) its text makes j."""
+    """Prefers the last feasible split point. Source: Xu 2020, Sec. 3.3, whose text sets f(j) = j."""
     return -np.arange(table.num_points, dtype=np.float64)
 
 
 def weighted(table: CostTable, weights: Weights) -> np.ndarray:
-    """Sum of weight times criterion, with weights per second, per joule and per megabyte."""
+    """Sums weight times criterion, with weights per second, per joule and per megabyte."""
     terms = [weight * CRITERIA[criterion](table) for criterion, weight in weights.items() if weight > 0]
     return np.sum(terms, axis=0)
 
@@ -38,14 +38,14 @@ OBJECTIVES: dict[str, Objective] = {
     "min_energy": lambda table, _: table.energy_joules,
     "min_upload": lambda table, _: table.upload_bytes,
     "weighted": weighted,
-    "cloud_only": deepest,  # of one
+    "cloud_only": deepest,  # it has one candidate, as has the next
     "edge_only": deepest,
 }
-"""Name to score; all of them stay within the constraints."""
+"""Objectives by name; all of them keep the constraints."""
 
 
 def candidates(objective: str, num_points: int, *, exclude_ends: bool) -> np.ndarray:
-    """Split points that an objective may choose [N + 1], bool: one for "cloud_only" and "edge_only", else all.
+    """Returns which split points an objective may choose [N + 1], bool: one for "cloud_only" and "edge_only", else all.
 
     Args:
         objective: a key of :data:`OBJECTIVES`.
@@ -53,7 +53,7 @@ def candidates(objective: str, num_points: int, *, exclude_ends: bool) -> np.nda
         exclude_ends: leave out 0 and N.
 
     Raises:
-        ValueError: where nothing is left.
+        ValueError: if no split point is left.
     """
     points = np.arange(num_points)
     allowed = {"cloud_only": points == 0, "edge_only": points == num_points - 1}.get(objective, points >= 0)
@@ -67,7 +67,7 @@ def candidates(objective: str, num_points: int, *, exclude_ends: bool) -> np.nda
 
 
 def best(scores: np.ndarray, allowed: np.ndarray) -> int | None:
-    """Index of the smallest score among the allowed, the last of equals; None where nothing is allowed."""
+    """Returns the index of the smallest allowed score, the last of equals; None if nothing is allowed."""
     if not allowed.any():
         return None
     lowest = scores[allowed].min()

@@ -1,4 +1,4 @@
-"""The split points that no other one beats in delay, energy and bytes at once."""
+"""The Pareto front: split points that no other one beats in delay, energy and bytes at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from cloudedge_pl.offloading.table import CostTable
 
 
 def non_dominated(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Indices of the rows that no other allowed row beats: none is at most as large everywhere and smaller once.
+    """Returns the indices of the allowed rows that no other allowed row beats.
+
+    A row beats another one if it is nowhere larger and somewhere smaller.
 
     Args:
-        values: [num_rows, num_criteria], all to be small.
+        values: [num_rows, num_criteria]; smaller is better.
         allowed: [num_rows] bool.
     """
     rows = np.flatnonzero(allowed)
@@ -23,7 +25,7 @@ def non_dominated(values: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def pareto_front(table: CostTable, feasible: np.ndarray) -> np.ndarray:
-    """Feasible split points on the front over delay, energy and bytes of a task, in order.
+    """Returns the feasible split points on the front over delay, energy and bytes of a task, in ascending order.
 
     Args:
         table: costs of every split point.

@@ -1,4 +1,4 @@
-"""A plan as plain JSON values: what ``plan.json`` holds. docs/plan.md describes every key."""
+"""The content of ``plan.json``: a plan as plain values. docs/plan.md describes every key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.offloading.lagrangian import lagrangian_dual
 from cloudedge_pl.offloading.pareto import pareto_front
+from cloudedge_pl.offloading.plan import OffloadPlan
 from cloudedge_pl.offloading.sensitivity import binding, bottlenecks, next_steps
-from cloudedge_pl.offloading.types import OffloadPlan
 
 
 def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
@@ -31,7 +31,9 @@ def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
         "pareto_front": pareto_front(plan.costs, plan.feasible).tolist(),
         "lagrangian": _lagrangian(plan),
         "workload": asdict(plan.workload),
-        "options": asdict(plan.options),
+        "goal": asdict(plan.goal),
+        "formulas": asdict(plan.formulas),
+        "codec": asdict(plan.codec),
         "split_points": [
             _point(plan, index) | {"bottleneck": slowest[index]} for index in range(plan.costs.num_points)
         ],

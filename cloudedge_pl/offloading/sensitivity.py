@@ -1,35 +1,37 @@
-"""How a plan depends on its limits: what binds, what it takes to do better, and sweeps over one parameter."""
+"""How a plan depends on its limits: which limits bind, what a better plan needs, and sweeps over one parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from cloudedge_pl.costs.codec import CodecConfig
+from cloudedge_pl.costs.formulas import CostFormulas
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.roofline import FORWARD_PASSES, roofline_of
 from cloudedge_pl.errors import InfeasiblePlanError, lookup
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading.constraints import Relaxation, broken, relaxations
+from cloudedge_pl.offloading.goal import OffloadGoal
 from cloudedge_pl.offloading.objectives import OBJECTIVES, candidates
-from cloudedge_pl.offloading.planner import make_options, plan_offloading
-from cloudedge_pl.offloading.types import OffloadPlan
+from cloudedge_pl.offloading.plan import OffloadPlan
+from cloudedge_pl.offloading.planner import plan_offloading
 
 BOTTLENECKS = ("uplink", "wait", "compute", "memory bandwidth", "transfer", "cloud")
 
 
 def _better(plan: OffloadPlan) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [N + 1], and which split points would serve the objective better than the plan's."""
-    options = plan.options
-    scores = OBJECTIVES[options.objective](plan.costs, options.weights)
-    allowed = candidates(options.objective, plan.costs.num_points, exclude_ends=options.exclude_ends)
+    """Returns the scores [N + 1], and which split points have a better one than the plan's."""
+    goal = plan.goal
+    scores = OBJECTIVES[goal.objective](plan.costs, goal.weights)
+    allowed = candidates(goal.objective, plan.costs.num_points, exclude_ends=goal.exclude_ends)
     return scores, allowed & (scores < scores[plan.split_point])
 
 
 def binding(plan: OffloadPlan) -> tuple[str, ...]:
-    """Names of the constraints that keep the plan from the next better split point; empty at the best there is."""
+    """Names the constraints that keep the plan from the next better split point; empty if there is no better one."""
     scores, better = _better(plan)
     infeasible = np.flatnonzero(better & ~plan.feasible)
     if len(infeasible) == 0:
@@ -39,15 +41,15 @@ def binding(plan: OffloadPlan) -> tuple[str, ...]:
 
 
 def next_steps(plan: OffloadPlan) -> tuple[Relaxation, ...]:
-    """For every limit the least change of it alone that admits a better split point, where there is one."""
+    """Finds for every limit the smallest change of it alone that makes a better split point feasible, if any."""
     return relaxations(plan.constraints, _better(plan)[1])
 
 
 def bottlenecks(plan: OffloadPlan) -> tuple[str, ...]:
-    """Where a task spends most of its time on the slowest node, for every split point: of :data:`BOTTLENECKS`."""
+    """Names where a task on the slowest node spends most time, for every split point: one of :data:`BOTTLENECKS`."""
     parts = plan.costs.delay_parts
     memory_bound = np.zeros((plan.fleet.num_nodes, plan.costs.num_points))
-    if plan.options.roofline:
+    if plan.formulas.roofline:
         for index, node in enumerate(plan.fleet.nodes):
             roof = roofline_of(plan.profile, node)
             memory_bound[index, 1:] = np.cumsum(np.where(roof.memory_bound, roof.seconds, 0.0))
@@ -59,10 +61,10 @@ def bottlenecks(plan: OffloadPlan) -> tuple[str, ...]:
 
 
 def with_num_nodes(fleet: Fleet, num_nodes: int) -> Fleet:
-    """The fleet with so many nodes: the first ones, or all of them over and over, under new names.
+    """Returns a fleet of another size: the first nodes, or all nodes repeated in turn under new names.
 
     Raises:
-        ValueError: on less than one node.
+        ValueError: if the number is not a whole number of at least 1.
     """
     if num_nodes < 1 or num_nodes != int(num_nodes):
         raise ValueError(f"num_nodes is {num_nodes}; a fleet has a whole number of nodes, at least 1.")
@@ -91,7 +93,7 @@ PARAMETERS: dict[str, Callable[[Fleet, Workload, float], tuple[Fleet, Workload]]
     "arrival_rate": lambda fleet, workload, value: (fleet, replace(workload, arrival_rate=value)),
     "max_delay_seconds": lambda fleet, workload, value: (fleet, replace(workload, max_delay_seconds=value)),
 }
-"""What a sweep can vary."""
+"""The parameters that a sweep can vary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +104,10 @@ class Sweep:
         parameter: a key of :data:`PARAMETERS`.
         values: [num_values].
         split_point: [num_values] int64; -1 where no split point is feasible.
-        delay_seconds: [num_values] at the split point; nan where there is none, as in the next two.
-        energy_joules: [num_values] of a task.
-        upload_bytes: [num_values] of a task.
-        binding: for each value, the constraints in the way of a better split point.
+        delay_seconds: [num_values], of a task at the split point; nan where no split point is feasible.
+        energy_joules: [num_values], of a task; nan likewise.
+        upload_bytes: [num_values], of a task; nan likewise.
+        binding: for each value, the constraints that are in the way of a better split point.
     """
 
     parameter: str
@@ -123,32 +125,42 @@ def sweep(
     workload: Workload,
     parameter: str,
     values: Sequence[float],
-    **keywords: Any,
+    *,
+    goal: OffloadGoal | None = None,
+    formulas: CostFormulas | None = None,
+    codec: CodecConfig | None = None,
 ) -> Sweep:
-    """Plans once for every value of a parameter, everything else as it is.
+    """Plans once for every value of a parameter, with everything else unchanged.
 
     Args:
         profile: of the network.
         fleet: nodes, master, cloud and link.
         workload: arrival rate and limits.
         parameter: a key of :data:`PARAMETERS`.
-        values: what it takes; a fleet of more nodes than ``fleet`` has repeats them in turn.
-        **keywords: of :func:`~cloudedge_pl.plan_offloading`, but for ``split_point``.
+        values: of the parameter. A fleet with more nodes than ``fleet`` repeats its nodes in turn.
+        goal: as for :func:`~cloudedge_pl.plan_offloading`, without a split point.
+        formulas: as for :func:`~cloudedge_pl.plan_offloading`.
+        codec: as for :func:`~cloudedge_pl.plan_offloading`.
 
     Raises:
-        ValueError: on an unknown parameter or a value that it cannot take.
+        ValueError: if the parameter is unknown, a value is invalid, or the goal has a split point.
     """
     change = lookup(PARAMETERS, parameter, "sweep parameter")
-    options = make_options(keywords.pop("options", None), **keywords)
+    goal = goal or OffloadGoal()
+    if goal.split_point is not None:
+        raise ValueError(
+            f"sweep: the goal's split_point is {goal.split_point}; a sweep chooses one for every value, leave it out."
+        )
     split_point = np.full(len(values), -1, dtype=np.int64)
     costs = np.full((3, len(values)), np.nan)
     bound_by: list[tuple[str, ...]] = []
     for index, value in enumerate(values):
-        changed_fleet, changed_workload = change(fleet, workload, value)
+        changed = change(fleet, workload, value)
         try:
-            plan = plan_offloading(profile, changed_fleet, changed_workload, options=options)
+            plan = plan_offloading(profile, *changed, goal=goal, formulas=formulas, codec=codec)
         except InfeasiblePlanError:
-            best = plan_offloading(profile, changed_fleet, changed_workload, options=options, split_point=0)
+            in_cloud = replace(goal, split_point=0)
+            best = plan_offloading(profile, *changed, goal=in_cloud, formulas=formulas, codec=codec)
             bound_by.append(tuple(limit.name for limit in broken(best.constraints, 0)))
             continue
         at = split_point[index] = plan.split_point

@@ -1,7 +1,7 @@
 """Codecs between the edge part and the cloud part: what the cut tensors are sent as.
 
 A codec maps the tensors that the edge sends to those that the cloud receives. It encodes and decodes in one step and
-packs no bytes; the planner's formulas count those (:data:`cloudedge_pl.costs.transmission.CODECS`). Each sample is a
+packs no bytes; the planner's formulas count those (:data:`cloudedge_pl.costs.codec.CODECS`). Each sample is a
 message of its own, because its own node sends it: the samples of a batch share nothing.
 """
 
@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloudedge_pl.costs.transmission import CODECS, channel_axis, kept_count
-from cloudedge_pl.errors import lookup, require_range
+from cloudedge_pl.costs.codec import CodecConfig, channel_axis, kept_count
 
 Shape = tuple[int, ...]
 
@@ -205,25 +204,22 @@ _BUILDERS: dict[str, Callable[[Sequence[Shape], float], Codec]] = {
 }
 
 
-def build_codec(name: str, shapes: Sequence[Shape], ratio: float) -> Codec | None:
+def build_codec(config: CodecConfig, shapes: Sequence[Shape]) -> Codec | None:
     """Builds the codec of a split point.
 
     Split points 0 and N need none: the raw input is sent there, or nothing. Only "bottleneck" has parameters; they are
     drawn from torch's global generator, in the default dtype.
 
     Args:
-        name: a key of :data:`~cloudedge_pl.costs.transmission.CODECS`.
+        config: name and ratio of the codec.
         shapes: shapes of all tensors that cross, without the batch dimension (``SplitChain.live_shapes``).
-        ratio: share of the channels that "bottleneck" keeps, or of the elements that "top_k" keeps, in (0, 1].
 
     Returns:
         The codec; None for "none".
 
     Raises:
-        ValueError: if the name is unknown, the ratio is outside (0, 1], or there is no shape.
+        ValueError: if there is no shape.
     """
-    lookup(CODECS, name, "codec")
-    require_range("codec", 0, 1, open_low=True, codec_ratio=ratio)
     if not shapes:
         raise ValueError("codec: no tensor crosses the split point; give at least one shape.")
-    return None if name == "none" else _BUILDERS[name](shapes, ratio)
+    return None if config.name == "none" else _BUILDERS[config.name](shapes, config.ratio)

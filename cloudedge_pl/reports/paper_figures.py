@@ -13,11 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
+from cloudedge_pl.costs.formulas import CostFormulas
 from cloudedge_pl.costs.memory import edge_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.units import format_bytes, format_seconds
 from cloudedge_pl.fleet import Fleet, Link, Workload
-from cloudedge_pl.offloading import OffloadOptions, Sweep, cost_table, sweep
+from cloudedge_pl.offloading import Sweep, cost_table, sweep
 from cloudedge_pl.offloading.table import DELAY_PARTS
 from cloudedge_pl.reports.plan_figures import DELAY_COLOURS, DELAY_LABELS
 from cloudedge_pl.reports.style import (
@@ -35,7 +36,7 @@ from cloudedge_pl.reports.style import (
 
 NUM_NODES = (10, 20, 30)
 WORKLOAD = Workload(arrival_rate=40.0, max_delay_seconds=1.0)
-OPTIONS = OffloadOptions(waiting="mm1")
+FORMULAS = CostFormulas(waiting="mm1")
 
 
 def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: float = 20e6) -> Fleet:
@@ -55,7 +56,7 @@ def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: 
 
 def offloading_positions(profile: CostProfile, workload: Workload = WORKLOAD) -> Sweep:
     """Where TMOA cuts a network on 10, 20 and 30 nodes: the question of the paper's Table 1."""
-    return sweep(profile, paper_fleet(), workload, "num_nodes", NUM_NODES, options=OPTIONS)
+    return sweep(profile, paper_fleet(), workload, "num_nodes", NUM_NODES, formulas=FORMULAS)
 
 
 def save_paper_figures(profile: CostProfile, folder: Path) -> list[Path]:
@@ -105,7 +106,7 @@ def _delay(profile: CostProfile, path: Path) -> Path:
     )
     for axes, (title, device, bandwidth) in zip(panels, settings, strict=True):
         fleet = paper_fleet(device=device, bandwidth=bandwidth)
-        table = cost_table(profile, fleet, Workload(arrival_rate=10.0), OPTIONS)
+        table = cost_table(profile, fleet, Workload(arrival_rate=10.0), FORMULAS)
         bottom = np.zeros(table.num_points)
         for part in DELAY_PARTS:
             height = np.where(np.isfinite(table.delay_seconds), table.delay_parts[part], 0.0)

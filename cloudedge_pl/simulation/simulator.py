@@ -1,79 +1,40 @@
 """A fleet at work on a virtual clock: arrivals, schedule, queues, link, dormancy, accounts; one window at a time.
 
-The formulas are the planner's (:class:`~cloudedge_pl.offloading.SplitCosts`); the simulator adds what an average
-cannot show: which task meets which queue, and a link that varies. Randomness is drawn from (seed, window number), so
-a window depends on no hidden state and a resumed run equals one that was not stopped.
+Every formula is that of :mod:`cloudedge_pl.costs`, which the planner uses too. The simulator adds what a mean cannot
+show: which task meets which queue, and a link that varies. Randomness is drawn from (seed, window number), so a window
+depends on no hidden state, and a resumed run equals one that was not stopped.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cloudedge_pl.costs.transmission import master_rate_bits_per_second
+from cloudedge_pl.costs.energy import linear_compute_joules, radio_joules, static_joules
+from cloudedge_pl.costs.exchange import Exchange, collected_at, exchange_costs, multicast_seconds
+from cloudedge_pl.costs.first_come import serve_at_nodes
+from cloudedge_pl.costs.split import SplitCosts
+from cloudedge_pl.costs.transmission import (
+    cloud_rate_bits_per_second,
+    master_rate_bits_per_second,
+    sending_seconds,
+    transfer_seconds,
+)
 from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Workload
-from cloudedge_pl.offloading import SplitCosts
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.simulation.accounts import Accounts
 from cloudedge_pl.simulation.dispatch import dispatch
-from cloudedge_pl.simulation.queues import serve_at_nodes, serve_at_one
+from cloudedge_pl.simulation.master import MasterQueue
+from cloudedge_pl.simulation.records import HISTORY, WindowRecord, summarise
 
 Decide = Callable[[DormancyState, float], DormancyState]
-"""Takes the dormancy state and the delay now, in seconds; returns the state for this window."""
-
-
-@dataclass(frozen=True)
-class WindowRecord:
-    """What happened in one window.
-
-    Args:
-        assignment: which node ran which task.
-        delay_seconds: [num_tasks] from a task's arrival (in training: the window's opening) to its answer; in training
-            to the gradient's return, from the cloud while that is awake.
-        link_delay_seconds: edge to cloud in this window, mean over its tasks, measured or probed; the paper's T_rd.
-        awake: whether the cloud worked.
-        joules: [num_nodes + 1] drawn in the window; the master's last.
-        upload_bytes: [num_nodes + 1].
-        download_bytes: [num_nodes + 1].
-        exit_bytes: [num_nodes + 1] between each node and the exit head on the master, there and back.
-        clock_seconds: virtual time at the end of the window.
-    """
-
-    assignment: Assignment
-    delay_seconds: np.ndarray
-    link_delay_seconds: float
-    awake: bool
-    joules: np.ndarray
-    upload_bytes: np.ndarray
-    download_bytes: np.ndarray
-    exit_bytes: np.ndarray
-    clock_seconds: float
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What an aggregation costs, in which every node sends its weights to the master and gets their average.
-
-    Args:
-        seconds: until the master has all weights, and all nodes have their average.
-        joules: [num_nodes + 1] radio of the senders, the master's multicast included, and the idle power of all.
-        num_bytes: [num_nodes + 1] there and back; the master's multicast is counted once with each receiver.
-    """
-
-    seconds: float
-    joules: np.ndarray
-    num_bytes: np.ndarray
-
-
-HISTORY = ("clock_seconds", "tasks", "mean_delay_seconds", "link_delay_seconds", "awake")
+"""Takes the dormancy state and the present delay in seconds; returns the state for this window."""
 
 
 class Simulator:
@@ -89,8 +50,8 @@ class Simulator:
 
     Attributes:
         accounts: totals since the start.
-        history: per window, as lists: the columns of :data:`HISTORY`; a window lasts from the end of the one before to
-            its own ``clock_seconds``.
+        history: per window, as lists: the columns of :data:`~cloudedge_pl.simulation.records.HISTORY`. A window lasts
+            from the end of the previous one to its own ``clock_seconds``.
         sync_seconds: virtual time spent in aggregations.
     """
 
@@ -100,6 +61,7 @@ class Simulator:
         fleet: Fleet,
         workload: Workload,
         scheduler: Scheduler,
+        *,
         decide: Decide | None = None,
         seed: int = 0,
     ) -> None:
@@ -108,107 +70,68 @@ class Simulator:
         self.accounts = Accounts(fleet.num_nodes)
         self.history: dict[str, list[Any]] = {column: [] for column in HISTORY}
         self.dormancy = DormancyState()
-        self.clock_seconds = self.sync_seconds = 0.0
+        self.clock_seconds, self.sync_seconds = 0.0, 0.0
         self.windows = 0
         self._link_noise = 0.0
         self._ready_seconds = np.zeros(fleet.num_nodes)
         self._arrived_seconds = 0.0
-        self._master_ready_seconds = [0.0, 0.0, 0.0]  # done with receiving, with exit heads, with sending
+        self._master = MasterQueue(costs, fleet)
+        self._up_seconds = transfer_seconds(costs.upload_bytes, fleet)
+        self._down_seconds = transfer_seconds(costs.download_bytes, fleet)
+        self._cloud_rate = cloud_rate_bits_per_second(fleet)
         self._master_rate = master_rate_bits_per_second(fleet)
-        machines = [*fleet.nodes, fleet.coordinator]
-        self._idle_watts = np.array([m.idle_watts for m in machines])
-        self._busy_watts = np.array([m.busy_watts for m in machines])
-        self._transmit_watts = np.array([m.transmit_watts for m in machines])
+        self._idle_watts, self._busy_watts, self._transmit_watts = (
+            fleet.array(watts, with_master=True) for watts in ("idle_watts", "busy_watts", "transmit_watts")
+        )
+
+    @property
+    def _training(self) -> bool:
+        return self.workload.phase == "training"
 
     def step(self, num_tasks: int, owners: np.ndarray | None = None) -> WindowRecord:
         """Runs one window.
 
-        In training all tasks are there when the window opens, and are scheduled together; the window lasts until the
-        last gradient is back at its node, and for ``num_tasks / arrival_rate`` at least, in which the next batch
+        In training all tasks are there when the window opens, and are scheduled together. The window lasts until the
+        last gradient is back at its node, and at least ``num_tasks / arrival_rate``, the time in which the next batch
         gathers. In inference tasks arrive one by one, each is dispatched at its arrival, and the window lasts until the
-        last answer that is known of is out; arrivals go on meanwhile. docs/windows.md says more.
+        last known answer is out; meanwhile arrivals continue. docs/windows.md has the details.
 
         Args:
-            num_tasks: how many tasks there are in it, at least 1.
-            owners: the node of each task, int64 [num_tasks], where that is settled; None asks the scheduler.
+            num_tasks: number of tasks in the window, at least 1.
+            owners: the node of each task, int64 [num_tasks], if it is given; None asks the scheduler.
+
+        Raises:
+            ValueError: if there is no task, or one fits no node.
         """
         if num_tasks < 1:
             raise ValueError(f"a window of {num_tasks} tasks; it needs at least 1.")
-        random = np.random.default_rng([self.seed, self.windows])
+        random, opens = np.random.default_rng([self.seed, self.windows]), self.clock_seconds
         factor = self._link_factor(random)
-        opens, training = self.clock_seconds, self.workload.phase == "training"
-        if training:
-            arrivals = np.full(num_tasks, opens)
-            latest = opens + num_tasks / self.workload.arrival_rate
-        else:
-            gaps = random.exponential(1 / self.workload.arrival_rate, num_tasks)
-            arrivals = self._arrived_seconds + np.cumsum(gaps)
-            latest = self._arrived_seconds = float(arrivals[-1])
+        arrivals, latest = self._arrivals(num_tasks, random)
         at_node = arrivals + self.costs.terminal_seconds
         assignment = self._schedule(at_node, owners)
         node = assignment.node
         done = serve_at_nodes(at_node, node, self.costs.execution_seconds, self._ready_seconds)
         np.maximum.at(self._ready_seconds, node, done)
 
-        transfer = self._transfer_seconds(self.costs.upload_bytes)[node] * factor
+        transfer = self._up_seconds[node] * factor
         link_delay = float(transfer.mean())
         awake = self._decide(link_delay)
-        back = self._transfer_seconds(self.costs.download_bytes)[node] * factor
-        answered = done + transfer + self.costs.cloud_seconds + back
-        if self.costs.exit_seconds > 0 and (training or not awake):
-            from_master = self._run_at_master(done, node)
+        answered = done + transfer + self.costs.cloud_seconds + self._down_seconds[node] * factor
+        if self.costs.exit_seconds > 0 and (self._training or not awake):
+            from_master = self._master.serve(done, node)
             answered = answered if awake else from_master
             latest = max(latest, float(from_master.max()))
 
         self.clock_seconds = max(opens, latest, float(answered.max()))
         record = self._account(assignment, answered - arrivals, link_delay, awake, self.clock_seconds - opens)
         self.windows += 1
-        mean_delay = float(record.delay_seconds.mean())
-        row = (self.clock_seconds, num_tasks, mean_delay, link_delay, awake)
-        for column, value in zip(HISTORY, row, strict=True):
+        for column, value in record.row().items():
             self.history[column].append(value)
         return record
 
-    def exchange(self, num_bytes: float) -> Exchange:
-        """What an aggregation of ``num_bytes`` of weights costs a fleet that is idle."""
-        seconds = self._collected(num_bytes, np.zeros(self.fleet.num_nodes)) + self._multicast_seconds(
-            num_bytes
-        )
-        sending = np.append(8 * num_bytes / self._master_rate, self._multicast_seconds(num_bytes))
-        joules = self._idle_watts * seconds + self._transmit_watts * sending
-        return Exchange(seconds, joules, np.append(np.full(self.fleet.num_nodes, 2 * num_bytes), 0.0))
-
-    def synchronise(self, num_bytes: float) -> None:
-        """Runs an aggregation: the nodes finish their tasks, send ``num_bytes`` of weights and get as many back.
-
-        The master receives on one link, in the order in which the nodes' last bytes come, and sends the average to all
-        at once, at the rate of the slowest. The next window opens when all have it. Where there are no weights, nobody
-        waits.
-        """
-        if num_bytes == 0:
-            return
-        exchange = self.exchange(num_bytes)
-        ready = np.maximum(self._ready_seconds, self.clock_seconds)
-        ends = self._collected(num_bytes, ready) + self._multicast_seconds(num_bytes)
-        waiting = ends - self.clock_seconds - exchange.seconds
-        self.accounts.add(
-            sync_bytes=exchange.num_bytes, sync_joules=exchange.joules + self._idle_watts * waiting
-        )
-        self.sync_seconds += ends - self.clock_seconds
-        self.clock_seconds = ends
-        self._arrived_seconds = max(self._arrived_seconds, ends)
-        if self.windows:
-            self.history["clock_seconds"][-1] = ends
-
-    def _collected(self, num_bytes: float, ready: np.ndarray) -> float:
-        """When the master has every node's weights; nodes send from ``ready`` on, all over the master's one link."""
-        took = 8 * num_bytes / self.fleet.coordinator.throughput_bits_per_second
-        return float(serve_at_one(ready + 8 * num_bytes / self._master_rate - took, took, -math.inf).max())
-
-    def _multicast_seconds(self, num_bytes: float) -> float:
-        return 8 * num_bytes / float(self._master_rate.min())
-
     def _link_factor(self, random: np.random.Generator) -> float:
+        """Draws the factor of the link's delay, the next value of its autoregressive series."""
         link = self.fleet.link
         innovation = float(random.standard_normal())
         if self.windows == 0:
@@ -218,10 +141,20 @@ class Simulator:
             self._link_noise = link.correlation * self._link_noise + spread * innovation
         return float(np.exp(link.variation * self._link_noise))
 
+    def _arrivals(self, num_tasks: int, random: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Returns when the tasks arrive [num_tasks], and the earliest end of the window."""
+        if self._training:
+            gathered = self.clock_seconds + num_tasks / self.workload.arrival_rate
+            return np.full(num_tasks, self.clock_seconds), gathered
+        gaps = random.exponential(1 / self.workload.arrival_rate, num_tasks)
+        arrivals = self._arrived_seconds + np.cumsum(gaps)
+        self._arrived_seconds = float(arrivals[-1])
+        return arrivals, self._arrived_seconds
+
     def _schedule(self, at_node: np.ndarray, owners: np.ndarray | None) -> Assignment:
         nodes, num_tasks = self.fleet.num_nodes, len(at_node)
         memory = self.fleet.array("memory_bytes")
-        if owners is None and self.workload.phase == "inference":
+        if owners is None and not self._training:
             seconds, num_bytes = self.costs.execution_seconds, self.costs.task_memory_bytes
             return dispatch(self.scheduler, at_node, seconds, num_bytes, self._ready_seconds, memory)
         times = np.broadcast_to(self.costs.execution_seconds, (num_tasks, nodes))
@@ -232,31 +165,6 @@ class Simulator:
             return self.scheduler.assign(window, state)
         instance = Instance.of(window, state)
         return instance.assignment(owners, lower_bound(instance))
-
-    def _run_at_master(self, done: np.ndarray, node: np.ndarray) -> np.ndarray:
-        """When the exit head's answer is out, or in training its gradient back at the node [num_tasks].
-
-        The master receives on one link, answers one task after another, and sends on one link: each first come, first
-        served. A node slower than the master takes longer to send and to receive.
-        """
-        costs, rate = self.costs, self._master_rate[node]
-        received, answered, sent = self._master_ready_seconds
-        link = 8 / self.fleet.coordinator.throughput_bits_per_second
-        took = costs.exit_upload_bytes * link
-        arrived = serve_at_one(done + 8 * costs.exit_upload_bytes / rate - took, took, received)
-        out = serve_at_one(arrived, costs.exit_seconds, answered)
-        took = costs.exit_download_bytes * link
-        back = serve_at_one(out, took, sent)
-        self._master_ready_seconds = [float(each.max()) for each in (arrived, out, back)]
-        return back + 8 * costs.exit_download_bytes / rate - took
-
-    def _transfer_seconds(self, num_bytes: float) -> np.ndarray:
-        """[num_nodes] seconds between each node and the cloud on an ordinary link; none where nothing is sent."""
-        link = self.fleet.link
-        if num_bytes == 0:
-            return np.zeros(self.fleet.num_nodes)
-        rate = np.minimum(link.bandwidth_bits_per_second, self.fleet.array("throughput_bits_per_second"))
-        return 8 * num_bytes / rate + link.propagation_seconds
 
     def _decide(self, link_delay_seconds: float) -> bool:
         if self.decide is None or self.costs.upload_bytes == 0 or self.costs.exit_seconds == 0:
@@ -272,22 +180,22 @@ class Simulator:
         awake: bool,
         elapsed_seconds: float,
     ) -> WindowRecord:
+        """Adds the window's tasks, seconds, joules and bytes to the accounts."""
         costs = self.costs
         tasks = np.append(assignment.tasks_per_node, 0).astype(np.float64)
         uploaded = tasks * costs.upload_bytes * awake
         downloaded = tasks * costs.download_bytes * awake
-        # The exit head runs where it answers, and in training at every step: it learns along.
-        exits = tasks * (self.workload.phase == "training" or not awake) * (costs.exit_seconds > 0)
+        # The exit head runs where it answers, and in training in every step, because it learns along.
+        exits = tasks * (self._training or not awake) * (costs.exit_seconds > 0)
         to_master, from_master = exits * costs.exit_upload_bytes, exits * costs.exit_download_bytes
         busy = np.append(tasks[:-1] * costs.execution_seconds, exits.sum() * costs.exit_seconds)
-        bandwidth = self.fleet.link.bandwidth_bits_per_second
-        rate = np.minimum(bandwidth, self.fleet.array("throughput_bits_per_second"))
-        sending = 8 * uploaded[:-1] / rate + 8 * to_master[:-1] / self._master_rate
-        sending_back = float((8 * from_master[:-1] / self._master_rate).sum())
+        sending = sending_seconds(uploaded[:-1], self._cloud_rate)
+        sending = sending + sending_seconds(to_master[:-1], self._master_rate)
+        sending_back = float(sending_seconds(from_master[:-1], self._master_rate).sum())
         joules = (
-            self._idle_watts * elapsed_seconds
-            + (self._busy_watts - self._idle_watts) * busy
-            + self._transmit_watts * np.append(sending, sending_back)
+            static_joules(self._idle_watts, elapsed_seconds)
+            + linear_compute_joules(self._idle_watts, self._busy_watts, busy)
+            + radio_joules(self._transmit_watts, np.append(sending, sending_back))
         )
         self.accounts.add(
             tasks=tasks,
@@ -299,45 +207,48 @@ class Simulator:
             exit_download_bytes=from_master,
         )
         return WindowRecord(
-            assignment,
-            delay_seconds,
-            link_delay,
-            awake,
-            joules,
-            uploaded,
-            downloaded,
-            to_master + from_master,
-            self.clock_seconds,
+            assignment=assignment,
+            delay_seconds=delay_seconds,
+            link_delay_seconds=link_delay,
+            awake=awake,
+            joules=joules,
+            upload_bytes=uploaded,
+            download_bytes=downloaded,
+            exit_bytes=to_master + from_master,
+            clock_seconds=self.clock_seconds,
         )
 
-    def summary(self) -> dict[str, float]:
-        """Totals and means since the start; the means over tasks are nan before the first window.
+    def exchange(self, num_bytes: float) -> Exchange:
+        """Computes what an aggregation of ``num_bytes`` of weights costs in an idle fleet."""
+        return exchange_costs(num_bytes, self.fleet)
 
-        Returns:
-            tasks; mean_delay_seconds, mean_energy_joules, mean_upload_bytes (to the cloud) and mean_exit_bytes (between
-            nodes and exit head, both ways), per task, without aggregations;
-            clock_seconds; sync_seconds, sync_joules and sync_bytes of all aggregations; share_asleep of the
-            virtual time.
+    def synchronise(self, num_bytes: float) -> None:
+        """Runs an aggregation: the nodes finish their tasks, send their weights and get the average back.
+
+        The next window opens when all nodes have the average. If there are no weights, nobody waits.
+
+        Args:
+            num_bytes: of one node's weights.
         """
-        tasks = np.array(self.history["tasks"], dtype=np.float64)
-        asleep = ~np.array(self.history["awake"], dtype=bool)
-        elapsed = np.diff(np.array(self.history["clock_seconds"], dtype=np.float64), prepend=0.0)
-        total = float(tasks.sum()) or math.nan
-        return {
-            "tasks": float(tasks.sum()),
-            "clock_seconds": self.clock_seconds,
-            "sync_seconds": self.sync_seconds,
-            "sync_joules": float(self.accounts.sync_joules.sum()),
-            "sync_bytes": float(self.accounts.sync_bytes.sum()),
-            "mean_delay_seconds": float(tasks @ np.array(self.history["mean_delay_seconds"])) / total,
-            "mean_energy_joules": float(self.accounts.joules.sum()) / total,
-            "mean_upload_bytes": float(self.accounts.upload_bytes.sum()) / total,
-            "mean_exit_bytes": float(
-                (self.accounts.exit_upload_bytes + self.accounts.exit_download_bytes).sum()
-            )
-            / total,
-            "share_asleep": float(elapsed[asleep].sum()) / (self.clock_seconds or math.nan),
-        }
+        if num_bytes == 0:
+            return
+        exchange = self.exchange(num_bytes)
+        ready = np.maximum(self._ready_seconds, self.clock_seconds)
+        ends = collected_at(num_bytes, self.fleet, ready) + multicast_seconds(num_bytes, self.fleet)
+        waiting = ends - self.clock_seconds - exchange.seconds
+        self.accounts.add(
+            sync_bytes=exchange.num_bytes,
+            sync_joules=exchange.joules + static_joules(self._idle_watts, waiting),
+        )
+        self.sync_seconds += ends - self.clock_seconds
+        self.clock_seconds = ends
+        self._arrived_seconds = max(self._arrived_seconds, ends)
+        if self.windows:
+            self.history["clock_seconds"][-1] = ends
+
+    def summary(self) -> dict[str, float]:
+        """Totals and means since the start; see :func:`~cloudedge_pl.simulation.records.summarise`."""
+        return summarise(self.history, self.accounts, self.clock_seconds, self.sync_seconds)
 
     def report(self) -> dict[str, Any]:
         """Names, tasks and joules per node (the master last) and the history, as plain values for figures."""
@@ -350,7 +261,7 @@ class Simulator:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that moves, as plain containers."""
+        """The simulator's whole state, as plain containers."""
         return {
             "accounts": self.accounts.state_dict(),
             "history": {column: list(values) for column, values in self.history.items()},
@@ -362,14 +273,14 @@ class Simulator:
             "link_noise": self._link_noise,
             "ready_seconds": self._ready_seconds.tolist(),
             "arrived_seconds": self._arrived_seconds,
-            "master_ready_seconds": list(self._master_ready_seconds),
+            "master_ready_seconds": list(self._master.ready_seconds),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave.
+        """Restores what :meth:`state_dict` returned.
 
         Raises:
-            CheckpointError: where it is of a fleet of another size, or of an earlier version.
+            CheckpointError: if it belongs to a fleet of another size, or to an earlier version.
         """
         if missing := sorted(self.state_dict().keys() - state.keys()):
             raise CheckpointError(
@@ -391,4 +302,4 @@ class Simulator:
         self._link_noise = state["link_noise"]
         self._ready_seconds = np.array(state["ready_seconds"])
         self._arrived_seconds = state["arrived_seconds"]
-        self._master_ready_seconds = list(state["master_ready_seconds"])
+        self._master.ready_seconds = list(state["master_ready_seconds"])

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cloudedge_pl.costs import CodecConfig, CostFormulas, split_costs
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.offloading import OffloadPlan, plan_offloading, split_costs
+from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, plan_offloading
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
 from cloudedge_pl.partition.codecs import Codec, build_codec
 from cloudedge_pl.scheduling import Scheduler
@@ -64,8 +65,9 @@ class Deployment:
         """A fresh simulator of this deployment, or of another split point; it gets a scheduler of its own."""
         workload = replace(self.workload, phase=phase)
         at = self.split_point if split_point is None else split_point
-        costs = split_costs(self.plan.profile, self.fleet, workload, at, self.plan.options)
-        return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide, seed)
+        plan = self.plan
+        costs = split_costs(plan.profile, self.fleet, workload, at, plan.formulas, plan.codec)
+        return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide=decide, seed=seed)
 
     def edge_parameter_bytes(self) -> float:
         """Bytes of weights that every node holds, and that an aggregation exchanges."""
@@ -73,11 +75,11 @@ class Deployment:
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to belong to this deployment."""
-        options = self.plan.options
+        codec = self.plan.codec
         return {
             "backbone": list(self.chain.names),
             "split_point": self.split_point,
-            "codec": [options.codec, options.codec_ratio],
+            "codec": [codec.name, codec.ratio],
         }
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
@@ -96,12 +98,13 @@ class Deployment:
                 f"Fix it with offloading.split_point={identity['split_point']} "
                 f"(CloudEdgeStrategy(offloading={{'split_point': {identity['split_point']}}}))."
             )
-        codec, ratio = identity["codec"]
-        options = self.plan.options
-        if codec != options.codec or (codec in ("bottleneck", "top_k") and ratio != options.codec_ratio):
+        saved, planned = CodecConfig(*identity["codec"]), self.plan.codec
+        if not saved.encodes_like(planned):
+            ratio = f" codec.ratio={saved.ratio}" if saved.uses_ratio else ""
             raise CheckpointError(
-                f"the checkpoint sent its cut tensors as {codec!r} (ratio {ratio}), this plan as {options.codec!r} "
-                f"(ratio {options.codec_ratio}). Fix it with offloading.codec={codec} offloading.codec_ratio={ratio}."
+                f"the checkpoint sent its cut tensors as {saved.name!r} (ratio {saved.ratio}), this plan as "
+                f"{planned.name!r} (ratio {planned.ratio}). Fix it with codec={saved.name}{ratio} "
+                f"(CloudEdgeStrategy(codec=CodecConfig({saved.name!r}, {saved.ratio})))."
             )
 
 
@@ -130,7 +133,9 @@ def deploy(
     workload: Workload,
     *,
     granularity: str,
-    offloading: Mapping[str, Any],
+    goal: OffloadGoal,
+    formulas: CostFormulas,
+    codec: CodecConfig,
     exit_head: ExitHeadConfig,
     seed: int,
     split_modules: Sequence[str] | None = None,
@@ -145,7 +150,9 @@ def deploy(
         workload: what is asked of it.
         granularity: "layer" or "block".
         split_modules: see :func:`~cloudedge_pl.partition.trace`.
-        offloading: keywords of :func:`~cloudedge_pl.offloading.plan_offloading`.
+        goal: what the plan looks for.
+        formulas: by which costs are computed.
+        codec: form in which the cut tensors are sent to the cloud.
         exit_head: of the simplified cloud model.
         seed: of the first weights of exit head and codec; global random states do not move.
         name: of the model in tables and figures; None takes the backbone's class.
@@ -153,12 +160,12 @@ def deploy(
     with _apart_from_trainer(backbone):
         chain = trace(backbone, example_input, granularity=granularity, split_modules=split_modules)
     costs = profile(chain, example_input, exit_head=exit_head, name=name)
-    plan = plan_offloading(costs, fleet, workload, **offloading)
-    head = codec = None
+    plan = plan_offloading(costs, fleet, workload, goal=goal, formulas=formulas, codec=codec)
+    head = link_codec = None
     if 0 < plan.split_point < chain.num_segments:
         shapes = chain.live_shapes(plan.split_point)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             head = ExitHead(shapes, chain.output_shape, exit_head)
-            codec = build_codec(plan.options.codec, shapes, plan.options.codec_ratio)
-    return Deployment(chain, plan, head, codec, fleet, workload)
+            link_codec = build_codec(codec, shapes)
+    return Deployment(chain, plan, head, link_codec, fleet, workload)

@@ -25,14 +25,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from cloudedge_pl.costs import CodecConfig, CostFormulas
 from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.errors import CheckpointError, StrategyError, lookup, require_range, require_types
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.namespace import admit, require_one_namespace
-from cloudedge_pl.offloading import OffloadPlan
+from cloudedge_pl.offloading import OffloadGoal, OffloadPlan
 from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler, as_scheduler
+from cloudedge_pl.settings import as_settings
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.aggregation import AggregationRule
@@ -79,8 +81,11 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         granularity: split points after every weighted "layer", or only between "block"s that one tensor joins.
         split_modules: names of the backbone's submodules after which it may be cut, in the order in which they run,
             where torch.fx cannot follow it (Hugging Face's models).
-        offloading: keywords of :func:`~cloudedge_pl.plan_offloading`, e.g. ``{"objective": "min_delay"}`` or
-            ``{"split_point": 9}``.
+        offloading: an :class:`~cloudedge_pl.OffloadGoal` or a mapping of its fields, e.g. ``{"split_point": 9}``; None
+            takes the defaults.
+        formulas: a :class:`~cloudedge_pl.CostFormulas` or a mapping of its fields; None takes the defaults.
+        codec: form in which the cut tensors are sent to the cloud, in the plan and in training: a name, a
+            :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None sends them unchanged.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
         exit_head: size of the simplified cloud model; None takes the defaults.
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
@@ -112,7 +117,9 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         partition: str = "backbone",
         granularity: str = "layer",
         split_modules: Sequence[str] | None = None,
-        offloading: Mapping[str, Any] | None = None,
+        offloading: OffloadGoal | Mapping[str, Any] | None = None,
+        formulas: CostFormulas | Mapping[str, Any] | None = None,
+        codec: str | CodecConfig | Mapping[str, Any] | None = None,
         scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
         exit_head: ExitHeadConfig | None = None,
         edge_loss_weight: float | None = None,
@@ -133,7 +140,9 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
         self.workload = workload if workload is not None else Workload(phase="training")
         self.partition, self.granularity = partition, granularity
         self.split_modules = None if split_modules is None else list(split_modules)
-        self.offloading = dict(offloading or {})
+        self.offloading = as_settings(OffloadGoal, offloading, "offloading")
+        self.formulas = as_settings(CostFormulas, formulas, "formulas")
+        self.codec = as_settings(CodecConfig, {"name": codec} if isinstance(codec, str) else codec, "codec")
         self.exit_head_config = exit_head or ExitHeadConfig()
         self.edge_loss_weight, self.cloud_loss_weight = edge_loss_weight, cloud_loss_weight
         self.example_input, self.seed = example_input, seed
@@ -250,7 +259,9 @@ class CloudEdgeStrategy(pl.strategies.SingleDeviceStrategy):
                 self.fleet,
                 self.workload,
                 granularity=self.granularity,
-                offloading=self.offloading,
+                goal=self.offloading,
+                formulas=self.formulas,
+                codec=self.codec,
                 exit_head=self.exit_head_config,
                 seed=self.seed,
                 split_modules=self.split_modules,

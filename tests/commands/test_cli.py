@@ -78,6 +78,8 @@ def test_experiments_compose(experiment: str) -> None:
             "fleet",
             "workload",
             "offloading",
+            "formulas",
+            "codec",
             "scheduler",
             "exit_head",
             "strategy",

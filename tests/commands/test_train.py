@@ -146,7 +146,7 @@ def test_nodes_that_own_their_data_and_train_by_themselves(tmp_path: Path) -> No
         "fleet.num_nodes=3",
         "strategy.shards={by: dirichlet, alpha: 0.5, min_size: 4}",
         "callbacks.aggregation.every_n_steps=2",
-        "offloading.codec=int8",
+        "codec=float16",
         "hydra.run.dir=run",
     )
     assert done.returncode == 0, done.stdout + done.stderr

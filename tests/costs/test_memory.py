@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from cloudedge_pl.costs.memory import MEMORY_MODES, activation_bytes, edge_memory_bytes, master_memory_bytes
+from cloudedge_pl.costs.memory import ACTIVATIONS, activation_bytes, edge_memory_bytes, master_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.fleet import Workload
 from tests.offloading.cases import make_profile, profiles
@@ -63,14 +63,14 @@ def test_auto_goes_by_the_phase(phase):
 
 
 def test_unknown_mode_names_those_there_are():
-    with pytest.raises(ValueError, match=r"unknown memory mode 'trainign'\. Did you mean 'training'\?"):
+    with pytest.raises(ValueError, match=r"unknown memory formula 'trainign'\. Did you mean 'training'\?"):
         edge_memory_bytes(two_layers(), Workload(), "trainign")
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(profiles())
 def test_memory_never_falls_with_depth(profile):
-    for mode in MEMORY_MODES:
+    for mode in ("auto", *ACTIVATIONS):
         memory = edge_memory_bytes(profile, Workload(), mode)
         assert memory[0] == 0
         assert (np.diff(memory) >= 0).all()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cloudedge_pl.costs import transmission
+from cloudedge_pl.costs import CODECS, CodecConfig, transmission
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.transmission import (
     download_bytes,
@@ -55,11 +55,11 @@ def test_codecs_count_elements():
         "bfloat16": 2 * elements,
         "int8": elements + 8 * tensors,
     }.items():
-        up = upload_bytes(profile, Workload(), codec)
+        up = upload_bytes(profile, Workload(), CodecConfig(codec))
         np.testing.assert_array_equal(up[1:-1], expected)
         assert up[0] == 3 * 8 * 8
     with pytest.raises(ValueError, match="unknown codec 'int4'"):
-        upload_bytes(profile, Workload(), "int4")
+        upload_bytes(profile, Workload(), CodecConfig("int4"))
 
 
 def code_shapes(*shapes: tuple[int, ...], element_bytes: float = 4.0) -> CostProfile:
@@ -91,10 +91,10 @@ def test_a_bottleneck_sends_fewer_channels(shapes, ratio, element_bytes, expecte
     profile = code_shapes(*shapes, element_bytes=element_bytes)
     training = Workload(phase="training")
     np.testing.assert_allclose(
-        upload_bytes(profile, training, "bottleneck", ratio), [192, expected, expected, 0]
+        upload_bytes(profile, training, CodecConfig("bottleneck", ratio)), [192, expected, expected, 0]
     )
     np.testing.assert_allclose(
-        download_bytes(profile, training, "bottleneck", ratio), [0, expected, expected, 0]
+        download_bytes(profile, training, CodecConfig("bottleneck", ratio)), [0, expected, expected, 0]
     )
 
 
@@ -110,16 +110,16 @@ def test_a_bottleneck_sends_fewer_channels(shapes, ratio, element_bytes, expecte
 def test_top_k_sends_values_and_places_and_gets_values_back(shapes, ratio, values, places):
     profile = code_shapes(*shapes)
     training = Workload(phase="training")
-    up, down = (of(profile, training, "top_k", ratio) for of in (upload_bytes, download_bytes))
+    up, down = (of(profile, training, CodecConfig("top_k", ratio)) for of in (upload_bytes, download_bytes))
     np.testing.assert_allclose(up, [192, 4 * values + places, 4 * values + places, 0])
     np.testing.assert_allclose(down, [0, 4 * values, 4 * values, 0])
-    np.testing.assert_array_equal(download_bytes(profile, Workload(), "top_k", ratio), 0)
+    np.testing.assert_array_equal(download_bytes(profile, Workload(), CodecConfig("top_k", ratio)), 0)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.integers(0, 1000),
-    st.sampled_from(sorted(transmission.CODECS)),
+    st.sampled_from(sorted(CODECS)),
     st.floats(0.001, 1),
     st.floats(0.001, 1),
 )
@@ -127,19 +127,23 @@ def test_less_is_sent_where_less_is_kept(seed, codec, low, high):
     profile, training = make_profile(seed, 6), Workload(phase="training")
     low, high = sorted((low, high))
     for count in (upload_bytes, download_bytes):
-        less, more = count(profile, training, codec, low), count(profile, training, codec, high)
+        less, more = (
+            count(profile, training, CodecConfig(codec, low)),
+            count(profile, training, CodecConfig(codec, high)),
+        )
         assert (less <= more + 1e-9).all()
         assert (less[1:-1] > 0).all()
     assert (
-        download_bytes(profile, training, codec, low) <= upload_bytes(profile, training, codec, low)
+        download_bytes(profile, training, CodecConfig(codec, low))
+        <= upload_bytes(profile, training, CodecConfig(codec, low))
     ).all()
 
 
 @pytest.mark.parametrize("codec", ["bottleneck", "top_k"])
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan")])
 def test_a_ratio_outside_its_range_is_named(codec, ratio):
-    with pytest.raises(ValueError, match=r"codec: codec_ratio is .*; it must lie in \(0, 1\]"):
-        upload_bytes(make_profile(), Workload(), codec, ratio)
+    with pytest.raises(ValueError, match=r"codec: ratio is .*; it must (lie in \(0, 1\]|be a number)"):
+        CodecConfig(codec, ratio)
 
 
 def test_a_transfer_takes_the_slower_of_link_and_interface():

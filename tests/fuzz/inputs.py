@@ -38,7 +38,7 @@ NUMBER = {
     "train": ["model.learning_rate", "model.momentum", "data.val_fraction", "callbacks.dormancy.smoothing"],
 }
 BOOL = {
-    "plan": ["offloading.roofline", "offloading.exclude_ends"],
+    "plan": ["formulas.roofline", "offloading.exclude_ends"],
     "train": ["test", "data.augment", "model.channels_last", "callbacks.checkpoint.save_last"],
 }
 SEED = {"plan": ["fleet.seed"], "schedule": ["seed"], "train": ["seed", "callbacks.aggregation.seed"]}
@@ -46,8 +46,8 @@ NAME = {
     "plan": [
         "workload.phase",
         "offloading.objective",
-        "offloading.memory",
-        "offloading.codec",
+        "formulas.memory",
+        "codec.name",
         "granularity",
     ],
     "schedule": ["family"],
@@ -109,6 +109,10 @@ SINGLE: list[Case] = [
     ("plan", ["fleet=null"], "fleet=null"),
     ("plan", ["offloading=3"], "offloading=3"),
     ("plan", ["~offloading"], "offloading is left out"),
+    ("plan", ["~codec"], "codec is left out"),
+    ("plan", ["codec=jpeg"], "codec/jpeg"),
+    ("plan", ["codec=top_k", "codec.ratio=0"], "ratio is 0"),
+    ("plan", ["formulas.omega=0"], "omega is 0"),
     ("plan", ["~model"], "model is left out"),
     ("plan", ["fleet.device=pi"], "'pi'"),
     ("plan", ["fleet.device=[]"], "no device"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.costs import CodecConfig, CostFormulas, CostProfile
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Fleet, Workload
-from cloudedge_pl.offloading import OBJECTIVES, plan_offloading
+from cloudedge_pl.offloading import OBJECTIVES, OffloadGoal, plan_offloading
 from tests.offloading.brute_force import Point, choose, evaluate
 from tests.offloading.cases import fleets, profiles, workloads
 
@@ -60,13 +61,17 @@ def check(
     assume(not any(point.near_a_limit for point in points))
     assume(score_gap(points, objective))
     expected = choose(points, objective, weights)
-    keywords = {**choice, "objective": objective, "weights": weights}
+    formulas = CostFormulas(
+        **{field.name: choice[field.name] for field in fields(CostFormulas) if field.name in choice}
+    )
+    goal = OffloadGoal(objective=objective, weights=weights, memory_share=choice["memory_share"])
+    keywords = {"formulas": formulas, "codec": CodecConfig(choice["codec"], choice["codec_ratio"])}
     if expected is None:
         with pytest.raises(InfeasiblePlanError, match="What to change"):
-            plan_offloading(profile, fleet, workload, **keywords)
-        plan = plan_offloading(profile, fleet, workload, split_point=0, **keywords)
+            plan_offloading(profile, fleet, workload, goal=goal, **keywords)
+        plan = plan_offloading(profile, fleet, workload, goal=replace(goal, split_point=0), **keywords)
     else:
-        plan = plan_offloading(profile, fleet, workload, **keywords)
+        plan = plan_offloading(profile, fleet, workload, goal=goal, **keywords)
         assert plan.split_point == expected
         assert plan.is_feasible
     np.testing.assert_array_equal(plan.feasible, [point.feasible for point in points])

@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from cloudedge_pl.costs import CostFormulas
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Workload
-from cloudedge_pl.offloading import OBJECTIVES, OffloadPlan, lagrangian_dual, plan_offloading
+from cloudedge_pl.offloading import (
+    OBJECTIVES,
+    OffloadGoal,
+    OffloadPlan,
+    lagrangian_dual,
+    plan_dict,
+    plan_offloading,
+)
 from tests.offloading.cases import fleets, make_fleet, make_profile, profiles, workloads
 
 SEARCHES = st.sampled_from([name for name in sorted(OBJECTIVES) if name not in ("cloud_only", "edge_only")])
@@ -26,7 +34,7 @@ def problem(plan: OffloadPlan) -> tuple[np.ndarray, np.ndarray, list[str]]:
         "min_energy": plan.costs.energy_joules,
         "min_upload": plan.costs.upload_bytes,
         "weighted": plan.costs.delay_seconds,
-    }[plan.options.objective]
+    }[plan.goal.objective]
     limits = [limit for limit in plan.constraints if np.isfinite(limit.limit).all()]
     return (
         -scores,
@@ -37,7 +45,13 @@ def problem(plan: OffloadPlan) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def plan_or_none(profile, fleet, workload, objective) -> OffloadPlan | None:
     try:
-        return plan_offloading(profile, fleet, workload, objective=objective, static_energy="occupied")
+        return plan_offloading(
+            profile,
+            fleet,
+            workload,
+            goal=OffloadGoal(objective=objective),
+            formulas=CostFormulas(static_energy="occupied"),
+        )
     except InfeasiblePlanError:
         return None
 
@@ -123,7 +137,7 @@ def test_by_hand():
     )
     fleet = replace(make_fleet(memory_bytes=20e6), master=make_fleet(1).nodes[0])
     workload = Workload(arrival_rate=1e-3, max_delay_seconds=float("inf"))
-    plan = plan_offloading(profile, fleet, workload, memory_share=1.0)
+    plan = plan_offloading(profile, fleet, workload, goal=OffloadGoal(memory_share=1.0))
     dual = lagrangian_dual(plan)
     assert (plan.split_point, dual.optimum) == (1, 1)
     assert dual.bound == pytest.approx(1.5)
@@ -145,7 +159,9 @@ def test_free_limits_have_no_price():
 
 
 def test_where_nothing_is_feasible_there_are_no_prices():
-    plan = plan_offloading(make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=1e-9), split_point=2)
+    plan = plan_offloading(
+        make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=1e-9), goal=OffloadGoal(split_point=2)
+    )
     with pytest.raises(InfeasiblePlanError, match="no prices"):
         lagrangian_dual(plan)
-    assert plan.to_dict()["lagrangian"] is None
+    assert plan_dict(plan)["lagrangian"] is None

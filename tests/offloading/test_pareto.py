@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudedge_pl.offloading.options import OffloadOptions
 from cloudedge_pl.offloading.pareto import non_dominated, pareto_front
 from cloudedge_pl.offloading.table import cost_table
 from tests.offloading.cases import fleets, profiles, workloads
@@ -33,7 +32,7 @@ def test_the_front_is_what_no_allowed_row_beats(rows):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(profiles(), fleets(), workloads())
 def test_the_best_of_each_criterion_is_on_the_front(profile, fleet, workload):
-    table = cost_table(profile, fleet, workload, OffloadOptions())
+    table = cost_table(profile, fleet, workload)
     usable = np.isfinite(table.delay_seconds)
     front = pareto_front(table, usable)
     assert usable[front].all()

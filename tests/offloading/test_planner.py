@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudedge_pl.costs import CodecConfig, CostFormulas, split_costs
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Fleet, Link, Workload
-from cloudedge_pl.offloading import OffloadOptions, plan_offloading, split_costs
+from cloudedge_pl.offloading import OffloadGoal, plan_dict, plan_offloading
 from cloudedge_pl.offloading.table import DELAY_PARTS, ENERGY_PARTS, cost_table
 from tests.offloading.cases import fleets, make_fleet, make_node, make_profile, profiles, workloads
 
@@ -29,21 +30,28 @@ def test_without_tight_limits_everything_runs_at_the_edge():
 
 def test_exclude_ends_leaves_a_part_on_either_side():
     profile = make_profile(1, 6)
-    assert plan_offloading(profile, make_fleet(), EASY, exclude_ends=True).split_point == 5
+    assert plan_offloading(profile, make_fleet(), EASY, goal=OffloadGoal(exclude_ends=True)).split_point == 5
     assert plan_offloading(
-        profile, make_fleet(), EASY, exclude_ends=True, objective="min_upload"
+        profile, make_fleet(), EASY, goal=OffloadGoal(exclude_ends=True, objective="min_upload")
     ).split_point in range(1, 6)
     with pytest.raises(ValueError, match="exclude_ends leaves no split point for objective 'cloud_only'"):
-        plan_offloading(profile, make_fleet(), EASY, exclude_ends=True, objective="cloud_only")
+        plan_offloading(
+            profile, make_fleet(), EASY, goal=OffloadGoal(exclude_ends=True, objective="cloud_only")
+        )
 
 
 def test_cloud_only_and_edge_only():
     profile = make_profile(1, 6)
-    assert plan_offloading(profile, make_fleet(), EASY, objective="cloud_only").split_point == 0
-    assert plan_offloading(profile, make_fleet(), EASY, objective="edge_only").split_point == 6
+    assert (
+        plan_offloading(profile, make_fleet(), EASY, goal=OffloadGoal(objective="cloud_only")).split_point
+        == 0
+    )
+    assert (
+        plan_offloading(profile, make_fleet(), EASY, goal=OffloadGoal(objective="edge_only")).split_point == 6
+    )
     tight = make_fleet(memory_bytes=float(make_profile(1, 6).segment_parameter_bytes.sum()))
     with pytest.raises(InfeasiblePlanError) as error:
-        plan_offloading(profile, tight, EASY, objective="edge_only")
+        plan_offloading(profile, tight, EASY, goal=OffloadGoal(objective="edge_only"))
     assert "  6 layer6" in str(error.value)
     assert "layer5" not in str(error.value)
 
@@ -59,15 +67,17 @@ def test_a_weight_on_one_criterion_is_that_objective():
         "energy": "min_energy",
         "upload": "min_upload",
     }.items():
-        alone = plan_offloading(profile, fleet, workload, objective=objective)
-        weighted = plan_offloading(profile, fleet, workload, objective="weighted", weights={criterion: 3.0})
+        alone = plan_offloading(profile, fleet, workload, goal=OffloadGoal(objective=objective))
+        weighted = plan_offloading(
+            profile, fleet, workload, goal=OffloadGoal(objective="weighted", weights={criterion: 3.0})
+        )
         assert weighted.split_point == alone.split_point
 
 
 def test_a_forced_split_point_is_taken_and_judged():
     profile = make_profile(1, 6)
     tight = make_fleet(memory_bytes=1000.0)
-    plan = plan_offloading(profile, tight, EASY, split_point=4)
+    plan = plan_offloading(profile, tight, EASY, goal=OffloadGoal(split_point=4))
     assert (plan.split_point, plan.objective, plan.is_feasible) == (4, "forced", False)
     assert "memory" in plan.reasons[4]
     assert plan_offloading(profile, tight, EASY).split_point == 0
@@ -76,13 +86,13 @@ def test_a_forced_split_point_is_taken_and_judged():
 @pytest.mark.parametrize("split_point", [-1, 7])
 def test_a_split_point_outside_is_refused(split_point):
     with pytest.raises(ValueError, match=r"outside 0\.\.6"):
-        plan_offloading(make_profile(1, 6), make_fleet(), EASY, split_point=split_point)
+        plan_offloading(make_profile(1, 6), make_fleet(), EASY, goal=OffloadGoal(split_point=split_point))
 
 
 def test_reasons_give_value_limit_node_and_excess():
     profile = make_profile(1, 6)
     fleet = Fleet((make_node("big"), make_node("small", memory_bytes=1e6)))
-    plan = plan_offloading(profile, fleet, EASY, split_point=6)
+    plan = plan_offloading(profile, fleet, EASY, goal=OffloadGoal(split_point=6))
     needed = plan.costs.memory_bytes[6]
     assert plan.reasons[6].startswith(f"memory {needed / 1e6:.3g} MB > 800 kB on small (over by ")
     assert plan.constraint("memory").slack[6] == pytest.approx(800e3 - needed)
@@ -96,7 +106,7 @@ def test_overload_is_named_with_its_utilisation_and_is_never_a_negative_delay():
     assert "overload: node-0 would be busy" in plan.reasons[6]
     assert "delay" not in plan.reasons[6]
     assert (plan.costs.delay_seconds >= 0).all()
-    assert plan.to_dict()["split_points"][6]["delay_seconds"] is None
+    assert plan_dict(plan)["split_points"][6]["delay_seconds"] is None
 
 
 def test_no_feasible_split_point_says_what_is_in_the_way_and_what_to_change():
@@ -114,7 +124,7 @@ def test_no_feasible_split_point_says_what_is_in_the_way_and_what_to_change():
 
 def test_what_to_change_does_free_the_split_point():
     profile, fleet = make_profile(1, 6), make_fleet()
-    table = cost_table(profile, fleet, Workload(), OffloadOptions())
+    table = cost_table(profile, fleet, Workload())
     needed = float(table.delay_seconds.min())
     with pytest.raises(InfeasiblePlanError, match=f"frees split point {int(table.delay_seconds.argmin())},"):
         plan_offloading(profile, fleet, Workload(max_delay_seconds=0.99 * needed))
@@ -130,41 +140,59 @@ def test_two_broken_limits_are_named_together():
 
 
 @pytest.mark.parametrize(
-    ("keywords", "message"),
+    ("make", "keywords", "message"),
     [
-        ({"objective": "min_dely"}, "unknown offloading objective 'min_dely'. Did you mean 'min_delay'"),
-        ({"waiting": "mg1"}, "unknown waiting model"),
-        ({"memory": "big"}, "unknown memory mode"),
-        ({"energy": "cubic"}, "unknown energy model"),
-        ({"static_energy": "off"}, "unknown static energy model"),
-        ({"shares": "fair"}, "unknown way to share arrivals"),
-        ({"uplink": "mean"}, "unknown uplink estimate"),
-        ({"delay": "none"}, "unknown delay model"),
-        ({"codec": "jpeg"}, "unknown codec"),
-        ({"codec_ratio": 0.0}, r"codec_ratio is 0.0; it must lie in \(0, 1\]"),
-        ({"memory_share": 1.5}, r"memory_share is 1.5; it must lie in \(0, 1\]"),
-        ({"omega": -1.0}, "omega is -1.0"),
-        ({"weights": {"dely": 1.0}}, "unknown criterion in weights 'dely'"),
-        ({"weights": {"delay": 0.0}}, "at least one must be above 0"),
-        ({"weights": {"delay": -1.0}}, r"weights\['delay'\] is -1.0"),
-        ({"objectiv": "deepest"}, "unknown offloading option 'objectiv'. Did you mean 'objective'"),
+        (
+            OffloadGoal,
+            {"objective": "min_dely"},
+            "unknown offloading objective 'min_dely'. Did you mean 'min_delay'",
+        ),
+        (OffloadGoal, {"memory_share": 1.5}, r"memory_share is 1.5; it must lie in \(0, 1\]"),
+        (OffloadGoal, {"weights": {"dely": 1.0}}, "unknown criterion in weights 'dely'"),
+        (OffloadGoal, {"weights": {"delay": 0.0}}, "at least one must be above 0"),
+        (OffloadGoal, {"weights": {"delay": -1.0}}, r"weights\['delay'\] is -1.0"),
+        (
+            OffloadGoal,
+            {"split_point": 1.5},
+            "offloading: split_point is 1.5; it must be a whole number or null",
+        ),
+        (
+            CostFormulas,
+            {"waiting": "mg1"},
+            "formulas: waiting is 'mg1'; it must be one of: md1, mm1, mmc, pooled, paper",
+        ),
+        (
+            CostFormulas,
+            {"memory": "big"},
+            "memory is 'big'; it must be one of: auto, paper, inference, training",
+        ),
+        (CostFormulas, {"energy": "cubic"}, "energy is 'cubic'; it must be one of: linear, omega"),
+        (CostFormulas, {"static_energy": "off"}, "static_energy is 'off'"),
+        (CostFormulas, {"shares": "fair"}, "shares is 'fair'"),
+        (CostFormulas, {"uplink": "mean"}, "uplink is 'mean'"),
+        (CostFormulas, {"delay": "none"}, "delay is 'none'"),
+        (CostFormulas, {"omega": -1.0}, "omega is -1.0"),
+        (CodecConfig, {"name": "jpeg"}, "unknown codec 'jpeg'"),
+        (CodecConfig, {"name": "top_k", "ratio": 0.0}, r"codec: ratio is 0.0; it must lie in \(0, 1\]"),
     ],
 )
-def test_bad_options_are_named(keywords, message):
+def test_bad_settings_are_named(make, keywords, message):
     with pytest.raises(ValueError, match=message):
-        plan_offloading(make_profile(), make_fleet(), EASY, **keywords)
+        make(**keywords)
 
 
 def test_one_queue_needs_like_nodes():
     unlike = Fleet((make_node("a"), make_node("b", flops_per_second=1e9)))
-    with pytest.raises(ValueError, match="'mmc' is one queue before like nodes"):
-        plan_offloading(make_profile(), unlike, EASY, waiting="mmc")
-    assert plan_offloading(make_profile(), make_fleet(4), EASY, waiting="mmc").is_feasible
+    with pytest.raises(ValueError, match="'mmc' is one queue for nodes of equal speed"):
+        plan_offloading(make_profile(), unlike, EASY, formulas=CostFormulas(waiting="mmc"))
+    assert plan_offloading(
+        make_profile(), make_fleet(4), EASY, formulas=CostFormulas(waiting="mmc")
+    ).is_feasible
 
 
 def test_the_papers_options_are_its_printed_forms():
     profile, fleet = make_profile(1, 6), make_fleet(2)
-    plan = plan_offloading(profile, fleet, EASY, options=OffloadOptions.paper())
+    plan = plan_offloading(profile, fleet, EASY, formulas=CostFormulas.paper())
     assert (plan.costs.delay_parts["cloud"] == 0).all()
     np.testing.assert_allclose(
         plan.costs.memory_bytes,
@@ -174,7 +202,7 @@ def test_the_papers_options_are_its_printed_forms():
 
 def test_plan_as_json_has_every_split_point():
     plan = plan_offloading(make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=float("inf")))
-    content = json.loads(json.dumps(plan.to_dict(), allow_nan=False))
+    content = json.loads(json.dumps(plan_dict(plan), allow_nan=False))
     assert content["split_point"] == plan.split_point
     assert content["workload"]["max_delay_seconds"] is None
     assert [point["index"] for point in content["split_points"]] == list(range(7))
@@ -187,10 +215,10 @@ def test_plan_as_json_has_every_split_point():
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(profiles(), fleets(), workloads(), st.sampled_from(["none", "int8", "bottleneck", "top_k"]))
 def test_simulator_and_planner_use_the_same_numbers(profile, fleet, workload, codec):
-    options = OffloadOptions(codec=codec, codec_ratio=0.1)
-    table = cost_table(profile, fleet, workload, options)
+    formulas, config = CostFormulas(), CodecConfig(codec, ratio=0.1)
+    table = cost_table(profile, fleet, workload, formulas, config)
     for split_point in range(table.num_points):
-        costs = split_costs(profile, fleet, workload, split_point, options)
+        costs = split_costs(profile, fleet, workload, split_point, formulas, config)
         slowest = table.slowest_node[split_point]
         assert costs.execution_seconds[slowest] == table.delay_parts["execution"][split_point]
         assert costs.cloud_seconds == table.delay_parts["cloud"][split_point]
@@ -199,7 +227,6 @@ def test_simulator_and_planner_use_the_same_numbers(profile, fleet, workload, co
         assert costs.download_bytes == table.download_bytes[split_point]
         assert (costs.exit_seconds > 0) == (0 < split_point < profile.num_segments)
         assert costs.task_memory_bytes >= 0
-        assert costs.input_bytes == table.upload_bytes[0]
     with pytest.raises(ValueError, match="outside"):
         split_costs(profile, fleet, workload, profile.num_segments + 1)
 
@@ -207,7 +234,7 @@ def test_simulator_and_planner_use_the_same_numbers(profile, fleet, workload, co
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(profiles(), fleets(), workloads())
 def test_parts_make_the_whole_and_shares_make_one(profile, fleet, workload):
-    table = cost_table(profile, fleet, workload, OffloadOptions())
+    table = cost_table(profile, fleet, workload)
     np.testing.assert_allclose(table.node_shares.sum(axis=0), 1)
     np.testing.assert_allclose(
         np.sum([table.delay_parts[part] for part in DELAY_PARTS], axis=0), table.delay_seconds
@@ -233,7 +260,7 @@ def test_more_like_nodes_never_move_the_cut_forward(profile, fleet, workload, mo
         many = replace(fleet, nodes=members, master=fleet.coordinator)
         try:
             return plan_offloading(
-                profile, many, workload, waiting="mm1", static_energy=static_energy
+                profile, many, workload, formulas=CostFormulas(waiting="mm1", static_energy=static_energy)
             ).split_point
         except InfeasiblePlanError:
             return -1
@@ -276,7 +303,7 @@ def test_the_limits_of_unlike_nodes_are_the_weakest_ones():
     weak = make_node("weak", memory_bytes=5e6, throughput_bits_per_second=1e5, max_energy_joules=50.0)
     strong = make_node("strong", memory_bytes=5e9, throughput_bits_per_second=1e9, max_energy_joules=5e3)
     fleet = Fleet((strong, weak), link=Link(bandwidth_bits_per_second=1e9))
-    plan = plan_offloading(profile, fleet, EASY, split_point=3)
+    plan = plan_offloading(profile, fleet, EASY, goal=OffloadGoal(split_point=3))
     assert plan.constraint("memory").limit[3] == pytest.approx(4e6)
     assert plan.constraint("memory").where[3] == "weak"
     assert plan.constraint("delay").where[3] == "weak"
@@ -305,7 +332,7 @@ def test_the_masters_memory_limits_the_exit_head():
 
 def test_a_plan_that_cuts_nothing_says_so_and_how_to_cut():
     profile, fleet = make_profile(1, 6), make_fleet()
-    notes = [plan_offloading(profile, fleet, EASY, split_point=at).uncut for at in range(7)]
+    notes = [plan_offloading(profile, fleet, EASY, goal=OffloadGoal(split_point=at)).uncut for at in range(7)]
     assert "split point 0 of 0..6 cuts nothing: the whole network runs in the cloud" in notes[0]
     assert "runs at the edge" in notes[6]
     assert all("exclude_ends" in note for note in (notes[0], notes[6]))
@@ -318,7 +345,7 @@ def test_pickle_and_copy():
 
     plan = plan_offloading(make_profile(1, 6), make_fleet(), EASY)
     for twin in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
-        assert twin.to_dict() == plan.to_dict()
+        assert plan_dict(twin) == plan_dict(plan)
 
 
 @pytest.mark.parametrize("objective", ["deepest", "min_delay", "min_upload"])
@@ -327,5 +354,7 @@ def test_every_plan_is_plain_json(objective):
 
     profile, fleet = make_profile(1, 6), make_fleet()
     for split_point in (None, *range(7)):
-        plan = plan_offloading(profile, fleet, EASY, split_point=split_point, objective=objective)
-        assert json.loads(json.dumps(plan.to_dict()))["split_point"] == plan.split_point
+        plan = plan_offloading(
+            profile, fleet, EASY, goal=OffloadGoal(split_point=split_point, objective=objective)
+        )
+        assert json.loads(json.dumps(plan_dict(plan)))["split_point"] == plan.split_point

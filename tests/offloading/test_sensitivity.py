@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Fleet, Link, Workload
-from cloudedge_pl.offloading import binding, bottlenecks, next_steps, plan_offloading, sweep
+from cloudedge_pl.offloading import OffloadGoal, binding, bottlenecks, next_steps, plan_offloading, sweep
 from cloudedge_pl.offloading.sensitivity import BOTTLENECKS, with_num_nodes
 from tests.offloading.cases import fleets, make_fleet, make_node, make_profile, profiles, workloads
 
@@ -66,7 +66,10 @@ def test_granting_what_a_next_step_asks_for_helps(profile, fleet, workload):
 def test_the_bottleneck_is_where_the_time_goes(node, link, expected):
     fleet = Fleet((make_node(**node),), link=Link(**link))
     plan = plan_offloading(
-        PROFILE, fleet, replace(EASY, arrival_rate=1e-9, max_delay_seconds=1e12), split_point=3
+        PROFILE,
+        fleet,
+        replace(EASY, arrival_rate=1e-9, max_delay_seconds=1e12),
+        goal=OffloadGoal(split_point=3),
     )
     assert bottlenecks(plan)[3] == expected
 
@@ -74,7 +77,7 @@ def test_the_bottleneck_is_where_the_time_goes(node, link, expected):
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(profiles(), fleets(), workloads())
 def test_bottlenecks_are_named_and_everything_is_in_the_cloud_at_0(profile, fleet, workload):
-    plan = plan_offloading(profile, fleet, workload, split_point=0)
+    plan = plan_offloading(profile, fleet, workload, goal=OffloadGoal(split_point=0))
     found = bottlenecks(plan)
     assert set(found) <= set(BOTTLENECKS)
     assert found[0] in ("uplink", "transfer", "cloud")
@@ -84,7 +87,9 @@ def test_bottlenecks_are_named_and_everything_is_in_the_cloud_at_0(profile, flee
 def test_a_sweep_is_one_plan_after_the_other():
     workload = Workload(arrival_rate=0.1, max_delay_seconds=1.0)
     values = [1e3, 1e6, 3e6, 1e7, 1e9]
-    found = sweep(PROFILE, make_fleet(), workload, "memory_bytes", values, objective="deepest")
+    found = sweep(
+        PROFILE, make_fleet(), workload, "memory_bytes", values, goal=OffloadGoal(objective="deepest")
+    )
     for index, value in enumerate(values):
         plan = plan_offloading(PROFILE, replace_memory(value), workload)
         assert found.split_point[index] == plan.split_point
@@ -122,6 +127,8 @@ def test_bad_sweeps_are_named():
         sweep(PROFILE, make_fleet(), EASY, "num_nodes", [0])
     with pytest.raises(ValueError, match="arrival_rate is -1"):
         sweep(PROFILE, make_fleet(), EASY, "arrival_rate", [-1.0])
+    with pytest.raises(ValueError, match="the goal's split_point is 3"):
+        sweep(PROFILE, make_fleet(), EASY, "num_nodes", [1], goal=OffloadGoal(split_point=3))
 
 
 def test_a_larger_fleet_repeats_its_nodes_in_turn():

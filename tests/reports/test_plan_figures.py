@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cloudedge_pl.fleet import Workload
-from cloudedge_pl.offloading import OffloadPlan, plan_offloading
+from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, plan_offloading
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from tests.offloading.cases import make_fleet, make_profile
 
@@ -20,7 +20,7 @@ PLANS = {
     "budget": plan_offloading(PROFILE, make_fleet(max_energy_joules=150.0), Workload(arrival_rate=0.1)),
     "overload": plan_offloading(PROFILE, make_fleet(1), Workload(arrival_rate=1e5, max_delay_seconds=10.0)),
     "forced": plan_offloading(
-        PROFILE, make_fleet(memory_bytes=1e3), Workload(arrival_rate=0.1), split_point=6
+        PROFILE, make_fleet(memory_bytes=1e3), Workload(arrival_rate=0.1), goal=OffloadGoal(split_point=6)
     ),
     "one segment": plan_offloading(make_profile(2, 1), make_fleet(1), Workload(arrival_rate=0.1)),
 }

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from cloudedge_pl.fleet import Link, Workload
-from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.offloading import OffloadGoal, plan_offloading
 from cloudedge_pl.reports.plan_table import CHOSEN, plan_notes, plan_table
 from tests.offloading.cases import make_fleet, make_node, make_profile
 
@@ -52,7 +52,10 @@ def test_an_overloaded_queue_has_no_delay():
 
 def test_a_forced_infeasible_choice_is_marked_and_explained():
     plan = plan_offloading(
-        make_profile(1, 6), make_fleet(memory_bytes=1e3), Workload(arrival_rate=0.1), split_point=5
+        make_profile(1, 6),
+        make_fleet(memory_bytes=1e3),
+        Workload(arrival_rate=0.1),
+        goal=OffloadGoal(split_point=5),
     )
     lines = render(plan)
     assert "(forced)" in lines[0]
@@ -74,13 +77,15 @@ def test_notes_say_what_would_help_and_what_it_is_worth():
 def test_a_crowded_link_is_pointed_out():
     crowded = replace(make_fleet(), link=Link(bandwidth_bits_per_second=1e5))
     workload = Workload(arrival_rate=100.0, max_delay_seconds=100.0)
-    plan = plan_offloading(make_profile(1, 6), crowded, workload, split_point=1)
+    plan = plan_offloading(make_profile(1, 6), crowded, workload, goal=OffloadGoal(split_point=1))
     assert any(note.startswith("caution: all uploads together would take") for note in plan_notes(plan))
 
 
 def test_a_master_that_could_not_answer_every_task_is_pointed_out():
     weak = replace(make_fleet(), master=make_node("boss", flops_per_second=1e6))
-    plan = plan_offloading(make_profile(1, 6), weak, Workload(arrival_rate=1.0), split_point=1)
+    plan = plan_offloading(
+        make_profile(1, 6), weak, Workload(arrival_rate=1.0), goal=OffloadGoal(split_point=1)
+    )
     assert any("of the master's time" in note for note in plan_notes(plan))
 
 

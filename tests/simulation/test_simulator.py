@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudedge_pl.costs import SplitCosts
+from cloudedge_pl.costs.queueing import Load, pooled_waiting_seconds, waiting_seconds
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Link, Phase, Workload
-from cloudedge_pl.offloading import SplitCosts
-from cloudedge_pl.offloading.table import pooled_waiting_seconds, waiting_seconds
 from cloudedge_pl.scheduling import (
     SCHEDULERS,
     Assignment,
@@ -60,14 +60,13 @@ def make(
         "exit_upload_bytes": 60_000.0,
         "exit_download_bytes": 60_000.0 * (phase == "training"),
         "terminal_seconds": 0.002,
-        "input_bytes": 3072.0,
         "task_memory_bytes": 1e6,
         **costs,
     }
     execution = np.random.default_rng(seed).uniform(0.05, 0.2, num_nodes)
     costs_at_split = SplitCosts(execution_seconds=execution, **values)
     workload = Workload(arrival_rate=rate, phase=phase)
-    return Simulator(costs_at_split, fleet, workload, as_scheduler(scheduler), decide, seed)
+    return Simulator(costs_at_split, fleet, workload, as_scheduler(scheduler), decide=decide, seed=seed)
 
 
 @dataclass
@@ -293,16 +292,17 @@ def test_inference_waits_as_long_as_the_planner_says(dispatch: str, load: float)
     rate = load * (1 / seconds).sum()
     fleet = Fleet.preset("raspberry-pi-4", len(seconds))
     scheduler: Scheduler = as_scheduler("atsa") if dispatch == "pooled" else BySpeed()
-    costs = SplitCosts(seconds, 0.0, 0.005, 20_000.0, 0.0, 0.0, 0.0, 0.002, 3072.0, 1e6)
+    costs = SplitCosts(seconds, 0.0, 0.005, 20_000.0, 0.0, 0.0, 0.0, 0.002, 1e6)
     workload = Workload(arrival_rate=rate)
     simulator = Simulator(costs, fleet, workload, scheduler)
     for _ in range(8 if dispatch == "per node" else 80):
         simulator.step(5000 if dispatch == "pooled" else 2000)
     shares = (1 / seconds) / (1 / seconds).sum()
+    offered = Load(rate, shares[:, None], seconds[:, None], np.ones(1))
     if dispatch == "pooled":
-        wait = float(pooled_waiting_seconds(seconds[:, None], workload)[0])
+        wait = float(pooled_waiting_seconds(offered)[0])
     else:
-        wait = float(shares @ waiting_seconds(seconds, shares * rate, seconds, fleet, workload, "md1"))
+        wait = float(shares @ waiting_seconds(offered, "md1")[:, 0])
     transfer = 8 * 20_000.0 / 50e6 + 0.01
     served = float(shares @ seconds) + 0.002 + 0.005 + transfer
     measured = simulator.summary()["mean_delay_seconds"]

@@ -22,7 +22,8 @@ def make_strategy(codec: str, split_point: int = 2, **options: Any) -> ce.CloudE
     return ce.CloudEdgeStrategy(
         fleet=make_fleet(3),
         partition="net",
-        offloading={"split_point": split_point, "codec": codec, "codec_ratio": 0.5},
+        offloading={"split_point": split_point},
+        codec=ce.CodecConfig(codec, ratio=0.5),
         **options,
     )
 
@@ -44,7 +45,7 @@ def test_trains_answers_and_accounts_through_the_codec(tmp_path: Path, codec: st
     assert strategy.deployment is not None
     accounts = strategy.simulator.accounts
     uploaded = float(accounts.upload_bytes.sum() / accounts.tasks.sum())
-    planned = upload_bytes(strategy.plan.profile, strategy.workload, codec, 0.5)[2]
+    planned = upload_bytes(strategy.plan.profile, strategy.workload, strategy.codec)[2]
     assert uploaded == pytest.approx(planned)
     assert uploaded < 2 * 8 * 4 * 4 * 4, "two maps of 8 x 4 x 4 floats uncompressed"
     batch = next(iter(loader(seed=1)))[0]
@@ -99,7 +100,7 @@ def test_a_learned_codec_trains_and_travels_in_the_checkpoint(tmp_path: Path) ->
     for name, value in parameters_of(again.deployment.codec).items():
         assert torch.equal(value, trained[name])
     other = make_strategy("int8")
-    with pytest.raises(CheckpointError, match=r"offloading.codec=bottleneck offloading.codec_ratio=0.5"):
+    with pytest.raises(CheckpointError, match=r"codec=bottleneck codec.ratio=0.5"):
         make_trainer(tmp_path, other).test(module, loader(seed=1), ckpt_path=path, weights_only=True)
 
 

@@ -136,13 +136,18 @@ def test_targets_made_without_gradients_stay_constant(tmp_path: Path) -> None:
     ("kind", "options", "message"),
     [
         (UnrecordableWithin, {}, r"no gradient pass to SmallNet.*edge_loss_weight=0"),
-        (NoGrad, {"offloading": {"split_point": 2, "codec": "bottleneck"}}, "learned codec"),
+        (
+            NoGrad,
+            {"offloading": ce.OffloadGoal(split_point=2), "codec": ce.CodecConfig("bottleneck")},
+            "learned codec",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
     tmp_path: Path, kind: Any, options: dict[str, Any], message: str
 ) -> None:
     strategy = make_strategy()
-    strategy.offloading = {**strategy.offloading, **options.get("offloading", {})}
+    for name, value in options.items():
+        setattr(strategy, name, value)
     with pytest.raises(StrategyError, match=message):
         make_trainer(tmp_path, strategy, max_epochs=1).fit(kind(), loader())

@@ -34,7 +34,8 @@ def fit(root: Path, kind: str, *callbacks: pl.Callback, ckpt_path: Any = None) -
     )
     strategy = ce.CloudEdgeStrategy(
         fleet=make_fleet(3, variation=0.6),
-        offloading={"split_point": 3, "codec": "bottleneck"},
+        offloading={"split_point": 3},
+        codec="bottleneck",
         shards={"by": "dirichlet", "alpha": 0.5, "min_size": 4} if kind == "steps" else None,
     )
     ending: dict[str, Any] = {}

@@ -1,0 +1,46 @@
+"""What a plan looks for: the objective and what it may choose from, as one frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cloudedge_pl.errors import lookup, require_fields, require_range
+from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
+
+
+@dataclass(frozen=True)
+class OffloadGoal:
+    """The goal of a plan.
+
+    Args:
+        objective: a key of :data:`~cloudedge_pl.offloading.objectives.OBJECTIVES`.
+        weights: for the objective "weighted": the price of one second of "delay", one joule of "energy" and one
+            megabyte of "upload".
+        exclude_ends: leave out split points 0 and N, so that edge and cloud both run a part.
+        split_point: take this split point instead of the objective's best one, even if it breaks a limit; None lets
+            the objective choose.
+        memory_share: largest share of a node's memory that may be used, in (0, 1]; the paper's lambda_0.
+
+    Raises:
+        ValueError: if a name is unknown or a value is outside its range.
+    """
+
+    objective: str = "deepest"
+    weights: Mapping[str, float] = field(default_factory=lambda: {"delay": 1.0})
+    exclude_ends: bool = False
+    split_point: int | None = None
+    memory_share: float = 0.8
+
+    def __post_init__(self) -> None:
+        lookup(OBJECTIVES, self.objective, "offloading objective")
+        require_fields("offloading", self)
+        require_range("offloading", 0, 1, open_low=True, memory_share=self.memory_share)
+        object.__setattr__(self, "weights", dict(self.weights))
+        for criterion, weight in self.weights.items():
+            lookup(CRITERIA, criterion, "criterion in weights")
+            named = {f"weights[{criterion!r}]": weight}
+            require_range("offloading", 0, math.inf, open_low=False, open_high=True, whole=False, **named)
+        if not any(self.weights.values()):
+            raise ValueError(f"offloading: weights are {dict(self.weights)}; at least one must be above 0.")
