@@ -1,11 +1,13 @@
-"""Files that are written whole or not at all, so that a full disk or a killed process leaves the earlier ones."""
+"""Files that are written whole or not at all, so that a failure leaves the earlier ones; values that JSON can hold."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -45,3 +47,18 @@ def new_folder(path: str | os.PathLike[str]) -> Path:
             folder = first.with_name(f"{first.name}-{number}")
         else:
             return folder
+
+
+def json_values(value: Any) -> Any:
+    """Returns a value as plain containers that JSON can hold.
+
+    Keys become text, tuples become lists, arrays and their numbers become Python's, and a number that is not finite
+    becomes None.
+    """
+    if hasattr(value, "tolist"):  # of numpy or torch
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): json_values(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

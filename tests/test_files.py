@@ -1,16 +1,19 @@
-"""Files that are written whole or not at all, and folders that nobody else has."""
+"""Files that are written whole or not at all, folders that nobody else has, and values for JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 import resource
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cloudedge_pl.files import new_folder, written_whole
+from cloudedge_pl.files import json_values, new_folder, written_whole
 
 
 @pytest.fixture
@@ -59,3 +62,14 @@ def test_every_caller_gets_a_folder_of_its_own(tmp_path: Path) -> None:
         thread.join()
     names = {path.name for path in made}
     assert names == {"12-00-00", *(f"12-00-00-{number}" for number in range(2, 9))}
+
+
+def test_json_values_are_plain_and_finite() -> None:
+    content = {
+        1: np.float32(0.5),
+        "a": (np.array([[1, 2]]), math.inf),
+        "b": {"c": math.nan, "d": np.True_, "e": None},
+    }
+    plain = json_values(content)
+    assert plain == {"1": 0.5, "a": [[[1, 2]], None], "b": {"c": None, "d": True, "e": None}}
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain

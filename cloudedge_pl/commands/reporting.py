@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from rich.console import Console
 from cloudedge_pl.commands.quiet import quiet_lightning
 from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_stopped, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
-from cloudedge_pl.files import new_folder, written_whole
+from cloudedge_pl.files import json_values, new_folder, written_whole
 from cloudedge_pl.signals import Interrupted, release_signals
 
 OmegaConf.register_new_resolver(
@@ -160,17 +159,7 @@ def described(error: BaseException) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON that any parser reads: what is not a finite number becomes null."""
     with written_whole(path) as part:
-        part.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        part.write_text(json.dumps(json_values(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from cloudedge_pl.errors import InfeasiblePlanError
+from cloudedge_pl.files import json_values
 from cloudedge_pl.offloading.lagrangian import lagrangian_dual
 from cloudedge_pl.offloading.pareto import pareto_front
 from cloudedge_pl.offloading.plan import OffloadPlan
@@ -16,7 +14,7 @@ from cloudedge_pl.offloading.sensitivity import binding, bottlenecks, next_steps
 
 
 def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
-    """Everything that the plan knows; numbers that JSON cannot write are None."""
+    """Returns everything that a plan knows; numbers that are not finite are None."""
     slowest = bottlenecks(plan)
     content = {
         "model": plan.profile.model,
@@ -38,7 +36,7 @@ def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
             _point(plan, index) | {"bottleneck": slowest[index]} for index in range(plan.costs.num_points)
         ],
     }
-    return _plain(content)
+    return json_values(content)
 
 
 def _lagrangian(plan: OffloadPlan) -> dict[str, Any] | None:
@@ -75,13 +73,3 @@ def _point(plan: OffloadPlan, index: int) -> dict[str, Any]:
         "slack": {limit.name: limit.slack[index] for limit in plan.constraints},
         "tightest_node": {limit.name: limit.where[index] for limit in plan.constraints},
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

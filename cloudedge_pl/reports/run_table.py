@@ -9,9 +9,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules
 from cloudedge_pl.reports.wording import short_name
-
-PREFIXES = ("", "k", "M", "G", "T")
 
 Format = Callable[[float], str]
 
@@ -20,18 +19,12 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}%"
 
 
-def _scaled(value: float, unit: str, small: tuple[str, ...] = ()) -> str:
-    """Three or four digits with the prefix that suits: 12.3 MB; ``small`` are the prefixes below one."""
-    magnitude, prefixes = value, [*PREFIXES]
-    index = 0
-    while abs(magnitude) >= 1000 and index < len(prefixes) - 1:
-        magnitude, index = magnitude / 1000, index + 1
-    prefix = prefixes[index]
-    for below in small:
-        if not 0 < abs(magnitude) < 1:
-            break
-        magnitude, prefix = magnitude * 1000, below
-    return f"{magnitude:.4g} {prefix}{unit}"
+def _bytes(value: float) -> str:
+    return format_bytes(value, digits=4)
+
+
+def _joules(value: float) -> str:
+    return format_joules(value, digits=4)
 
 
 def _duration(value: float) -> str:
@@ -47,8 +40,8 @@ def _duration(value: float) -> str:
 def _simulated(prefix: str) -> list[tuple[str, str, Format]]:
     return [
         (f"{prefix}mean_delay_seconds", "delay", _duration),
-        (f"{prefix}mean_energy_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
-        (f"{prefix}mean_upload_bytes", "uploaded to the cloud", lambda value: _scaled(value, "B")),
+        (f"{prefix}mean_energy_joules", "energy", _joules),
+        (f"{prefix}mean_upload_bytes", "uploaded to the cloud", _bytes),
         (f"{prefix}share_asleep", "time the cloud slept", _percent),
     ]
 
@@ -61,8 +54,8 @@ ROWS: dict[str, list[tuple[str, str, Format]]] = {
     ],
     "simulated task, in training": _simulated(""),
     "aggregations": [
-        ("sync_bytes", "weights exchanged", lambda value: _scaled(value, "B")),
-        ("sync_joules", "energy", lambda value: _scaled(value, "J", small=("m", "µ"))),
+        ("sync_bytes", "weights exchanged", _bytes),
+        ("sync_joules", "energy", _joules),
         ("sync_seconds", "simulated time", _duration),
     ],
     "simulated task, in the test": _simulated("test_"),
@@ -72,8 +65,6 @@ ROWS: dict[str, list[tuple[str, str, Format]]] = {
     ],
 }
 """Section to rows of (key of the summary, what it is called, how it is written)."""
-
-ABSENT = "\N{EN DASH}"
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
