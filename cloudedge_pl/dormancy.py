@@ -1,7 +1,9 @@
-"""When the cloud sleeps and when it wakes: a pure state machine, shared by simulation and training.
+"""The rule by which the cloud sleeps and wakes: a pure state machine, shared by simulation and training.
 
-While the edge-to-cloud delay is as usual, cloud and edge work together; when it is too long, nothing is uploaded, the
-cloud sleeps and the exit head on the master answers. Source: Xu 2020, Sec. 2.4 ("cloud dormancy mechanism").
+While the edge-to-cloud delay is near its average, cloud and edge work together. While it is too long, nothing is
+uploaded, the cloud sleeps, and the exit head on the master answers.
+
+Source: Xu 2020, Sec. 2.4 ("cloud dormancy mechanism").
 """
 
 from __future__ import annotations
@@ -10,36 +12,39 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from cloudedge_pl.errors import lookup, require_fields, require_range
+from cloudedge_pl.errors import require_fields, require_range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DormancyRule:
-    """The rule by which the cloud sleeps, T_rd against T0.
+    """Compares the present delay T_rd with its average T0.
 
-    ``hysteresis`` (default) compares the delay with its average: above ``sleep_ratio`` times the average the cloud
-    goes to sleep, at or below ``wake_ratio`` times it wakes, in either case once ``dwell_windows`` delays in a row
-    say so; it stays in either state for that long at least. While it sleeps, a probe of the link stands in for the
-    upload. The average counts every finite measurement, probes included: it is an unbiased estimate of the mean delay
-    whatever the rule decides, and it follows a link that has become slower or faster for good (after a tenfold
-    slow-down the cloud is awake again within 80 windows at the default smoothing).
+    ``hysteresis`` (default): the cloud falls asleep when the delay is above ``sleep_ratio`` times the average, and
+    wakes when it is at or below ``wake_ratio`` times the average, in either case after ``dwell_windows`` such delays in
+    a row. So it stays in either state for at least that long. While it sleeps, a probe of the link replaces the upload.
+    The average counts every finite measurement, including probes. It is therefore an unbiased estimate of the mean
+    delay whatever the rule decides, and it follows a link that has become permanently slower or faster: after a tenfold
+    slow-down the cloud is awake again within 80 windows at the default smoothing.
 
-    ``paper`` sleeps exactly while T_rd > T0, T0 being the mean of every delay so far. Source: Xu 2020, Sec. 2.4;
-    deviates: the paper does not say over what the average is taken. On symmetric noise this rule sleeps about half
-    the time, which is why it is not the default.
+    ``paper``: the cloud sleeps exactly while T_rd > T0, where T0 is the mean of all delays so far. On symmetric noise
+    this rule sleeps about half of the time, so it is not the default. Source: Xu 2020, Sec. 2.4; deviates: the paper
+    does not say over which delays the average is taken.
 
-    An infinite delay is an outage: the cloud sleeps at once, whatever the mode, and the average does not count it.
+    An infinite delay is an outage: the cloud sleeps at once in either mode, and the average does not count it.
 
     Args:
         mode: "hysteresis" or "paper".
-        sleep_ratio: at least wake_ratio; of hysteresis.
-        wake_ratio: above 0; of hysteresis.
-        smoothing: weight of the newest delay in the average, in (0, 1]; of hysteresis. Until 1 / smoothing delays have
-            been measured the average is their plain mean.
-        warmup_windows: measurements at the start during which the cloud stays awake, so that the average is worth
-            comparing with; of hysteresis.
-        dwell_windows: delays in a row that it takes to send the cloud to sleep, or to wake it; an outage sends it to
-            sleep at once. Of hysteresis.
+        sleep_ratio: at least ``wake_ratio``; for "hysteresis", as are all that follow.
+        wake_ratio: above 0.
+        smoothing: weight of the newest delay in the average, in (0, 1]. Until 1 / smoothing delays have been measured,
+            the average is their plain mean.
+        warmup_windows: number of measurements at the start during which the cloud stays awake, so that the average is
+            meaningful.
+        dwell_windows: number of delays in a row that put the cloud to sleep or wake it. An outage puts it to sleep at
+            once.
+
+    Raises:
+        ValueError: if a value is outside its range.
     """
 
     mode: Literal["hysteresis", "paper"] = "hysteresis"
@@ -50,7 +55,6 @@ class DormancyRule:
     dwell_windows: int = 3
 
     def __post_init__(self) -> None:
-        lookup({"hysteresis": 0, "paper": 0}, self.mode, "dormancy mode")
         require_fields("dormancy", self)
         require_range("dormancy", 0, math.inf, open_low=True, open_high=True, wake_ratio=self.wake_ratio)
         require_range("dormancy", self.wake_ratio, math.inf, open_high=True, sleep_ratio=self.sleep_ratio)
@@ -68,13 +72,13 @@ class DormancyRule:
 
 @dataclass(frozen=True)
 class DormancyState:
-    """Where the rule stands after a window.
+    """State of the rule after a window.
 
     Args:
         awake: whether the cloud works in this window.
-        average_seconds: the paper's T0; nan before the first finite measurement.
-        measurements: how many delays the average has counted.
-        against: how many delays in a row, this window's included, have said that the cloud should change.
+        average_seconds: average delay, the paper's T0; nan before the first finite measurement.
+        measurements: number of delays in the average.
+        against: number of delays in a row, including this window's, that call for the other state.
     """
 
     awake: bool = True
@@ -83,23 +87,23 @@ class DormancyState:
     against: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as plain values; ``DormancyState(**state.to_dict())`` is the state again."""
+        """Returns the state as plain values; ``DormancyState(**state.to_dict())`` restores it."""
         return asdict(self)
 
 
 def next_state(rule: DormancyRule, state: DormancyState, delay_seconds: float) -> DormancyState:
-    """Decides on one window from the delay measured (or, asleep, probed) at its start.
+    """Decides on one window from the delay at its start, which is measured, or probed while the cloud sleeps.
 
     Args:
         rule: the rule.
-        state: after the window before.
-        delay_seconds: edge to cloud, now; the paper's T_rd. Infinite while the link is down.
+        state: state after the previous window.
+        delay_seconds: present delay from edge to cloud; the paper's T_rd. Infinite while the link is down.
 
     Returns:
         The state for this window; its ``awake`` is the decision.
 
     Raises:
-        ValueError: on a delay that is negative or nan.
+        ValueError: if the delay is negative or nan.
     """
     require_range("dormancy", 0, math.inf, delay_seconds=delay_seconds)
     if math.isinf(delay_seconds):

@@ -1,6 +1,6 @@
-"""What the network runs on: edge nodes, cloud, link, fleet and workload, as frozen dataclasses that check themselves.
+"""Edge nodes, cloud, link, fleet and workload, as frozen dataclasses that check themselves.
 
-Rates are per second, sizes in bytes, energies in joules; what a field means is said once, here.
+Rates are per second, sizes in bytes and energies in joules.
 Source of the model: Xu 2020, Sec. 2.2 (the resource pool V, F, E, P, L) and Sec. 3.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,10 +17,9 @@ from cloudedge_pl import presets
 from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range, require_types
 
 Phase = Literal["inference", "training"]
-PHASES: tuple[Phase, ...] = ("inference", "training")
 
 MAX_NODES = 100_000
-"""More nodes than this are taken for a mistake, before memory is."""
+"""A larger number of nodes is taken for a mistake and refused before any memory is allocated."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +27,23 @@ class EdgeNode:
     """One edge node.
 
     Args:
-        name: a unique label.
-        flops_per_second: peak, in FLOP/s (a multiply-add is 2 FLOP); the paper's F_v.
-        memory_bytes: what the task may use, before the 80% threshold of constraint C1; the paper's P_v.
+        name: a unique name.
+        flops_per_second: peak speed in FLOP/s (a multiply-add is 2 FLOP); the paper's F_v.
+        memory_bytes: memory that the task may use, before the 80% threshold of constraint C1; the paper's P_v.
         memory_bandwidth_bytes_per_second: between memory and processor, for the roofline.
-        efficiency: share of the peak that a network reaches, in (0, 1]; 0.2 to 0.4 is usual.
-        throughput_bits_per_second: of its network interface; the paper's L_v.
-        idle_watts: drawn while switched on.
-        busy_watts: drawn under full load, idle included.
-        transmit_watts: drawn by the radio while it sends, on top of the rest.
-        max_energy_joules: budget for one window of the workload; the paper's E_v.
+        efficiency: share of the peak speed that a network reaches, in (0, 1]; 0.2 to 0.4 is usual.
+        throughput_bits_per_second: of the network interface; the paper's L_v.
+        idle_watts: power while switched on.
+        busy_watts: power under full load, including idle power.
+        transmit_watts: additional power of the radio while it sends.
+        max_energy_joules: energy budget for one window of the workload; the paper's E_v.
+
+    Raises:
+        ValueError: if a value is outside its range.
     """
 
     name: str
+    _: KW_ONLY
     flops_per_second: float
     memory_bytes: float
     memory_bandwidth_bytes_per_second: float
@@ -67,7 +70,7 @@ class EdgeNode:
 
     @property
     def effective_flops_per_second(self) -> float:
-        """FLOP/s that a network reaches: peak times efficiency."""
+        """Speed in FLOP/s that a network reaches: peak times efficiency."""
         return self.flops_per_second * self.efficiency
 
 
@@ -78,9 +81,20 @@ def _require_powers(owner: str, idle: float, busy: float, transmit: float) -> No
 
 @dataclass(frozen=True)
 class Cloud:
-    """The cloud: peak FLOP/s (the paper's F_c), memory bandwidth, and the share of the peak that is reached."""
+    """The cloud.
+
+    Args:
+        name: of the machine.
+        flops_per_second: peak speed in FLOP/s; the paper's F_c.
+        memory_bandwidth_bytes_per_second: between memory and processor, for the roofline.
+        efficiency: share of the peak speed that a network reaches, in (0, 1].
+
+    Raises:
+        ValueError: if a value is outside its range.
+    """
 
     name: str = "cloud"
+    _: KW_ONLY
     flops_per_second: float = 8.1e12
     memory_bandwidth_bytes_per_second: float = 320e9
     efficiency: float = 0.3
@@ -97,24 +111,27 @@ class Cloud:
 
     @property
     def effective_flops_per_second(self) -> float:
-        """FLOP/s that a network reaches: peak times efficiency."""
+        """Speed in FLOP/s that a network reaches: peak times efficiency."""
         return self.flops_per_second * self.efficiency
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Link:
-    """The way from the edge to the cloud, and from the terminals to the edge.
+    """The connection from the edge to the cloud, and from the terminals to the edge.
 
-    The delay to the cloud varies: in each window it is multiplied by ``exp(variation * z)``, where z is a
-    standard normal autoregressive series with the given ``correlation`` between neighbouring windows.
+    The delay to the cloud varies: in each window it is multiplied by ``exp(variation * z)``, where z is a standard
+    normal autoregressive series with the given ``correlation`` between neighbouring windows.
 
     Args:
         bandwidth_bits_per_second: edge to cloud; the paper's W_H.
         propagation_seconds: one way, edge to cloud.
-        variation: standard deviation of the logarithm of the delay factor; 0 is a constant link.
-        correlation: of that logarithm from one window to the next, in [0, 1).
-        uplink_bits_per_second: observed rates from terminal to edge (the paper's V_s), at least one. Their
-            spread gives the terminal's transmission time.
+        variation: standard deviation of the logarithm of the delay factor; 0 makes the link constant.
+        correlation: of that logarithm between neighbouring windows, in [0, 1).
+        uplink_bits_per_second: observed rates from terminal to edge (the paper's V_s), at least one. Their distribution
+            gives the terminal's transmission time.
+
+    Raises:
+        ValueError: if a value is outside its range, or no rate is given.
     """
 
     bandwidth_bits_per_second: float = 50e6
@@ -138,21 +155,24 @@ class Link:
             require_positive(f"link: uplink_bits_per_second[{row}]", rate=rate)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What the fleet is asked to do.
+    """The tasks that a fleet runs, and their limits.
 
     Args:
         arrival_rate: tasks per second over the whole fleet; the paper's a_k.
-        max_delay_seconds: limit on one task's total delay; the paper's T_max.
-        window_seconds: length of the window that a node's energy budget is for.
-        phase: "inference" runs the network forwards; "training" adds the backward pass (twice the FLOP of the
-            forward pass), a gradient as large as the cut tensors sent back, and the memory of gradients,
-            optimizer state and saved activations.
-        samples_per_pass: samples that a node runs at once; scales the memory of activations.
+        max_delay_seconds: limit on the total delay of one task; the paper's T_max.
+        window_seconds: length of the window to which a node's energy budget applies.
+        phase: "inference" is the forward pass only. "training" adds the backward pass (twice the FLOP of the forward
+            pass), a returned gradient as large as the cut tensors, and memory for gradients, optimizer state and saved
+            activations.
+        samples_per_pass: number of samples that a node runs at once; it scales the memory of activations.
         optimizer_slots: optimizer state per parameter, in copies of it (1 for SGD with momentum, 2 for Adam).
-        input_bytes: size of one task's raw input as a terminal sends it; None takes one byte per input element
-            (an 8-bit picture).
+        input_bytes: size of one task's raw input as a terminal sends it. None takes one byte per input element, as in
+            an 8-bit image.
+
+    Raises:
+        ValueError: if a value is outside its range.
     """
 
     arrival_rate: float = 8.0
@@ -164,7 +184,6 @@ class Workload:
     input_bytes: float | None = None
 
     def __post_init__(self) -> None:
-        lookup({phase: phase for phase in PHASES}, self.phase, "workload phase")
         require_fields("workload", self)
         require_positive("workload", arrival_rate=self.arrival_rate, window_seconds=self.window_seconds)
         require_positive("workload", allow_infinite=True, max_delay_seconds=self.max_delay_seconds)
@@ -179,14 +198,18 @@ class Fleet:
     """Edge nodes, the master that coordinates them, the cloud and the link.
 
     Args:
-        nodes: the slave nodes V; at least one, names unique.
+        nodes: the nodes V that run tasks; at least one, with unique names.
         cloud: the cloud.
         link: the link.
-        master: v0, which holds the exit head and runs no tasks; None makes it a machine like the node with
-            the most memory.
+        master: the machine v0, which holds the exit head and runs no tasks. None takes a copy of the node with the most
+            memory.
+
+    Raises:
+        ValueError: if there is no node, or a name is not unique.
     """
 
     nodes: tuple[EdgeNode, ...]
+    _: KW_ONLY
     cloud: Cloud = Cloud()
     link: Link = Link()
     master: EdgeNode | None = None
@@ -206,12 +229,12 @@ class Fleet:
 
     @property
     def num_nodes(self) -> int:
-        """Nodes that run tasks; the master is not among them."""
+        """Number of nodes that run tasks, without the master."""
         return len(self.nodes)
 
     @property
     def coordinator(self) -> EdgeNode:
-        """The master node, given or derived."""
+        """The master, given or derived."""
         assert self.master is not None, "set on construction"
         return self.master
 
@@ -238,21 +261,21 @@ class Fleet:
         max_energy_joules: float = math.inf,
         seed: int = 0,
     ) -> Fleet:
-        """A fleet of ``num_nodes`` nodes of one device, or of several devices in turn.
+        """Makes a fleet of ``num_nodes`` nodes of one device, or of several devices in turn.
 
         Args:
-            device: a name, or several that are dealt out in turn, of :data:`DEVICES`.
+            device: a name of :data:`DEVICES`, or several names that are used in turn.
             num_nodes: in [1, 100,000].
             cloud: a name of :data:`CLOUDS`, or a Cloud.
             link: None takes the defaults of :class:`Link`.
-            speed_spread: each node's speed is multiplied by a factor drawn from
-                Uniform(1 - speed_spread, 1 + speed_spread): no two boards are clocked, cooled and loaded alike.
-            memory_bytes: what the task may use on every node; None takes the device's own.
-            max_energy_joules: budget of every node for one window.
-            seed: of the draws.
+            speed_spread: in [0, 1). Each node's speed is multiplied by a factor drawn from
+                Uniform(1 - speed_spread, 1 + speed_spread), because boards differ in clock, cooling and load.
+            memory_bytes: memory that the task may use on every node; None takes the device's own.
+            max_energy_joules: energy budget of every node for one window.
+            seed: of the factors.
 
         Raises:
-            ValueError: on an unknown name, no node, or a spread outside [0, 1).
+            ValueError: if a name is unknown, there is no node, or the spread is outside [0, 1).
         """
         given = {"device": device, "num_nodes": num_nodes, "cloud": cloud, "link": link, "seed": seed}
         numbers = {"speed_spread": speed_spread, "max_energy_joules": max_energy_joules}
@@ -281,7 +304,7 @@ class Fleet:
 
 
 DEVICES: dict[str, EdgeNode] = {name: EdgeNode(name, **figures) for name, figures in presets.DEVICES.items()}
-"""Edge devices by name; :mod:`cloudedge_pl.presets` says where the figures are from."""
+"""Edge devices by name; :mod:`cloudedge_pl.presets` gives the source of each figure."""
 
 CLOUDS: dict[str, Cloud] = {name: Cloud(name, **figures) for name, figures in presets.CLOUDS.items()}
 """Clouds by name."""

@@ -192,7 +192,7 @@ def _nodes(path: Path, where: str, row: Any) -> Iterator[tuple[str, EdgeNode]]:
     if name == MASTER and count != 1:
         raise ValueError(f"{place}: count is {count:g}; there is one master, leave its count out.")
     device = cells.pop("device", None)
-    values = {column: _number(place, column, cell) for column, cell in cells.items()}
+    values: dict[str, Any] = {column: _number(place, column, cell) for column, cell in cells.items()}
     if device is None:
         missing = [column for column in REQUIRED if column not in values]
         if missing:

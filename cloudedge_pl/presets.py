@@ -1,8 +1,9 @@
-"""Figures of well-known devices and clouds, each with where it is from; :mod:`cloudedge_pl.fleet` makes nodes of them.
+"""Figures of well-known devices and clouds with their sources; :mod:`cloudedge_pl.fleet` makes nodes from them.
 
-Peaks are in float32: cores x clock x FLOP per cycle, or the maker's figure. A 128-bit NEON fused multiply-add is
-8 FLOP. `efficiency` is this project's assumption about how much of the peak a network reaches, never a maker's figure;
-whatever else is assumed rather than published says so. Calibrate with your own measurements before you rely on them.
+Peak speeds are in float32: cores x clock x FLOP per cycle, or the manufacturer's figure. A 128-bit NEON fused
+multiply-add is 8 FLOP. `efficiency` is this project's assumption about the share of the peak that a network reaches,
+never a manufacturer's figure. Other figures that are assumed rather than published are marked "assumed". Calibrate with
+your own measurements before you rely on them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ DEVICES: dict[str, dict[str, float]] = {
         "memory_bytes": 4e9,
         "memory_bandwidth_bytes_per_second": 12.8e9,  # 3200 MT/s x 32 bit
         "efficiency": 0.3,
-        "throughput_bits_per_second": 300e6,  # assumed: a third of the wire's rate
+        "throughput_bits_per_second": 300e6,  # assumed: a third of gigabit Ethernet
         "idle_watts": 2.7,  # 540 mA (pidramble.com, power consumption benchmarks)
         "busy_watts": 6.4,  # 1280 mA with four busy cores (same)
         "transmit_watts": 0.6,  # assumed
@@ -25,7 +26,7 @@ DEVICES: dict[str, dict[str, float]] = {
         "memory_bytes": 1e9,
         "memory_bandwidth_bytes_per_second": 3.6e9,  # 900 MT/s x 32 bit
         "efficiency": 0.2,
-        "throughput_bits_per_second": 200e6,  # assumed: two thirds of the most there is
+        "throughput_bits_per_second": 200e6,  # assumed: two thirds of the maximum
         "idle_watts": 1.9,  # 350 mA (pidramble.com)
         "busy_watts": 5.1,  # 980 mA (same)
         "transmit_watts": 0.6,  # assumed
@@ -43,13 +44,13 @@ DEVICES: dict[str, dict[str, float]] = {
     },
     # NVIDIA, Jetson Nano module data sheet: Tegra X1, power modes of 5 W and 10 W, gigabit Ethernet.
     "jetson-nano": {
-        "flops_per_second": 236e9,  # 128 CUDA cores x 0.9216 GHz x 2 FLOP (the maker quotes 472 in float16)
+        "flops_per_second": 236e9,  # 128 CUDA cores x 0.9216 GHz x 2 FLOP (the manufacturer quotes 472 in float16)
         "memory_bytes": 4e9,
         "memory_bandwidth_bytes_per_second": 25.6e9,  # LPDDR4, 64 bit
         "efficiency": 0.3,
-        "throughput_bits_per_second": 500e6,  # assumed: half the wire's rate
+        "throughput_bits_per_second": 500e6,  # assumed: half of gigabit Ethernet
         "idle_watts": 1.5,  # assumed
-        "busy_watts": 10.0,  # the budget of its faster mode
+        "busy_watts": 10.0,  # the budget of its 10 W mode
         "transmit_watts": 0.6,  # assumed
     },
     # NVIDIA, Jetson Orin Nano series data sheet, 8 GB module in its 15 W mode.
@@ -63,26 +64,26 @@ DEVICES: dict[str, dict[str, float]] = {
         "busy_watts": 15.0,  # the budget of the mode
         "transmit_watts": 0.6,  # assumed
     },
-    # A phone of 2020 that computes on its CPU: Snapdragon 865 (AnandTech, December 2019; WikiChip).
+    # A phone of 2020, computing on its CPU: Snapdragon 865 (AnandTech, December 2019; WikiChip).
     "snapdragon-865": {
         # (2.84 + 3 x 2.42) GHz of Cortex-A77 x 16 FLOP (two pipes), 4 x Cortex-A55 x 1.8 GHz x 8 FLOP
         "flops_per_second": 219e9,
-        "memory_bytes": 8e9,  # of a usual phone; the chip takes 16 GB
+        "memory_bytes": 8e9,  # of a typical phone; the chip supports 16 GB
         "memory_bandwidth_bytes_per_second": 44e9,  # LPDDR5-5500 x 64 bit
         "efficiency": 0.3,
-        "throughput_bits_per_second": 300e6,  # assumed: Wi-Fi 5 or 6 in a room
+        "throughput_bits_per_second": 300e6,  # assumed: Wi-Fi 5 or 6 in the same room
         "idle_watts": 0.5,  # assumed: awake, display off
-        "busy_watts": 4.5,  # assumed: what a phone sheds without becoming hot
+        "busy_watts": 4.5,  # assumed: sustained power without overheating
         "transmit_watts": 1.0,  # assumed
     },
     # Espressif, ESP32-S3 and ESP32-S3-WROOM-1 data sheets, module N8R8: 8 MB of octal PSRAM, 2.4 GHz Wi-Fi.
     "esp32-s3": {
-        "flops_per_second": 0.96e9,  # 2 x LX7 x 240 MHz x 2 FLOP, if a multiply-add issues every cycle
+        "flops_per_second": 0.96e9,  # 2 x LX7 x 240 MHz x 2 FLOP, with one multiply-add per cycle
         "memory_bytes": 8e6,
         "memory_bandwidth_bytes_per_second": 160e6,  # 80 MHz x 8 bit x both edges
         "efficiency": 0.2,
         "throughput_bits_per_second": 20e6,  # TCP in a shielded box (ESP-IDF programming guide, Wi-Fi throughput)
-        "idle_watts": 0.15,  # assumed: 45 mA at 3.3 V, radio listening now and then
+        "idle_watts": 0.15,  # assumed: 45 mA at 3.3 V, radio listening occasionally
         "busy_watts": 0.36,  # assumed: 110 mA at 3.3 V, both cores busy
         "transmit_watts": 0.9,  # assumed: about 280 mA at 3.3 V while it sends
     },

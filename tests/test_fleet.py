@@ -11,7 +11,7 @@ import pytest
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import CLOUDS, DEVICES, Cloud, EdgeNode, Fleet, Link, Workload
 
-NODE = EdgeNode("pi", 48e9, 4e9, 12.8e9)
+NODE = EdgeNode("pi", flops_per_second=48e9, memory_bytes=4e9, memory_bandwidth_bytes_per_second=12.8e9)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,9 @@ def test_presets_deal_devices_out_in_turn_and_spread_their_speed() -> None:
 
 
 def test_preset_limits_apply_to_every_node() -> None:
-    fleet = Fleet.preset("jetson-nano", 3, memory_bytes=1e8, max_energy_joules=7.0, cloud=Cloud("own", 1e12))
+    fleet = Fleet.preset(
+        "jetson-nano", 3, memory_bytes=1e8, max_energy_joules=7.0, cloud=Cloud("own", flops_per_second=1e12)
+    )
     assert set(fleet.array("memory_bytes")) == {1e8}
     assert set(fleet.array("max_energy_joules")) == {7.0}
     assert fleet.cloud.name == "own"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class CodecConfig:
     """
 
     name: str = "none"
+    _: KW_ONLY
     ratio: float = 0.25
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ EnergyFormula = Literal["linear", "omega"]
 StaticEnergyFormula = Literal["powered", "occupied", "paper"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostFormulas:
     """The formulas by which memory, delay and energy are computed.
 

@@ -10,7 +10,7 @@ from cloudedge_pl.errors import lookup, require_fields, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OffloadGoal:
     """The goal of a plan.
 

@@ -98,13 +98,14 @@ class Deployment:
                 f"Fix it with offloading.split_point={identity['split_point']} "
                 f"(CloudEdgeStrategy(offloading={{'split_point': {identity['split_point']}}}))."
             )
-        saved, planned = CodecConfig(*identity["codec"]), self.plan.codec
+        name, kept = identity["codec"]
+        saved, planned = CodecConfig(name, ratio=kept), self.plan.codec
         if not saved.encodes_like(planned):
             ratio = f" codec.ratio={saved.ratio}" if saved.uses_ratio else ""
             raise CheckpointError(
                 f"the checkpoint sent its cut tensors as {saved.name!r} (ratio {saved.ratio}), this plan as "
                 f"{planned.name!r} (ratio {planned.ratio}). Fix it with codec={saved.name}{ratio} "
-                f"(CloudEdgeStrategy(codec=CodecConfig({saved.name!r}, {saved.ratio})))."
+                f"(CloudEdgeStrategy(codec=CodecConfig({saved.name!r}, ratio={saved.ratio})))."
             )
 
 

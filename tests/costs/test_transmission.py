@@ -91,10 +91,10 @@ def test_a_bottleneck_sends_fewer_channels(shapes, ratio, element_bytes, expecte
     profile = code_shapes(*shapes, element_bytes=element_bytes)
     training = Workload(phase="training")
     np.testing.assert_allclose(
-        upload_bytes(profile, training, CodecConfig("bottleneck", ratio)), [192, expected, expected, 0]
+        upload_bytes(profile, training, CodecConfig("bottleneck", ratio=ratio)), [192, expected, expected, 0]
     )
     np.testing.assert_allclose(
-        download_bytes(profile, training, CodecConfig("bottleneck", ratio)), [0, expected, expected, 0]
+        download_bytes(profile, training, CodecConfig("bottleneck", ratio=ratio)), [0, expected, expected, 0]
     )
 
 
@@ -110,10 +110,12 @@ def test_a_bottleneck_sends_fewer_channels(shapes, ratio, element_bytes, expecte
 def test_top_k_sends_values_and_places_and_gets_values_back(shapes, ratio, values, places):
     profile = code_shapes(*shapes)
     training = Workload(phase="training")
-    up, down = (of(profile, training, CodecConfig("top_k", ratio)) for of in (upload_bytes, download_bytes))
+    up, down = (
+        of(profile, training, CodecConfig("top_k", ratio=ratio)) for of in (upload_bytes, download_bytes)
+    )
     np.testing.assert_allclose(up, [192, 4 * values + places, 4 * values + places, 0])
     np.testing.assert_allclose(down, [0, 4 * values, 4 * values, 0])
-    np.testing.assert_array_equal(download_bytes(profile, Workload(), CodecConfig("top_k", ratio)), 0)
+    np.testing.assert_array_equal(download_bytes(profile, Workload(), CodecConfig("top_k", ratio=ratio)), 0)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -128,14 +130,14 @@ def test_less_is_sent_where_less_is_kept(seed, codec, low, high):
     low, high = sorted((low, high))
     for count in (upload_bytes, download_bytes):
         less, more = (
-            count(profile, training, CodecConfig(codec, low)),
-            count(profile, training, CodecConfig(codec, high)),
+            count(profile, training, CodecConfig(codec, ratio=low)),
+            count(profile, training, CodecConfig(codec, ratio=high)),
         )
         assert (less <= more + 1e-9).all()
         assert (less[1:-1] > 0).all()
     assert (
-        download_bytes(profile, training, CodecConfig(codec, low))
-        <= upload_bytes(profile, training, CodecConfig(codec, low))
+        download_bytes(profile, training, CodecConfig(codec, ratio=low))
+        <= upload_bytes(profile, training, CodecConfig(codec, ratio=low))
     ).all()
 
 
@@ -143,7 +145,7 @@ def test_less_is_sent_where_less_is_kept(seed, codec, low, high):
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan")])
 def test_a_ratio_outside_its_range_is_named(codec, ratio):
     with pytest.raises(ValueError, match=r"codec: ratio is .*; it must (lie in \(0, 1\]|be a number)"):
-        CodecConfig(codec, ratio)
+        CodecConfig(codec, ratio=ratio)
 
 
 def test_a_transfer_takes_the_slower_of_link_and_interface():

@@ -100,7 +100,10 @@ def fleets(draw: st.DrawFn, *, like: bool = False) -> Fleet:
     return Fleet(
         tuple(members),
         cloud=Cloud(
-            "cloud", draw(powers_of_ten(10, 13)), draw(powers_of_ten(10, 12)), draw(st.floats(0.1, 1))
+            "cloud",
+            flops_per_second=draw(powers_of_ten(10, 13)),
+            memory_bandwidth_bytes_per_second=draw(powers_of_ten(10, 12)),
+            efficiency=draw(st.floats(0.1, 1)),
         ),
         link=Link(
             bandwidth_bits_per_second=draw(powers_of_ten(5.5, 8)),

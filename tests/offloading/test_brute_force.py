@@ -65,7 +65,7 @@ def check(
         **{field.name: choice[field.name] for field in fields(CostFormulas) if field.name in choice}
     )
     goal = OffloadGoal(objective=objective, weights=weights, memory_share=choice["memory_share"])
-    keywords = {"formulas": formulas, "codec": CodecConfig(choice["codec"], choice["codec_ratio"])}
+    keywords = {"formulas": formulas, "codec": CodecConfig(choice["codec"], ratio=choice["codec_ratio"])}
     if expected is None:
         with pytest.raises(InfeasiblePlanError, match="What to change"):
             plan_offloading(profile, fleet, workload, goal=goal, **keywords)

@@ -39,7 +39,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 def send(name: str, tensor: Tensor, ratio: float = 0.25) -> Tensor:
     """What arrives of one tensor."""
-    codec = build_codec(CodecConfig(name, ratio), [tuple(tensor.shape[1:])])
+    codec = build_codec(CodecConfig(name, ratio=ratio), [tuple(tensor.shape[1:])])
     (arrived,) = codec((tensor,))
     return arrived
 
@@ -127,7 +127,7 @@ def test_top_k_keeps_exactly_k_the_largest(values, seed, ratio):
 @pytest.mark.parametrize("shape", [(12, 4, 4), (6, 6, 12), (9, 12), (12,), (12, 3, 4, 5)])
 def test_a_bottleneck_starts_as_an_orthogonal_projection(shape):
     torch.manual_seed(0)
-    codec = build_codec(CodecConfig("bottleneck", 0.25), [shape]).double()
+    codec = build_codec(CodecConfig("bottleneck", ratio=0.25), [shape]).double()
     tensor = normal(0, 5, *shape).double()
     (once,) = codec((tensor,))
     (twice,) = codec((once,))
@@ -140,7 +140,7 @@ def test_a_bottleneck_starts_as_an_orthogonal_projection(shape):
 
 def test_a_bottleneck_is_two_matrices():
     torch.manual_seed(0)
-    codec = build_codec(CodecConfig("bottleneck", 0.5), [(8, 4, 4), (9, 12)])
+    codec = build_codec(CodecConfig("bottleneck", ratio=0.5), [(8, 4, 4), (9, 12)])
     maps, tokens = codec.pairs
     assert isinstance(maps.down, nn.Conv2d)
     assert isinstance(tokens.down, nn.Linear)
@@ -160,7 +160,7 @@ def test_a_bottleneck_learns_what_it_loses():
     torch.manual_seed(0)
     mixing = torch.randn(8, 2)
     maps = torch.einsum("ck,bkhw->bchw", mixing, torch.randn(16, 2, 4, 4)) + 1
-    codec = build_codec(CodecConfig("bottleneck", 0.25), [(8, 4, 4)])
+    codec = build_codec(CodecConfig("bottleneck", ratio=0.25), [(8, 4, 4)])
     optimizer = torch.optim.Adam(codec.parameters(), lr=0.02)
     losses = []
     for _ in range(300):
@@ -174,9 +174,11 @@ def test_a_bottleneck_learns_what_it_loses():
 
 def test_only_a_bottleneck_draws_random_numbers_and_only_when_it_is_built():
     state = torch.get_rng_state()
-    codecs = [build_codec(CodecConfig(name, 0.5), [(8, 4, 4)]) for name in NAMES if name != "bottleneck"]
+    codecs = [
+        build_codec(CodecConfig(name, ratio=0.5), [(8, 4, 4)]) for name in NAMES if name != "bottleneck"
+    ]
     assert torch.equal(torch.get_rng_state(), state)
-    codecs.append(build_codec(CodecConfig("bottleneck", 0.5), [(8, 4, 4)]))
+    codecs.append(build_codec(CodecConfig("bottleneck", ratio=0.5), [(8, 4, 4)]))
     state = torch.get_rng_state()
     for codec in codecs:
         codec((normal(0, 2, 8, 4, 4),))
@@ -207,7 +209,7 @@ def test_top_k_masks_the_gradient(shape, seed, ratio):
 
 def test_a_bottlenecks_gradients_are_exact():
     torch.manual_seed(0)
-    codec = build_codec(CodecConfig("bottleneck", 0.5), [(4, 2, 2)]).double()
+    codec = build_codec(CodecConfig("bottleneck", ratio=0.5), [(4, 2, 2)]).double()
     x = normal(0, 2, 4, 2, 2).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda value: codec((value,))[0], x)
     codec((x,))[0].square().sum().backward()
@@ -233,7 +235,7 @@ def test_the_cloud_may_overwrite_what_arrives(name):
 @given(st.sampled_from(NAMES), SEED, st.integers(1, 5), st.floats(0.05, 1))
 def test_every_sample_is_a_message_of_its_own(name, seed, batch, ratio):
     torch.manual_seed(seed)
-    codec = build_codec(CodecConfig(name, ratio), SHAPES)
+    codec = build_codec(CodecConfig(name, ratio=ratio), SHAPES)
     live = tuple(normal(seed + at, batch, *shape) for at, shape in enumerate(SHAPES))
     order = torch.randperm(batch)
     for arrived, permuted in zip(codec(live), codec(tuple(tensor[order] for tensor in live)), strict=True):
@@ -247,7 +249,7 @@ def test_every_sample_is_a_message_of_its_own(name, seed, batch, ratio):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_dtype_shape_and_memory_format_stay(name, dtype, autocast):
-    codec = build_codec(CodecConfig(name, 0.5), SHAPES)
+    codec = build_codec(CodecConfig(name, ratio=0.5), SHAPES)
     live = tuple(normal(at, 3, *shape).to(dtype) for at, shape in enumerate(SHAPES))
     live = (live[0].to(memory_format=torch.channels_last), *live[1:])
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -262,7 +264,7 @@ def test_dtype_shape_and_memory_format_stay(name, dtype, autocast):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_other_values_pass_as_they_are(name):
-    codec = build_codec(CodecConfig(name, 0.5), [(8, 4, 4), (3,), (2,)])
+    codec = build_codec(CodecConfig(name, ratio=0.5), [(8, 4, 4), (3,), (2,)])
     live = (torch.Size([2]), normal(0, 2, 8, 4, 4), 7, torch.arange(6).view(2, 3), torch.ones(2, 2) > 0)
     arrived = codec(live)
     assert isinstance(arrived, tuple)
@@ -271,7 +273,7 @@ def test_other_values_pass_as_they_are(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_sample_and_one_sample_pass(name):
-    codec = build_codec(CodecConfig(name, 0.25), SHAPES)
+    codec = build_codec(CodecConfig(name, ratio=0.25), SHAPES)
     for batch in (0, 1):
         arrived = codec(tuple(torch.zeros(batch, *shape) for shape in SHAPES))
         assert [tuple(tensor.shape) for tensor in arrived] == [(batch, *shape) for shape in SHAPES]
@@ -280,25 +282,25 @@ def test_no_sample_and_one_sample_pass(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_without_looking_at_values(name):
     """On meta tensors there are none, so nothing can wait for the device."""
-    codec = build_codec(CodecConfig(name, 0.25), SHAPES).to("meta")
+    codec = build_codec(CodecConfig(name, ratio=0.25), SHAPES).to("meta")
     arrived = codec(tuple(torch.empty(2, *shape, device="meta") for shape in SHAPES))
     assert all(tensor.is_meta for tensor in arrived)
 
 
 def test_its_state_is_the_pairs_weights_alone():
-    assert list(build_codec(CodecConfig("bottleneck", 0.5), [(8, 4, 4), (1, 4, 4)]).state_dict()) == [
+    assert list(build_codec(CodecConfig("bottleneck", ratio=0.5), [(8, 4, 4), (1, 4, 4)]).state_dict()) == [
         "pairs.0.down.weight",
         "pairs.0.up.weight",
         "pairs.0.up.bias",
     ]
-    assert [name for name in NAMES if build_codec(CodecConfig(name, 0.5), [(8,)]).state_dict()] == [
+    assert [name for name in NAMES if build_codec(CodecConfig(name, ratio=0.5), [(8,)]).state_dict()] == [
         "bottleneck"
     ]
 
 
 def test_there_is_a_codec_for_every_name_that_can_be_planned_with():
-    assert build_codec(CodecConfig("none", 0.25), [(4,)]) is None
-    assert all(isinstance(build_codec(CodecConfig(name, 0.25), [(4,)]), nn.Module) for name in NAMES)
+    assert build_codec(CodecConfig("none", ratio=0.25), [(4,)]) is None
+    assert all(isinstance(build_codec(CodecConfig(name, ratio=0.25), [(4,)]), nn.Module) for name in NAMES)
 
 
 @pytest.mark.parametrize(
@@ -313,12 +315,12 @@ def test_there_is_a_codec_for_every_name_that_can_be_planned_with():
 def test_bad_arguments_are_named(arguments, message):
     name, ratio, shapes = arguments
     with pytest.raises(ValueError, match=message):
-        build_codec(CodecConfig(name, ratio), shapes)
+        build_codec(CodecConfig(name, ratio=ratio), shapes)
 
 
 def test_another_number_of_tensors_is_refused():
     with pytest.raises(ValueError, match="built for 1 tensors, not 2"):
-        build_codec(CodecConfig("int8", 0.5), [(4,)])((torch.zeros(1, 4), torch.zeros(1, 4)))
+        build_codec(CodecConfig("int8", ratio=0.5), [(4,)])((torch.zeros(1, 4), torch.zeros(1, 4)))
 
 
 # --- bytes ---
@@ -329,7 +331,7 @@ def sent_bytes(name: str, tensor: Tensor, ratio: float) -> tuple[float, float]:
 
     The buffers hold all that arrives: decoding them gives the codec's own output.
     """
-    codec = build_codec(CodecConfig(name, ratio), [tuple(tensor.shape[1:])])
+    codec = build_codec(CodecConfig(name, ratio=ratio), [tuple(tensor.shape[1:])])
     (arrived,) = (tensor,) if codec is None else codec((tensor,))
     if name == "none":
         buffers, decoded = [tensor.numpy()], tensor
@@ -378,10 +380,10 @@ def test_the_planner_counts_what_is_sent(name, shapes, ratio, seed):
         make_profile(0, 2), cut_shapes=((), tuple(shapes), ()), cut_bytes=np.array([768, size, 40])
     )
     training = Workload(phase="training")
-    assert upload_bytes(network, training, CodecConfig(name, ratio))[1] == pytest.approx(
+    assert upload_bytes(network, training, CodecConfig(name, ratio=ratio))[1] == pytest.approx(
         sum(up for up, _ in sent)
     )
-    assert download_bytes(network, training, CodecConfig(name, ratio))[1] == pytest.approx(
+    assert download_bytes(network, training, CodecConfig(name, ratio=ratio))[1] == pytest.approx(
         sum(back for _, back in sent)
     )
 
@@ -393,10 +395,10 @@ def test_the_planner_counts_what_a_network_sends(name):
     torch.manual_seed(0)
     picture = normal(0, 1, 3, 8, 8)
     chain = trace(Residual().eval(), picture)
-    sizes = upload_bytes(profile(chain, picture), Workload(), CodecConfig(name, 0.4))
+    sizes = upload_bytes(profile(chain, picture), Workload(), CodecConfig(name, ratio=0.4))
     for j in range(1, chain.num_segments):
         live = chain.edge(j)(picture)
-        codec = build_codec(CodecConfig(name, 0.4), chain.live_shapes(j))
+        codec = build_codec(CodecConfig(name, ratio=0.4), chain.live_shapes(j))
         sent = sum(sent_bytes(name, tensor, 0.4)[0] for tensor in live if isinstance(tensor, Tensor))
         assert sizes[j] == sent
         logits = chain.cloud(j)(live if codec is None else codec(live))

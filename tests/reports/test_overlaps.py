@@ -138,7 +138,9 @@ def test_plans(case: Callable[[], Any], tmp_path: Path, drawn: list) -> None:
 
 def test_close_ticks_have_texts_of_their_own(tmp_path: Path, drawn: list) -> None:
     fleet = make_fleet()
-    plan_figures.save_plan_figures(plan_offloading(make_profile(2, 2), fleet, Workload(0.1)), tmp_path)
+    plan_figures.save_plan_figures(
+        plan_offloading(make_profile(2, 2), fleet, Workload(arrival_rate=0.1)), tmp_path
+    )
     for figure, _ in drawn:
         for axes in figure.axes:
             for axis in (axes.xaxis, axes.yaxis):

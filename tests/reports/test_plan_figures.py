@@ -16,7 +16,9 @@ from tests.offloading.cases import make_fleet, make_profile
 PROFILE = make_profile(1, 6)
 PLANS = {
     "free": plan_offloading(PROFILE, make_fleet(), Workload(arrival_rate=0.1)),
-    "without limits": plan_offloading(PROFILE, make_fleet(), Workload(0.1, max_delay_seconds=float("inf"))),
+    "without limits": plan_offloading(
+        PROFILE, make_fleet(), Workload(arrival_rate=0.1, max_delay_seconds=float("inf"))
+    ),
     "budget": plan_offloading(PROFILE, make_fleet(max_energy_joules=150.0), Workload(arrival_rate=0.1)),
     "overload": plan_offloading(PROFILE, make_fleet(1), Workload(arrival_rate=1e5, max_delay_seconds=10.0)),
     "forced": plan_offloading(

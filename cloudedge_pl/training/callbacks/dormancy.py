@@ -28,7 +28,14 @@ class CloudDormancy(pl.Callback):
         warmup_windows: int = 10,
         dwell_windows: int = 3,
     ) -> None:
-        self.rule = DormancyRule(mode, sleep_ratio, wake_ratio, smoothing, warmup_windows, dwell_windows)
+        self.rule = DormancyRule(
+            mode=mode,
+            sleep_ratio=sleep_ratio,
+            wake_ratio=wake_ratio,
+            smoothing=smoothing,
+            warmup_windows=warmup_windows,
+            dwell_windows=dwell_windows,
+        )
 
     def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
         """The state for a window, from the state before it and the delay measured (asleep: probed) at its start."""
