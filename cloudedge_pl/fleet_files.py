@@ -1,8 +1,8 @@
-"""Fleets from files: a YAML file describes all of a fleet, a CSV file its nodes, a row each.
+"""Fleets from files: a YAML file describes a whole fleet, a CSV file its nodes, one per row.
 
 CSV columns and YAML keys of a node are the fields of :class:`~cloudedge_pl.fleet.EdgeNode` and two more: ``device``, a
-preset that fills in what is left out, and ``count``, how many such nodes there are. The row named ``master`` is the
-master. Every number is in the unit that its name says; ``4 GB`` is refused rather than guessed at.
+preset that provides missing values, and ``count``, the number of such nodes. The row named ``master`` is the master.
+Every number is in the unit of its field; ``4 GB`` is refused.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import CLOUDS, DEVICES, MAX_NODES, Cloud, EdgeNode, Fleet, Link
 
 Row = tuple[str, Mapping[str, Any]]
-"""Where it stands ("line 4", "nodes[2]"), and its cells by column."""
+"""Place in the file ("line 4", "nodes[2]"), and cells by column."""
 
 T = TypeVar("T")
 
 MASTER = "master"
 COLUMNS = {column.name: column.name for column in fields(EdgeNode)} | {"device": "device", "count": "count"}
 REQUIRED = ("flops_per_second", "memory_bytes", "memory_bandwidth_bytes_per_second")
-"""Without a device, these must be given."""
+"""Fields that a node without a device must have."""
 
 UNITS: dict[str, tuple[str, float, float, str]] = {
     "flops_per_second": ("FLOP/s", 1e5, 1e18, "48e9"),
@@ -35,7 +35,7 @@ UNITS: dict[str, tuple[str, float, float, str]] = {
     "bandwidth_bits_per_second": ("bit/s", 1e3, 1e13, "50e6"),
     "uplink_bits_per_second": ("bit/s", 1e2, 1e13, "40e6"),
 }
-"""Unit, plausible range and an example: a value outside is taken for one in another unit."""
+"""Unit, plausible range and an example. A value outside the range is assumed to be in another unit."""
 
 
 def load_fleet(path: str | Path, *, cloud: str | Cloud = "t4", link: Link | None = None) -> Fleet:
@@ -45,13 +45,13 @@ def load_fleet(path: str | Path, *, cloud: str | Cloud = "t4", link: Link | None
     ``link`` (its fields). A CSV file holds nodes alone.
 
     Args:
-        path: ends in .yaml, .yml or .csv.
-        cloud: where the file names none.
-        link: where the file describes none; None takes the defaults.
+        path: of a file that ends in .yaml, .yml or .csv.
+        cloud: used if the file names none.
+        link: used if the file describes none; None takes the defaults.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: on anything amiss, with the row, the value and what to write instead.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is invalid; the message gives the row, the value and what to write instead.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -104,14 +104,14 @@ def _read_csv(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
 
 
 def _text(path: Path) -> str:
-    """The text of a file in UTF-8, with a byte order mark or without."""
+    """Reads the text of a file in UTF-8, with or without a byte order mark."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
     if "\0" in text:
         raise ValueError(
-            f"{path}: it holds NUL characters, as UTF-16 or no text does; save the file as UTF-8."
+            f"{path}: it contains NUL characters, so it is UTF-16 or not text; save the file as UTF-8."
         )
     return text
 
@@ -119,7 +119,7 @@ def _text(path: Path) -> str:
 def _check_header(path: Path, where: str, header: list[str]) -> None:
     for column in header:
         if header.count(column) > 1:
-            raise ValueError(f"{path}, {where}: the column {column!r} comes twice; leave one of them out.")
+            raise ValueError(f"{path}, {where}: the column {column!r} appears twice; remove one of them.")
         lookup(COLUMNS, column, f"column in {path}, {where}:")
 
 
@@ -129,7 +129,7 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     try:
         content = _unique_keys(path, yaml.compose(_text(path), Loader=yaml.SafeLoader), yaml)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: it is no YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path}: it is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise ValueError(
             f"{path}: it holds {type(content).__name__}; write 'nodes:' and a list of nodes below it."
@@ -148,11 +148,11 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
 
 
 def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
-    """What a document holds, once no key of a mapping comes twice: YAML's loader would take the last."""
+    """Loads a document after checking that no key of a mapping is repeated; YAML's loader would take the last."""
     open_nodes, seen = ([root] if root is not None else []), set()
     while open_nodes:
         node = open_nodes.pop()
-        if id(node) in seen:  # an alias, perhaps of what holds it
+        if id(node) in seen:  # an alias, perhaps of a mapping around it
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
@@ -161,7 +161,7 @@ def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
                 if keys.count(key.value) > 1:
                     line = max(each.start_mark.line for each, _ in node.value if each.value == key.value) + 1
                     raise ValueError(
-                        f"{path}, line {line}: the key {key.value!r} comes twice; leave one of them out."
+                        f"{path}, line {line}: the key {key.value!r} appears twice; remove one of them."
                     )
             open_nodes += [each for _, each in node.value]
         elif isinstance(node, yaml.SequenceNode):
@@ -176,7 +176,7 @@ def _mapping(path: Path, where: str, value: Any) -> Mapping[str, Any]:
 
 
 def _nodes(path: Path, where: str, row: Any) -> Iterator[tuple[str, EdgeNode]]:
-    """The nodes that a row stands for, each with where it stands."""
+    """Yields the nodes of a row, each with its place in the file."""
     cells = dict(_mapping(path, where, row))
     for column in cells:
         lookup(COLUMNS, str(column), f"column in {path}, {where}:")
@@ -210,7 +210,7 @@ def _nodes(path: Path, where: str, row: Any) -> Iterator[tuple[str, EdgeNode]]:
 
 
 def _number(place: str, column: str, cell: Any) -> float:
-    """A finite number in the column's unit; an energy budget may be infinite."""
+    """Reads a finite number in the column's unit; an energy budget may be infinite."""
     unit, low, high, example = UNITS.get(column, ("", -math.inf, math.inf, "1.5"))
     advice = f"give a plain number{f' of {unit}' if unit else ''}, e.g. {example}"
     if isinstance(cell, bool) or not isinstance(cell, (int, float, str)):
@@ -230,7 +230,7 @@ def _number(place: str, column: str, cell: Any) -> float:
 
 
 def _checked(place: str, make: Callable[[], T]) -> T:
-    """What ``make`` returns; its errors say where in the file they are from."""
+    """Calls ``make`` and adds the place in the file to its errors."""
     try:
         return make()
     except ValueError as error:

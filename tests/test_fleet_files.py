@@ -123,7 +123,7 @@ NODE = "nodes: [{name: a, device: raspberry-pi-4}]\n"
     [
         ("", "it holds NoneType; write 'nodes:'"),
         ("- a\n", "it holds list"),
-        ("nodes: [\n", "it is no YAML"),
+        ("nodes: [\n", "it is not valid YAML"),
         ("nodes: []\n", "it has no node"),
         ("nodes: 3\n", "nodes is int; write a list"),
         ("nodes: [3]\n", r"nodes\[0\]: it is 3; write its fields"),
@@ -173,7 +173,7 @@ def test_other_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("twice.csv", b"name,name,device\na,b,raspberry-pi-4\n", "line 1: the column 'name' comes twice"),
+        ("twice.csv", b"name,name,device\na,b,raspberry-pi-4\n", "line 1: the column 'name' appears twice"),
         ("quote.csv", b'name,device\n"a,raspberry-pi-4\nb,raspberry-pi-4\n', "line 2: .*close every quote"),
         ("latin.csv", "name,device\nK\u00f6ln,raspberry-pi-4\n".encode("latin-1"), "byte 13 is not UTF-8"),
         ("wide.csv", "name,device\na,raspberry-pi-4\n".encode("utf-16"), "is not UTF-8"),
@@ -184,9 +184,9 @@ def test_other_files(tmp_path):
         (
             "keys.yaml",
             b"nodes:\n- name: a\n  device: raspberry-pi-4\n  name: b\n",
-            "line 4: the key 'name' comes twice",
+            "line 4: the key 'name' appears twice",
         ),
-        ("lists.yaml", b"nodes: []\nnodes: []\n", "line 2: the key 'nodes' comes twice"),
+        ("lists.yaml", b"nodes: []\nnodes: []\n", "line 2: the key 'nodes' appears twice"),
     ],
 )
 def test_a_hostile_file_is_refused_with_its_name_and_line(

@@ -1,4 +1,4 @@
-"""Measured times in place of counted FLOP, for those who do not trust the count."""
+"""Measured times in place of counted FLOP, for networks whose speed the count does not predict."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cloudedge_pl.costs.profile import CostProfile
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Measured against counted, as shares of the whole network's time or FLOP.
+    """Measured and counted cost of the edge part, as shares of the whole network's time or FLOP.
 
     Args:
-        flops_per_second: that the machine reached over the whole network.
-        measured_share: [N + 1] of the time that the edge part takes at every split point.
-        counted_share: [N + 1] of its FLOP.
+        flops_per_second: speed that the machine reached over the whole network.
+        measured_share: [N + 1], of the time, at every split point.
+        counted_share: [N + 1], of the FLOP.
     """
 
     flops_per_second: float
@@ -25,23 +25,27 @@ class Disagreement:
 
     @property
     def worst(self) -> int:
-        """The split point at which the two differ most."""
+        """Split point at which the two differ most."""
         return int(np.argmax(np.abs(self.measured_share - self.counted_share)))
 
 
 def with_measured_seconds(profile: CostProfile, seconds: np.ndarray) -> tuple[CostProfile, Disagreement]:
-    """Returns the profile with each segment's FLOP replaced by what its measured time is worth.
+    """Replaces the FLOP of each segment by its share of the measured time.
 
-    A segment that took t of T seconds counts t / T of the network's FLOP, so that a node's time for the whole network
-    stays its FLOP over the node's speed, and a segment that is slow for its FLOP (a normalisation, a small or depthwise
-    convolution) takes its real share of it. Memory traffic is in the measured time; the roofline has nothing to add.
+    A segment that took t of T seconds counts t / T of the network's FLOP. A node's time for the whole network remains
+    the network's FLOP over the node's speed, and a segment that is slow for its FLOP (a normalisation, a small or
+    depthwise convolution) takes its real share of it. The measured time includes memory traffic, so the roofline adds
+    nothing.
 
     Args:
         profile: of the network.
-        seconds: [N] measured for each segment on one machine, > 0 in all.
+        seconds: [N], measured for each segment on one machine, with a positive sum.
+
+    Returns:
+        The profile with measured costs, and its disagreement with the counted ones.
 
     Raises:
-        ValueError: where the times are not N finite values >= 0 with a positive sum.
+        ValueError: if the times are not N finite values >= 0 with a positive sum.
     """
     measured = np.asarray(seconds, dtype=np.float64)
     if measured.shape != (profile.num_segments,) or not np.isfinite(measured).all() or (measured < 0).any():

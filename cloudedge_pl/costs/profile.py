@@ -1,7 +1,7 @@
-"""The costs of a network along its chain of split points, as plain numbers: what the planner plans with.
+"""Costs of a network along its chain of split points, as plain numbers: the input of the planner.
 
 A profile has N segments (segment k lies between split points k - 1 and k) and N + 1 split points: 0 is all in the
-cloud, N all at the edge. Arrays over segments have length N, arrays over split points N + 1. Everything is for one
+cloud, N all at the edge. Arrays over segments have length N, arrays over split points N + 1. All values are for one
 sample.
 """
 
@@ -19,20 +19,23 @@ class CostProfile:
     Args:
         model: name of the network.
         input_shape: of one sample, without the batch dimension.
-        names: [N + 1]; "input", then the last weighted layer of each segment.
-        segment_flops: [N] FLOP of the forward pass (a multiply-add is 2), as torch's FlopCounterMode counts them.
-        segment_parameter_bytes: [N] every parameter and buffer, in bytes of its dtype.
-        segment_trainable_bytes: [N] the parameters alone; these get gradients and optimizer state.
-        segment_weights: [N] weights of convolutions and linear layers, in elements (the paper's Par_i).
-        segment_map_bytes: [N] sum of the feature maps that weighted layers put out (the paper's Map_i).
-        segment_peak_bytes: [N] most bytes of live tensors at any moment inside the segment, forwards.
-        segment_saved_bytes: [N] bytes that autograd keeps for the backward pass.
-        segment_moved_bytes: [N] bytes read and written by the segment's operations, parameters included.
-        cut_bytes: [N + 1] bytes of all live tensors across the split point; at 0 the float input, at N the logits.
-        cut_shapes: [N + 1] shapes of these tensors, without the batch dimension.
-        exit_flops: [N + 1] FLOP of the exit head at the split point; 0 at 0 and N, where there is none.
-        exit_parameter_bytes: [N + 1] of the exit head.
-        exit_activation_bytes: [N + 1] of the exit head's feature maps.
+        names: [N + 1], "input" and then the last weighted layer of each segment.
+        segment_flops: [N], FLOP of the forward pass (a multiply-add is 2), as torch's FlopCounterMode counts them.
+        segment_parameter_bytes: [N], all parameters and buffers, in bytes of their dtype.
+        segment_trainable_bytes: [N], parameters only; these get gradients and optimizer state.
+        segment_weights: [N], weights of convolutions and linear layers, in elements (the paper's Par_i).
+        segment_map_bytes: [N], sum of the output feature maps of weighted layers (the paper's Map_i).
+        segment_peak_bytes: [N], maximum bytes of live tensors at any moment of the segment's forward pass.
+        segment_saved_bytes: [N], bytes that autograd keeps for the backward pass.
+        segment_moved_bytes: [N], bytes that the segment's operations read and write, including parameters.
+        cut_bytes: [N + 1], bytes of all live tensors across the split point; at 0 the float input, at N the logits.
+        cut_shapes: [N + 1], shapes of these tensors, without the batch dimension.
+        exit_flops: [N + 1], FLOP of the exit head at the split point; 0 at 0 and N, which have no exit head.
+        exit_parameter_bytes: [N + 1], of the exit head.
+        exit_activation_bytes: [N + 1], of the exit head's feature maps.
+
+    Raises:
+        ValueError: if there is no segment, a shape is wrong, or a value is negative or not finite.
     """
 
     model: str
@@ -81,16 +84,16 @@ class CostProfile:
 
     @property
     def num_segments(self) -> int:
-        """N: split points run from 0 to N."""
+        """Number of segments N; split points run from 0 to N."""
         return len(self.names) - 1
 
     @property
     def input_elements(self) -> int:
-        """Elements of one sample."""
+        """Number of elements of one sample."""
         return int(np.prod(self.input_shape))
 
     def cumulative(self, column: str) -> np.ndarray:
-        """Sum of a ``segment_`` column over the segments at the edge, for every split point: [N + 1]."""
+        """Sums a ``segment_`` column over the segments at the edge, for every split point [N + 1]."""
         return np.concatenate(([0.0], np.cumsum(getattr(self, column))))
 
     @property
@@ -102,7 +105,7 @@ class CostProfile:
         """Returns ``split_point``.
 
         Raises:
-            ValueError: where it is not one of 0..N.
+            ValueError: if it is not one of 0..N.
         """
         if not 0 <= split_point <= self.num_segments:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""How long a part of the network runs on a processor: FLOP over speed, or the roofline."""
+"""Time that a part of the network takes on a processor: FLOP over speed, or the roofline."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.fleet import EdgeNode, Fleet, Phase
 
 FORWARD_PASSES: dict[Phase, int] = {"inference": 1, "training": 3}
-"""What a task costs in forward passes: the gradients of activations and of weights cost one each."""
+"""Cost of a task in forward passes; the gradients of activations and of weights cost one each."""
 
 
 class Processor(Protocol):
-    """What nodes and clouds have in common."""
+    """Common interface of nodes and clouds."""
 
     @property
     def effective_flops_per_second(self) -> float: ...
@@ -27,7 +27,7 @@ class Processor(Protocol):
 def roofline_seconds(
     flops: np.ndarray, moved_bytes: np.ndarray, flops_per_second: np.ndarray, bytes_per_second: np.ndarray
 ) -> np.ndarray:
-    """Attainable time of layers: the longer of computing and of moving their bytes; arguments broadcast.
+    """Attainable time of layers: the longer of computing and moving their bytes; arguments broadcast.
 
     Source: Williams, Waterman, Patterson, "Roofline", CACM 2009. Xu 2020, Sec. 3.1 uses the word for a footprint only.
     """
@@ -37,13 +37,13 @@ def roofline_seconds(
 def segment_seconds(
     profile: CostProfile, processor: Processor, phase: Phase = "inference", *, roofline: bool = True
 ) -> np.ndarray:
-    """Seconds of one task in every segment [N] on a node or in the cloud.
+    """Seconds of one task in every segment [N], on a node or in the cloud.
 
     Args:
         profile: of the network.
         processor: an EdgeNode or a Cloud.
-        phase: "training" counts forward and backward pass, three times the forward one, in FLOP and in bytes.
-        roofline: False counts FLOP alone, as the paper does.
+        phase: "training" counts forward and backward pass, three times the forward pass, in FLOP and in bytes.
+        roofline: False counts FLOP only, as the paper does.
     """
     seconds = profile.segment_flops / processor.effective_flops_per_second
     if roofline:
@@ -59,7 +59,7 @@ def execution_seconds(
     """Seconds of the edge part of one task on every node, for every split point [num_nodes, N + 1]; the paper's T_exec.
 
     Source: Xu 2020, Sec. 3.2 (t_qp,e = Zt^j / F_i); deviates: FLOP are twice the MAC, the speed is the share of the
-    peak that is reached, and the roofline bounds it.
+    peak that is reached, and the roofline limits it.
     """
     speed = fleet.array("effective_flops_per_second")[:, None]
     seconds = profile.segment_flops / speed
@@ -84,7 +84,7 @@ def cloud_seconds(
 def exit_seconds(
     profile: CostProfile, master: EdgeNode, phase: Phase = "inference", *, roofline: bool = True
 ) -> np.ndarray:
-    """Seconds of the exit head of one task on the master, for every split point [N + 1]; 0 where there is none."""
+    """Seconds of the exit head for one task on the master, for every split point [N + 1]; 0 without an exit head."""
     seconds = profile.exit_flops / master.effective_flops_per_second
     if roofline:
         reads = np.where(profile.exit_parameter_bytes > 0, profile.cut_bytes, 0.0)
@@ -95,13 +95,13 @@ def exit_seconds(
 
 @dataclass(frozen=True, eq=False)
 class Roofline:
-    """Where the segments of a network lie under the roof of a processor.
+    """Position of a network's segments under the roof of a processor.
 
     Args:
-        intensity: [N] FLOP per byte moved; 0 where a segment does not compute.
-        ridge: intensity at which computing and moving take equally long.
+        intensity: [N], FLOP per byte moved; 0 where a segment does not compute.
+        ridge: intensity at which computing and moving bytes take equally long.
         memory_bound: [N] bool, whether moving bytes takes longer than computing.
-        seconds: [N] attainable time of one forward pass.
+        seconds: [N], attainable time of one forward pass.
     """
 
     intensity: np.ndarray
@@ -111,7 +111,7 @@ class Roofline:
 
 
 def roofline_of(profile: CostProfile, processor: Processor) -> Roofline:
-    """Says for every segment whether computing or memory bandwidth binds it on a node or in the cloud.
+    """Determines for every segment whether computing or memory bandwidth limits it, on a node or in the cloud.
 
     Source: Williams, Waterman, Patterson, "Roofline", CACM 2009.
     """

@@ -1,6 +1,6 @@
-"""How quantities are written in messages, tables and figures: three or four digits and a prefix that suits.
+"""Formats of quantities in messages, tables and figures: three or four digits and a suitable prefix.
 
-What a sentence or an axis compares is written with as many digits as tell its values apart (:func:`written_apart`).
+Values that a sentence or an axis compares get as many digits as it takes to tell them apart (:func:`written_apart`).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ ABSENT = "\N{EN DASH}"
 
 
 MOST_DIGITS = 17
-"""So many tell any two floating-point numbers apart."""
+"""Number of digits that tells any two floating-point numbers apart."""
 
 
 class Writer(Protocol):
-    """Writes a quantity with at least so many digits; ``format_bytes`` is one."""
+    """Formats a quantity with a number of digits, as ``format_bytes`` does."""
 
     def __call__(self, value: float, digits: int = 3) -> str: ...
 
 
 def written_apart(write: Writer, values: Iterable[float]) -> tuple[str, ...]:
-    """Writes values that are compared: with three digits, or as many as give unequal values unequal texts.
+    """Formats values that are compared, with three digits or as many as give unequal values unequal texts.
 
     >>> written_apart(format_seconds, [0.1, 0.10004])
     ('100 ms', '100.04 ms')
@@ -56,7 +56,7 @@ def _with_prefix(value: float, unit: str, digits: int, *, small: bool) -> str:
 
 
 def format_bytes(value: float, digits: int = 3) -> str:
-    """Bytes in powers of ten: ``412 MB``.
+    """Formats bytes in powers of ten: ``412 MB``.
 
     >>> format_bytes(21_797_672.0)
     '21.8 MB'
@@ -65,7 +65,7 @@ def format_bytes(value: float, digits: int = 3) -> str:
 
 
 def format_seconds(value: float, digits: int = 3) -> str:
-    """Seconds, or parts of one: ``12.5 ms``.
+    """Formats seconds, or parts of a second: ``12.5 ms``.
 
     >>> format_seconds(0.0125)
     '12.5 ms'
@@ -76,20 +76,20 @@ def format_seconds(value: float, digits: int = 3) -> str:
 
 
 def format_joules(value: float, digits: int = 3) -> str:
-    """Joules: ``0.3 J`` is ``300 mJ``."""
+    """Formats joules: ``0.3 J`` is ``300 mJ``."""
     return _with_prefix(value, "J", digits, small=True)
 
 
 def format_rate(value: float, unit: str, digits: int = 3) -> str:
-    """Anything per second: ``format_rate(48e9, "FLOP/s")`` is ``48 GFLOP/s``."""
+    """Formats a rate: ``format_rate(48e9, "FLOP/s")`` is ``48 GFLOP/s``."""
     return _with_prefix(value, unit, digits, small=False)
 
 
 def format_percent(value: float, digits: int = 3) -> str:
-    """A share as percent: ``0.125`` is ``12.5%``."""
+    """Formats a share as percent: ``0.125`` is ``12.5%``."""
     return f"{100 * value:.{digits}g}%"
 
 
 def format_factor(value: float, digits: int = 3) -> str:
-    """A number without unit: ``1.25``."""
+    """Formats a number without unit: ``1.25``."""
     return f"{value:.{digits}g}"

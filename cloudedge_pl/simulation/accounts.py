@@ -1,4 +1,4 @@
-"""The books of a simulated run: every task, second, joule and byte stands in exactly one node's account."""
+"""The accounts of a simulated run: every task, second, joule and byte is in exactly one machine's account."""
 
 from __future__ import annotations
 
@@ -20,13 +20,24 @@ COLUMNS = (
 
 
 class Accounts:
-    """Totals per node; the last account is the master's.
+    """Totals per machine; the last account is the master's.
 
-    Attributes of :data:`COLUMNS`, each float64 [num_nodes + 1]: tasks run; seconds busy; joules drawn in windows; bytes
-    of cut tensors sent to the cloud; bytes of gradients that came back; bytes of cut tensors sent to the exit head on
-    the master; bytes of gradients that came back from there; bytes of weights exchanged for aggregation, and joules
-    drawn meanwhile. Bytes stand with the node that sent or received them; joules of a radio with the sender, so the
-    master's are those of gradients and averaged weights.
+    Bytes are in the account of the node that sent or received them, joules of a radio in the sender's: the master's are
+    those of gradients and averaged weights.
+
+    Args:
+        num_nodes: number of nodes, without the master.
+
+    Attributes:
+        tasks: [num_nodes + 1] float64, tasks run; all others have the same shape.
+        busy_seconds: time spent computing.
+        joules: drawn in windows.
+        upload_bytes: cut tensors sent to the cloud.
+        download_bytes: gradients received from the cloud.
+        exit_upload_bytes: cut tensors sent to the exit head on the master.
+        exit_download_bytes: gradients received from the exit head.
+        sync_bytes: weights exchanged in aggregations.
+        sync_joules: drawn in aggregations.
     """
 
     tasks: np.ndarray
@@ -44,15 +55,15 @@ class Accounts:
             setattr(self, column, np.zeros(num_nodes + 1))
 
     def add(self, **amounts: np.ndarray) -> None:
-        """Adds amounts, each [num_nodes + 1], to the columns that are named."""
+        """Adds amounts, each [num_nodes + 1], to the named columns."""
         for column, amount in amounts.items():
             getattr(self, column)[:] += amount
 
     def state_dict(self) -> dict[str, list[float]]:
-        """The columns as lists."""
+        """Returns the columns as lists."""
         return {column: getattr(self, column).tolist() for column in COLUMNS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         for column in COLUMNS:
             getattr(self, column)[:] = state[column]

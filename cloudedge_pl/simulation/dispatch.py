@@ -1,8 +1,8 @@
-"""Tasks that are dispatched one by one, each at its arrival, by the state of the queues at that moment.
+"""Dispatches tasks one by one, each at its arrival, by the state of the queues at that moment.
 
-The scheduler decides on windows of one task. Most schedulers then take the node that is done first, which needs no
-call: :data:`FINISHES_FIRST` names them, and a whole window costs less than a millisecond. The others are asked task by
-task, some tenths of a millisecond each.
+The scheduler decides on windows of one task. Most schedulers then choose the node that finishes first, which needs no
+call: :data:`FINISHES_FIRST` names them, and a whole window takes less than a millisecond. The others are called for
+every task, which takes some tenths of a millisecond each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cloudedge_pl.scheduling.registry import SCHEDULERS
 FINISHES_FIRST = frozenset(
     SCHEDULERS[name] for name in ("atsa", "exact", "lpt", "max_min", "min_completion", "min_min", "sufferage")
 )
-"""Classes that give a window of one task to the node that is done with it first."""
+"""Classes that give a window of one task to the node that finishes it first."""
 
 
 def dispatch(
@@ -26,21 +26,21 @@ def dispatch(
     free_at: np.ndarray,
     memory_bytes: np.ndarray,
 ) -> Assignment:
-    """Gives each of like tasks a node at its arrival, without looking ahead.
+    """Assigns tasks of equal cost to nodes, each at its arrival, without knowledge of later ones.
 
     Args:
         scheduler: decides on windows of one task.
-        arrivals: [num_tasks] ascending, in seconds of the clock.
-        task_seconds: [num_nodes] of a task.
-        task_memory_bytes: of a task.
-        free_at: [num_nodes] when each node is done with what it had before, on the clock.
-        memory_bytes: [num_nodes].
+        arrivals: [num_tasks], ascending, in seconds of the clock.
+        task_seconds: [num_nodes], of one task.
+        task_memory_bytes: of one task.
+        free_at: [num_nodes], when each node has finished its earlier work, on the clock.
+        memory_bytes: [num_nodes], of each node.
 
     Returns:
-        The assignment; its times are counted from the first arrival.
+        The assignment; its times count from the first arrival.
 
     Raises:
-        ValueError: where a task fits no node.
+        ValueError: if a task fits no node.
     """
     at_once = type(scheduler) in FINISHES_FIRST and bool((task_memory_bytes <= memory_bytes).any())
     seconds = np.where(task_memory_bytes <= memory_bytes, task_seconds, np.inf) if at_once else task_seconds
