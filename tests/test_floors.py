@@ -129,3 +129,25 @@ def test_planning_and_scheduling_load_neither_torch_nor_lightning():
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert PACKAGE in loaded
     assert not loaded & (TORCH | LIGHTNING)
+
+
+@pytest.mark.parametrize("unit", ["costs", "offloading", "simulation"])
+def test_the_modules_of_a_part_import_each_other_without_a_cycle_and_at_the_top(unit):
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        if _unit(_dotted(path)) != unit:
+            continue
+        graph[_dotted(path)] = {name for name in _imports(path) if name.startswith(f"{PACKAGE}.{unit}")}
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                nested = [
+                    node for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom))
+                ]
+                assert not nested, f"{_dotted(path)}: {function.name} imports; do that at the top"
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_the_simulator_knows_no_planner():
+    for path in MODULES:
+        if _unit(_dotted(path)) == "simulation":
+            assert not [name for name in _imports(path) if name.startswith(f"{PACKAGE}.offloading")]

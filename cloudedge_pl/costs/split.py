@@ -6,11 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloudedge_pl.costs import roofline, transmission
 from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.costs.formulas import CostFormulas
 from cloudedge_pl.costs.memory import activation_bytes, resolve_memory_formula
 from cloudedge_pl.costs.profile import CostProfile
+from cloudedge_pl.costs.roofline import cloud_seconds, execution_seconds, exit_seconds
+from cloudedge_pl.costs.transmission import (
+    download_bytes,
+    exit_bytes,
+    input_bytes,
+    terminal_seconds,
+    upload_bytes,
+)
 from cloudedge_pl.fleet import Fleet, Workload
 
 
@@ -100,18 +107,16 @@ def task_costs(
         codec: form in which the cut tensors are sent to the cloud; None sends them unchanged.
     """
     formulas, phase = formulas or CostFormulas(), workload.phase
-    exit_bytes = transmission.exit_bytes(profile)
+    to_exit, raw_bytes = exit_bytes(profile), input_bytes(profile, workload)
     return TaskCosts(
-        execution_seconds=roofline.execution_seconds(profile, fleet, phase, roofline=formulas.roofline),
-        exit_seconds=roofline.exit_seconds(profile, fleet.coordinator, phase, roofline=formulas.roofline),
-        cloud_seconds=roofline.cloud_seconds(profile, fleet, phase, roofline=formulas.roofline),
-        upload_bytes=transmission.upload_bytes(profile, workload, codec),
-        download_bytes=transmission.download_bytes(profile, workload, codec),
-        exit_upload_bytes=exit_bytes,
-        exit_download_bytes=exit_bytes * (phase == "training"),
-        terminal_seconds=transmission.terminal_seconds(
-            transmission.input_bytes(profile, workload), fleet.link.uplink_bits_per_second, formulas.uplink
-        ),
+        execution_seconds=execution_seconds(profile, fleet, phase, roofline=formulas.roofline),
+        exit_seconds=exit_seconds(profile, fleet.coordinator, phase, roofline=formulas.roofline),
+        cloud_seconds=cloud_seconds(profile, fleet, phase, roofline=formulas.roofline),
+        upload_bytes=upload_bytes(profile, workload, codec),
+        download_bytes=download_bytes(profile, workload, codec),
+        exit_upload_bytes=to_exit,
+        exit_download_bytes=to_exit * (phase == "training"),
+        terminal_seconds=terminal_seconds(raw_bytes, fleet.link.uplink_bits_per_second, formulas.uplink),
         task_memory_bytes=activation_bytes(profile, resolve_memory_formula(formulas.memory, workload)),
     )
 
