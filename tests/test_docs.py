@@ -19,7 +19,6 @@ from omegaconf import DictConfig
 from torch import nn
 
 import cloudedge_pl as ce
-from cloudedge_pl.commands.reporting import resolved
 from cloudedge_pl.offloading import OBJECTIVES
 from cloudedge_pl.partition import BACKBONES, build_backbone
 from cloudedge_pl.scheduling import SCHEDULERS
@@ -163,8 +162,9 @@ def costs() -> Any:
 @pytest.mark.parametrize(("overrides", "point", "name", "limit"), plans())
 def test_the_table_of_plans_is_right(costs: Any, overrides: str, point: int, name: str, limit: str) -> None:
     cfg = composed("plan", [] if overrides == "(none)" else overrides.split())
-    fleet, workload = instantiate(cfg.fleet), instantiate(cfg.workload)
-    plan = ce.plan_offloading(costs, fleet, workload, **resolved(cfg)["offloading"])
+    fleet, workload, codec = instantiate(cfg.fleet), instantiate(cfg.workload), instantiate(cfg.codec)
+    goal, formulas = instantiate(cfg.offloading, _convert_="all"), instantiate(cfg.formulas)
+    plan = ce.plan_offloading(costs, fleet, workload, goal=goal, formulas=formulas, codec=codec)
     assert (plan.split_point, plan.name) == (point, name)
     if limit == "nothing":
         assert plan.objective == "min_delay"
