@@ -102,7 +102,7 @@ def mdc_waiting_seconds(num_servers: int, arrival_rate: float, service_seconds: 
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """What arrives at the nodes, at every split point.
+    """Arrivals and service times of the nodes, at every split point.
 
     Args:
         arrival_rate: tasks per second over all nodes; the paper's a_k.
