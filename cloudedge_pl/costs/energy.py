@@ -18,9 +18,9 @@ def static_joules(idle_watts: np.ndarray, seconds: np.ndarray | float) -> np.nda
 
     Source: Xu 2020, Sec. 3.3 (E^s = e times the execution time).
     """
-    watts, time = np.broadcast_arrays(idle_watts, seconds)
+    joules = np.zeros(np.broadcast_shapes(idle_watts.shape, np.shape(seconds)))
     return np.multiply(
-        watts, time, out=np.zeros(time.shape), where=watts > 0
+        idle_watts, seconds, out=joules, where=idle_watts > 0
     )  # 0 W for an infinite time is 0 J
 
 

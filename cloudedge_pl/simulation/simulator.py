@@ -75,7 +75,9 @@ class Simulator:
         self._link_noise = 0.0
         self._ready_seconds = np.zeros(fleet.num_nodes)
         self._arrived_seconds = 0.0
+        self._exchanges: dict[float, Exchange] = {}
         self._master = MasterQueue(costs, fleet)
+        self._memory_bytes = fleet.array("memory_bytes")
         self._up_seconds = transfer_seconds(costs.upload_bytes, fleet)
         self._down_seconds = transfer_seconds(costs.download_bytes, fleet)
         self._cloud_rate = cloud_rate_bits_per_second(fleet)
@@ -153,7 +155,7 @@ class Simulator:
 
     def _schedule(self, at_node: np.ndarray, owners: np.ndarray | None) -> Assignment:
         nodes, num_tasks = self.fleet.num_nodes, len(at_node)
-        memory = self.fleet.array("memory_bytes")
+        memory = self._memory_bytes
         if owners is None and not self._training:
             seconds, num_bytes = self.costs.execution_seconds, self.costs.task_memory_bytes
             return dispatch(self.scheduler, at_node, seconds, num_bytes, self._ready_seconds, memory)
@@ -220,7 +222,9 @@ class Simulator:
 
     def exchange(self, num_bytes: float) -> Exchange:
         """Computes what an aggregation of ``num_bytes`` of weights costs in an idle fleet."""
-        return exchange_costs(num_bytes, self.fleet)
+        if num_bytes not in self._exchanges:
+            self._exchanges[num_bytes] = exchange_costs(num_bytes, self.fleet)
+        return self._exchanges[num_bytes]
 
     def synchronise(self, num_bytes: float) -> None:
         """Runs an aggregation: the nodes finish their tasks, send their weights and get the average back.
