@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         ImageFolderDataModule,
         SyntheticDataModule,
     )
-    from cloudedge_pl.data.shards import Shards, make_shards
+    from cloudedge_pl.data.sharding import make_shards
+    from cloudedge_pl.data.shards import Shards
     from cloudedge_pl.dormancy import DormancyRule
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.fleet_files import load_fleet
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "costs": ["CodecConfig", "CostFormulas", "CostProfile"],
     "data": ["Cifar10DataModule", "DigitsDataModule", "ImageFolderDataModule", "SyntheticDataModule"],
-    "data.shards": ["Shards", "make_shards"],
+    "data.sharding": ["make_shards"],
+    "data.shards": ["Shards"],
     "dormancy": ["DormancyRule"],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
     "fleet_files": ["load_fleet"],

@@ -105,7 +105,7 @@ def register_strategy(package: str) -> None:
     if "cloudedge" not in strategies.StrategyRegistry:
         description = "cut between a fleet of edge nodes and a cloud"
         strategies.StrategyRegistry.register("cloudedge", _creator(package), description=description)
-    made = sys.modules.get("cloudedge_pl.training.strategy")
+    made = sys.modules.get("cloudedge_pl.training.strategies.cloudedge")
     if made is not None:
         admit(made.CloudEdgeStrategy)
     trainers = [getattr(sys.modules.get(home), "Trainer", None) for home in PACKAGES.values()]
@@ -153,6 +153,6 @@ def _creator(package: str) -> Callable[[], Any]:
     def cloudedge() -> Any:
         if namespace(asking=package) != package:
             raise _mixture(f'Trainer(strategy="cloudedge") is of {package}', namespace(), package)
-        return import_module("cloudedge_pl.training.strategy").CloudEdgeStrategy()
+        return import_module("cloudedge_pl.training.strategies.cloudedge").CloudEdgeStrategy()
 
     return cloudedge

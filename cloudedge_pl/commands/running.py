@@ -28,7 +28,7 @@ from cloudedge_pl.offloading import OffloadPlan, plan_dict
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
 from cloudedge_pl.training import CloudEdgeStrategy
-from cloudedge_pl.training.checkpoint_files import CheckedCheckpointIO
+from cloudedge_pl.training.checkpoints.files import CheckedCheckpointIO
 
 __all__ = [
     "PlanReport",

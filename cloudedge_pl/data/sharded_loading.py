@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler, SequentialSampler
 
+from cloudedge_pl.data.labels import num_samples_of
 from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, ResumableLoader
-from cloudedge_pl.data.shards import Shards, num_samples_of
+from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError, require_positive, require_range
 
 _ORDER = 1_000_002  # a stream of its own: shards and augmentation draw from others

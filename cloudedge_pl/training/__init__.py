@@ -1,6 +1,5 @@
 """Lightning: module, strategy and callbacks."""
 
-from cloudedge_pl.training.adaptive import AdaptiveInterval
 from cloudedge_pl.training.callbacks import (
     BestCheckpoint,
     CloudDormancy,
@@ -9,7 +8,8 @@ from cloudedge_pl.training.callbacks import (
     WeightedAggregation,
 )
 from cloudedge_pl.training.module import CloudEdgeModule
-from cloudedge_pl.training.strategy import CloudEdgeStrategy
+from cloudedge_pl.training.nodes.adaptive import AdaptiveInterval
+from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
 
 __all__ = [
     "AdaptiveInterval",

@@ -16,8 +16,8 @@ from typing_extensions import override
 from cloudedge_pl.errors import lookup, require_positive, require_range, require_types
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import build_backbone
-from cloudedge_pl.training.execution import PathLogits
-from cloudedge_pl.training.strategy import CloudEdgeStrategy
+from cloudedge_pl.training.cut.forward import PathLogits
+from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda parameters, lr, momentum, weight_decay: torch.optim.SGD(

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, SequentialSampler, SubsetRandomSampler
 from cloudedge_pl.data import SyntheticDataModule
 from cloudedge_pl.data.loading import EpochBatches, PictureLoader, ResumableLoader, batches_processed
 from cloudedge_pl.data.sharded_loading import ShardedBatches, shard_loader
-from cloudedge_pl.data.shards import Shards, make_shards
+from cloudedge_pl.data.sharding import make_shards
+from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError
 from cloudedge_pl.lightning import pl
 from tests.data.helpers import Rows, Stream

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from torch.utils.data import ConcatDataset, Subset, TensorDataset, random_split
 
 from cloudedge_pl.data import SyntheticDataModule
+from cloudedge_pl.data.labels import labels_of
 from cloudedge_pl.data.loading import Batch
-from cloudedge_pl.data.shards import SHARDINGS, Shards, labels_of, make_shards, shard_dataset
+from cloudedge_pl.data.sharding import SHARDINGS, make_shards, shard_dataset
+from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError
 from tests.data.helpers import Rows, Stream
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cloudedge_pl.data.shards import make_shards
+from cloudedge_pl.data.sharding import make_shards
 from cloudedge_pl.reports.shard_figures import CLASS_COLOURS, finding, save_shards
 
 

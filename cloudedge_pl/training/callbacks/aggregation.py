@@ -8,11 +8,11 @@ from typing_extensions import override
 
 from cloudedge_pl.errors import require_types
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.training.adaptive import AdaptiveInterval
-from cloudedge_pl.training.aggregation import AggregationRule, Weighting
 from cloudedge_pl.training.callbacks.base import strategy_of
-from cloudedge_pl.training.nodes import NodeTraining
-from cloudedge_pl.training.replicas import Momentum
+from cloudedge_pl.training.nodes.adaptive import AdaptiveInterval
+from cloudedge_pl.training.nodes.aggregation import AggregationRule, Weighting
+from cloudedge_pl.training.nodes.node_training import NodeTraining
+from cloudedge_pl.training.nodes.replicas import Momentum
 
 
 class WeightedAggregation(pl.Callback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.training.strategy import CloudEdgeStrategy
+from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
 
 
 def strategy_of(trainer: pl.Trainer, callback: pl.Callback) -> CloudEdgeStrategy:

@@ -1,0 +1,1 @@
+"""Batch normalisation and small convolutions of the edge part, computed as its nodes need them."""
