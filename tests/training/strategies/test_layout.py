@@ -75,8 +75,7 @@ def test_a_backbone_that_views_its_maps(tmp_path: Path, make: Any, split_point: 
 def test_a_cloud_part_that_views_what_a_codec_gives(tmp_path: Path, codec: str) -> None:
     for split_point in (1, 2):
         module = OtherModule(WholeViews())
-        strategy = make_strategy(split_point)
-        strategy.offloading["codec"] = codec
+        strategy = make_strategy(split_point, codec=codec)
         make_trainer(tmp_path, strategy, max_steps=1).fit(module, loader())
         assert len(module.losses) == 1
 
