@@ -1,6 +1,6 @@
 """Figures 5 and 6 and the trend of Table 1 of Xu 2020, from this project's formulas.
 
-The paper's own values did not survive in its published text, so nothing is compared number by number; its claims are.
+The paper's published text lacks the values, so its claims are compared, not its numbers.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ FORMULAS = CostFormulas(waiting="mm1")
 
 
 def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: float = 20e6) -> Fleet:
-    """Like nodes, as the paper has them, a T4 as its cloud and a steady link.
+    """Like nodes, as in the paper, with a T4 as the cloud and a steady link.
 
-    The paper gives no figure of any device; these stand in for them.
+    The paper gives no figures of its devices; these presets take their place.
 
     Args:
         num_nodes: 10, 20 and 30 in the paper.
-        device: a preset.
-        bandwidth: of the link, in bit/s.
+        device: name of a preset.
+        bandwidth: bandwidth of the link in bit/s.
     """
     return Fleet.preset(
         device, num_nodes, link=Link(bandwidth_bits_per_second=bandwidth, propagation_seconds=0.02)
@@ -55,16 +55,16 @@ def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: 
 
 
 def offloading_positions(profile: CostProfile, workload: Workload = WORKLOAD) -> Sweep:
-    """Where TMOA cuts a network on 10, 20 and 30 nodes: the question of the paper's Table 1."""
+    """Where TMOA cuts a network on 10, 20 and 30 nodes, as in the paper's Table 1."""
     return sweep(profile, paper_fleet(), workload, "num_nodes", NUM_NODES, formulas=FORMULAS)
 
 
 def save_paper_figures(profile: CostProfile, folder: Path) -> list[Path]:
-    """Draws memory and delay over the split points, as the paper's Figures 5 and 6 do.
+    """Draws memory and delay over the split points, as in the paper's Figures 5 and 6.
 
     Args:
-        profile: ResNet-34's at 3x224x224 for the paper's figures; any works.
-        folder: where they go; made if need be.
+        profile: the profile of any network; the paper's is ResNet-34 at 3x224x224.
+        folder: the folder for the figures; it is made if necessary.
     """
     with figure_style():
         return [
@@ -123,7 +123,7 @@ def _delay(profile: CostProfile, path: Path) -> Path:
 
 
 def _finish(axes: Axes, profile: CostProfile, title: str) -> None:
-    """Title, axis of split points, and the network's stages along the top."""
+    """Adds the title, the axis of split points, and the network's stages along the top."""
     axes.set_title(title)
     axes.set_xlabel("split point (weighted layers at the edge)")
     axes.set_xlim(-0.7, profile.num_segments + 0.7)
@@ -141,7 +141,7 @@ def _finish(axes: Axes, profile: CostProfile, title: str) -> None:
 
 
 def stages(names: Sequence[str]) -> list[tuple[str, int, int]]:
-    """The stages that split points belong to: name, first and last split point; "layer1.0.conv1" is of "layer1"."""
+    """The stages of a network: name, first and last split point; "layer1.0.conv1" belongs to "layer1"."""
     found: list[tuple[str, int, int]] = []
     for point, name in enumerate(names):
         if point == 0:

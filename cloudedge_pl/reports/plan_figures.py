@@ -1,4 +1,4 @@
-"""The figures of a plan: memory, delay, energy and bytes over the split points, with limits and the choice."""
+"""The figures of a plan: memory, delay, energy and bytes over the split points, with the limits and the choice."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ ENERGY_COLOURS = {"static": STATIC, "compute": EDGE, "radio": LINK}
 ENERGY_LABELS = {"static": "idle power", "compute": "computing", "radio": "radio"}
 
 SHOWN_LIMIT = 3
-"""A limit up to so many times above the highest value is drawn, and so are values up to as far above a limit."""
+"""Limits up to this many times the highest value are drawn, and values up to this many times a limit."""
 
 
 def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
     """Draws a plan.
 
     Args:
-        plan: any, feasible or not.
-        folder: where the figures go; made if need be.
+        plan: a plan, feasible or not.
+        folder: the folder for the figures; it is made if necessary.
 
     Returns:
         The paths of ``plan.png`` and ``pareto.png``.
@@ -91,7 +91,7 @@ def _shared_legend(plan: OffloadPlan) -> list[Line2D | Patch]:
 
 
 def _mark(axes: Axes, plan: OffloadPlan) -> None:
-    """Shades what is infeasible and marks the choice, behind the data."""
+    """Shades infeasible split points and marks the choice, behind the data."""
     points = plan.costs.num_points
     for point in np.flatnonzero(~plan.feasible):
         axes.axvspan(point - 0.5, point + 0.5, color=INFEASIBLE, linewidth=0, zorder=0)
@@ -111,7 +111,7 @@ def _mark(axes: Axes, plan: OffloadPlan) -> None:
 
 
 def _stack(axes: Axes, parts: dict[str, np.ndarray], colours: dict[str, str], labels: dict[str, str]) -> None:
-    """Bars of the parts above each other; a bar with an infinite part is left out."""
+    """Draws stacked bars of the parts; a bar with an infinite part is left out."""
     total = np.sum(list(parts.values()), axis=0)
     bottom = np.zeros_like(total)
     points = np.arange(len(total))
@@ -122,7 +122,7 @@ def _stack(axes: Axes, parts: dict[str, np.ndarray], colours: dict[str, str], la
 
 
 def _scale(axes: Axes, values: np.ndarray, limit: Constraint | None, label: str) -> None:
-    """Sets the height of a panel, and draws the limit where that does not flatten the data."""
+    """Sets the height of a panel, and draws the limit unless it would flatten the data."""
     finite = values[np.isfinite(values)]
     highest = float(finite.max()) if finite.size else 0.0
     most = math.inf if limit is None else float(limit.limit[0])
@@ -146,7 +146,7 @@ def _scale(axes: Axes, values: np.ndarray, limit: Constraint | None, label: str)
 def _finish(axes: Axes, title: str, ylabel: str) -> None:
     axes.set_title(title, pad=30)
     axes.set_ylabel(ylabel)
-    # Bars first, the limit last.
+    # Bars come first in the legend, the limit last.
     entries = zip(*axes.get_legend_handles_labels(), strict=True)
     handles, labels = zip(*sorted(entries, key=lambda entry: isinstance(entry[0], Line2D)), strict=True)
     axes.legend(
@@ -191,7 +191,7 @@ def _draw_delay(axes: Axes, plan: OffloadPlan) -> None:
 
 
 def _draw_energy(axes: Axes, plan: OffloadPlan) -> None:
-    """Of the node closest to its budget in one window; of a task, where there is no budget."""
+    """Draws the energy in one window of the node that is closest to its budget, or of a task if there is no budget."""
     costs, limit = plan.costs, plan.constraint("energy")
     budgets = plan.fleet.array("max_energy_joules")
     if np.isinf(budgets).all():
@@ -238,7 +238,7 @@ def _draw_upload(axes: Axes, plan: OffloadPlan) -> None:
 
 
 def _pareto(plan: OffloadPlan, path: Path) -> Path:
-    """Delay against energy and against bytes; the split points that no other one beats are numbered."""
+    """Draws delay against energy and against bytes; the split points of the Pareto front are numbered."""
     costs = plan.costs
     sent = costs.upload_bytes > 0
     nothing = costs.upload_bytes[sent].min() / 4  # where 0 bytes are drawn on a logarithmic axis
@@ -263,7 +263,7 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
         axes.xaxis.set_major_formatter(QuantityFormatter(format_seconds))
         axes.margins(0.08)
     figure.suptitle(
-        f"{plan_title(plan)}: what no other split point beats",
+        f"{plan_title(plan)}: split points that no other one beats",
         x=0.01,
         ha="left",
         fontsize=13,
@@ -276,7 +276,7 @@ def _pareto(plan: OffloadPlan, path: Path) -> Path:
 
 
 def _logarithmic_ticks(values: np.ndarray) -> LogLocator:
-    """Ticks at 1, 2 and 5 times the powers of ten, or at fewer where the values span so much that they would touch."""
+    """Ticks at 1, 2 and 5 times the powers of ten, or at fewer if the values span so much that they would touch."""
     positive = values[np.isfinite(values) & (values > 0)]
     decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
     digits = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3 else (1.0,)
@@ -284,7 +284,7 @@ def _logarithmic_ticks(values: np.ndarray) -> LogLocator:
 
 
 def _decades(values: np.ndarray) -> list[float]:
-    """1 and 3 times the powers of ten from the smallest value to the largest, and one beyond each."""
+    """1 and 3 times the powers of ten from the smallest value to the largest, and the next one beyond each."""
     exponents = range(math.floor(math.log10(values.min())), math.ceil(math.log10(values.max())) + 1)
     ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 3)]
     return [tick for tick in ticks if values.min() / 1.5 <= tick <= values.max() * 1.5]

@@ -1,4 +1,4 @@
-"""The table that ``cloudedge plan`` shows: every split point, what it costs, and why it may not be chosen."""
+"""The table of ``cloudedge plan``: every split point, what it costs, and why it cannot be chosen."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
 
 
 def plan_table(plan: OffloadPlan) -> Table:
-    """A row for each split point; the chosen one is marked, infeasible ones say why they are.
+    """A row for each split point; the chosen one is marked, and infeasible ones give the reason.
 
-    Delay is that of a task on the slowest node; energy is the mean of a task over all nodes.
+    Delay is that of a task on the slowest node; energy is a task's mean over all nodes.
     """
     table = Table(
         title=Text(f"{plan_title(plan)}: split point {plan.split_point} ({plan.objective})"),
@@ -52,7 +52,7 @@ def plan_table(plan: OffloadPlan) -> Table:
 
 
 def plan_notes(plan: OffloadPlan) -> list[str]:
-    """What the rows do not say, a sentence each: limits, what would help, prices, bottleneck, Pareto front."""
+    """Notes below the table, a sentence each: limits, what would help, prices, bottleneck, Pareto front."""
     at = plan.split_point
     notes = [f"note: {plan.uncut}"] if plan.uncut else []
     notes.append("limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints))

@@ -1,5 +1,4 @@
-"""The figures that a training run leaves: learning curves, delay and dormancy over time, tasks and energy
-by node."""
+"""The figures of a training run: learning curves, delay and dormancy over time, tasks and energy by node."""
 
 from __future__ import annotations
 
@@ -33,34 +32,33 @@ from cloudedge_pl.reports.style import (
 )
 
 LOSS_POINTS, DELAY_POINTS = 60, 600
-"""How finely a long series is drawn: as its running mean over this share of it, itself faintly behind."""
+"""A longer series is drawn faintly, with its running mean over windows of its length divided by this."""
 
 LOG_FROM_RATIO = 30
-"""Losses that span more than this ratio are drawn on a logarithmic axis."""
+"""Losses whose largest value is more than this many times the smallest are drawn on a logarithmic axis."""
 
 SHOWN_LIMIT = 4
-"""A limit up to so many times above the highest delay is drawn as a line."""
+"""A limit of at most this many times the highest delay is drawn as a line."""
 
 MAX_NAMED_NODES = 40
-"""More nodes than these are drawn as dots, a row for each kind of node."""
+"""More nodes than this are drawn as dots, in one row for each kind of node."""
 
 Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""From a metric's name to (where it was logged, its values), each float64 [num_rows_with_it]."""
+"""A metric's name to the positions at which it was logged and its values, each float64 [num_rows_with_it]."""
 
 
 def save_run_figures(metrics_csv: Path, accounts: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draws what there is data for, and returns the paths of the figures.
+    """Draws the figures for which there is data, and returns their paths.
 
     Args:
-        metrics_csv: what Lightning's CSVLogger wrote; columns that are missing are left out.
-        accounts: what the simulator reports: ``node_names``, ``node_tasks``, ``node_joules`` (a value for
-            each node), ``steps`` with ``clock_seconds`` (the end of each step), ``mean_delay_seconds``,
-            ``link_delay_seconds`` and ``awake`` (a value for each step), and ``max_delay_seconds``. Empty
-            where nothing was simulated.
-        folder: where the figures go; made if need be.
+        metrics_csv: the file that Lightning's CSVLogger wrote; missing columns are left out.
+        accounts: what the simulator reports: ``node_names``, ``node_tasks``, ``node_joules`` (a value for each node),
+            ``steps`` with ``clock_seconds`` (the end of each step), ``mean_delay_seconds``, ``link_delay_seconds`` and
+            ``awake`` (a value for each step), and ``max_delay_seconds``. Empty if nothing was simulated.
+        folder: the folder for the figures; it is made if necessary.
 
     Returns:
-        Of ``learning_curves.png``, ``delay_and_dormancy.png`` and ``nodes.png`` those that were drawn.
+        The paths of ``learning_curves.png``, ``delay_and_dormancy.png`` and ``nodes.png``, of those that were drawn.
     """
     paths = []
     with figure_style():
@@ -75,10 +73,10 @@ def save_run_figures(metrics_csv: Path, accounts: Mapping[str, Any], folder: Pat
 
 
 def read_metrics(metrics_csv: Path) -> tuple[Columns, str]:
-    """Reads a CSVLogger's file, in which a row holds some metrics and is empty at the others.
+    """Reads a CSVLogger's file, in which each row holds some of the metrics.
 
     Returns:
-        The columns, and the unit of the positions: "epoch" once an epoch is finished, "step" before that.
+        The columns, and the unit of their positions: "epoch" if at least one epoch is finished, otherwise "step".
     """
     if not metrics_csv.exists():
         return {}, "step"
@@ -103,7 +101,7 @@ def _number(text: str | None) -> float:
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean of up to ``width`` values around each, fewer at the ends: [n] to [n]; nan counts as absent."""
+    """The mean of ``width`` values around each value, of fewer at the ends: [n] -> [n]; nan counts as absent."""
     before, after = (width - 1) // 2, width // 2
     there = np.isfinite(values)
     sums = np.concatenate(([0.0], np.cumsum(np.where(there, values, 0.0))))
@@ -115,10 +113,8 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 _LOSSES = {"train/loss": ("training", EDGE), "val/loss": ("validation", CLOUD)}
-_RING: dict[str, Any] = {"marker": "o", "markersize": 8, "markerfacecolor": "white"}
 _ACCURACIES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "val/accuracy": ("cloud path", CLOUD, _RING),
-    "val/accuracy_cloud": ("cloud path", CLOUD, _RING),
+    "val/accuracy": ("cloud path", CLOUD, {"marker": "o", "markersize": 8, "markerfacecolor": "white"}),
     "val/accuracy_exit": ("exit path", EXIT, {"marker": "s", "linestyle": "--"}),
     "val/accuracy_answered": ("answered", ANSWERED, {"marker": ".", "linestyle": ":"}),
     "train/accuracy": ("training", MUTED, {"marker": "."}),
@@ -129,8 +125,6 @@ def _learning_curves(metrics: Columns, unit: str, path: Path) -> Path:
     figure = new_figure(10.0, 4.4)
     losses = [name for name in _LOSSES if name in metrics]
     accuracies = [name for name in _ACCURACIES if name in metrics]
-    if "val/accuracy" in accuracies and "val/accuracy_cloud" in accuracies:
-        accuracies.remove("val/accuracy_cloud")  # the same, logged under both names
     panels = iter(figure.subplots(1, bool(losses) + bool(accuracies), squeeze=False)[0])
     if losses:
         _draw_losses(next(panels), metrics, losses)
@@ -186,7 +180,7 @@ def _draw_noisy(
     points: int,
     drawstyle: Literal["default", "steps-pre"] = "default",
 ) -> None:
-    """Draws a series faintly and its running mean boldly; one of up to ``points`` values just boldly."""
+    """Draws a series faintly and its running mean boldly; a series of up to ``points`` values only boldly."""
     width = len(values) // points
     if width > 1:
         axes.plot(where, values, color=colour, alpha=0.25, linewidth=0.9, drawstyle=drawstyle)
@@ -201,7 +195,7 @@ def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
     awake = np.array(steps["awake"], dtype=bool)
     limit = float(accounts["max_delay_seconds"])
     link = _floats(steps["link_delay_seconds"])
-    used = bool(np.nanmax(link, initial=0.0) > 0)  # not by a network that is all at the edge
+    used = bool(np.nanmax(link, initial=0.0) > 0)  # a network that is all at the edge does not use it
     figure = new_figure(10.0, 5.4 if used else 3.6)
     panels = figure.subplots(1 + used, 1, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + used])[:, 0]
     panels[0].set_title("Simulated delay of a task")
@@ -224,11 +218,11 @@ def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
 def _draw_delay(
     axes: Axes, where: np.ndarray, seconds: np.ndarray, colour: str, limit: float = math.inf
 ) -> None:
-    """Draws delays, and their limit where the axis can show it without flattening them."""
+    """Draws delays, and their limit unless it would flatten them."""
     highest = float(np.nanmax(seconds, initial=0.0))
     shown = limit <= SHOWN_LIMIT * highest
     scale, unit = _seconds_scale(np.array([highest, limit if shown else 0.0]))
-    # A step's value holds from the end of the step before it.
+    # A step's value holds from the end of the previous step.
     held = np.concatenate((seconds[:1], seconds)) * scale
     since_start = np.concatenate(([0.0], where))
     _draw_noisy(axes, since_start, held, colour, "mean of a step", DELAY_POINTS, drawstyle="steps-pre")
@@ -253,7 +247,7 @@ def _shade_sleep(axes: Axes, clock: np.ndarray, awake: np.ndarray) -> None:
 
 
 def runs_of(mask: np.ndarray) -> list[tuple[int, int]]:
-    """First and last index of every unbroken run of True."""
+    """The first and the last index of every run of consecutive True values."""
     edges = np.diff(np.concatenate(([False], mask, [False])).astype(int))
     return list(
         zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True)
@@ -266,7 +260,7 @@ def _share_asleep(clock: np.ndarray, awake: np.ndarray) -> float:
 
 
 def _seconds_scale(values: np.ndarray) -> tuple[float, str]:
-    """A factor and a unit in which values in seconds are easy to read."""
+    """A factor and a unit that make values in seconds easy to read."""
     highest = np.nanmax(np.abs(values), initial=0.0)
     if highest < 1:
         return 1e3, "ms"
@@ -280,7 +274,7 @@ def _floats(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
-    """A bar for each node; of many, a row of dots for each kind of node."""
+    """Draws a bar for each node, or if there are many a row of dots for each kind of node."""
     names = [str(name) for name in accounts["node_names"]]
     devices = [re.sub(r"-\d+$", "", name) for name in names]
     kinds = list(dict.fromkeys(device for device in devices if device != "master"))
@@ -307,12 +301,12 @@ def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     panels[0].set_yticks(range(len(rows)), list(rows))
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first on top
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first at the top
     return save_figure(figure, path)
 
 
 def _rows_by_kind(devices: Sequence[str]) -> dict[str, np.ndarray]:
-    """The nodes of each kind, under the kind's name and number; of all, where hardly two are of one kind."""
+    """The indices of each kind's nodes, by the kind's name and their number; of all nodes for too many kinds."""
     members = {
         kind: np.array([at for at, device in enumerate(devices) if device == kind]) for kind in devices
     }
@@ -333,7 +327,7 @@ def _draw_bars(
 def _draw_dots(
     axes: Axes, rows: Mapping[str, np.ndarray], values: np.ndarray, colours: Sequence[str], digits: int
 ) -> None:
-    """A dot for each node, spread over the height of its row in the order of the nodes, and the row's mean."""
+    """Draws a dot for each node, spread over the height of its row in the order of the nodes, and the row's mean."""
     for row, at in enumerate(rows.values()):
         spread = row + (np.linspace(-0.3, 0.3, len(at)) if len(at) > 1 else np.zeros(1))
         axes.scatter(

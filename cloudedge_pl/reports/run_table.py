@@ -1,4 +1,4 @@
-"""The tables that close ``cloudedge train``: the run, and what its cut gained."""
+"""The tables at the end of ``cloudedge train``: the run, and what its cut gained."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ ROWS: dict[str, list[tuple[str, str, Format]]] = {
         ("wall_seconds", "wall time", _duration),
     ],
 }
-"""Section to rows of (key of the summary, what it is called, how it is written)."""
+"""Each section's rows: (key of the summary, its name, the function that writes its value)."""
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """The numbers of a run; an absent value, None or nan, shows as a dash, and a section of them not at all.
+    """The numbers of a run. A value that is None or nan is shown as a dash; a section without values is left out.
 
     Args:
-        summary: what ``summary.json`` holds; the keys of :data:`ROWS` are shown.
+        summary: the content of ``summary.json``; the keys of :data:`ROWS` are shown.
     """
     table = Table(title="Run", title_justify="left", title_style="bold", show_header=False, pad_edge=False)
     table.add_column(style="dim")
@@ -91,10 +91,10 @@ WITHOUT_CUT = {"all_in_cloud": "all in the cloud", "all_at_edge": "all at the ed
 
 
 def comparison_table(summary: Mapping[str, Any]) -> Table:
-    """The test's tasks as the cut network answered them, beside the same tasks on the same fleet without a cut.
+    """The test's tasks with the cut, compared with the same tasks on the same fleet without it.
 
     Args:
-        summary: what ``summary.json`` holds, with ``alternatives``.
+        summary: the content of ``summary.json``, with ``alternatives``.
     """
     table = Table(
         title="Tasks of the test, with and without the cut",

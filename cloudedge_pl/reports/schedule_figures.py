@@ -1,4 +1,4 @@
-"""The figures of schedules: who runs what when, and how fast a search converges."""
+"""The figures of schedules: which node runs which task when, and how fast a search converges."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow
 from cloudedge_pl.scheduling.instance import Instance
 
 DETOUR = LinearSegmentedColormap.from_list("detour", ["#F8DFCB", "#F0AE7A", EDGE, "#8A3A00", "#471C00"])
-"""How much longer a task takes than on its fastest node."""
+"""The colours for the ratio of a task's time to that on its fastest node."""
 
 LONGEST_DETOUR = 3.0
-"""Times as long as on the fastest node, from which on the colour no longer changes."""
+"""The largest ratio of times that has a colour of its own; larger ratios have the same."""
 
 NAMED_NODES, NUMBERED_TASKS = 40, 120
-"""Up to so many nodes are named, and so many tasks numbered where the bar is wide enough."""
+"""Up to this many nodes are named, and up to this many tasks numbered, if their bars are wide enough."""
 
 BOUND: dict[str, Any] = {"color": INK, "linewidth": 1.2, "linestyle": (0, (2, 2)), "zorder": 3}
-"""The line of the lower bound, above that of a makespan that reaches it."""
+"""The line of the lower bound; it is drawn above that of the makespan, which may be at the same place."""
 
 TITLE_CHARACTERS = 90
-"""A scheduler's options may need more than a line."""
+"""Titles are wrapped at this length, because a scheduler's options may need more than one line."""
 
 LEAST_PERCENT = 1e-2
-"""What is closer to the bound is drawn here, since a logarithmic scale has no zero."""
+"""Values closer to the bound are drawn here, because a logarithmic scale has no zero."""
 
 ROUNDING_PERCENT = 1e-9
-"""What is closer to the bound than this is on it."""
+"""Values closer to the bound than this count as equal to it."""
 
 COLOURS = {"atsa": ANSWERED, "aco": EDGE, "pso": CLOUD, "atsa_paper": EXIT}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One panel of a Gantt chart: a schedule and what it is for."""
+    """One panel of a Gantt chart: a schedule, its window and the state of the nodes."""
 
     name: str
     window: TaskWindow
@@ -70,14 +70,14 @@ class Chart:
 
 
 def save_gantt(charts: Sequence[Chart], path: Path) -> Path:
-    """Draws schedules of the same tasks below each other, on one scale of time.
+    """Draws schedules of the same tasks below each other, on one time axis.
 
-    A row is a node, a bar a task; its colour says how much longer the task takes there than on its fastest node.
-    Earlier backlog is grey. Lines mark the makespan and the lower bound.
+    A row is a node and a bar a task, whose colour shows its time relative to that on its fastest node. Earlier backlog
+    is grey. Lines mark the makespan and the lower bound.
 
     Args:
-        charts: at least one; the bound that is drawn is the highest known.
-        path: of the PNG.
+        charts: at least one chart; the highest of their bounds is drawn.
+        path: path of the PNG.
     """
     with figure_style():
         nodes = charts[0].window.num_nodes
@@ -98,7 +98,7 @@ def save_gantt(charts: Sequence[Chart], path: Path) -> Path:
 
 
 def _explain_marks(figure: Figure, charts: Sequence[Chart], bound: float) -> None:
-    """A legend below the charts: marks that are close to each other, or to a title, would cover its words there."""
+    """Puts a legend below the charts; inside them, labels of marks that are close to each other would overlap."""
     marks: list[Line2D | Patch] = [
         Line2D([], [], color=LIMIT, linewidth=1.6, label="makespan"),
         Line2D([], [], **BOUND, label=f"lower bound, {bound:.4g} s"),
@@ -157,20 +157,22 @@ def save_convergence(
     path: Path,
     references: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """Draws how far the best makespan so far is above the lower bound, by evaluations; both scales are logarithmic.
+    """Draws how far the best makespan so far is above the lower bound, over the evaluations, on logarithmic axes.
 
-    A line is the median over the windows, its band reaches from the best to the worst. What is less than
-    :data:`LEAST_PERCENT` above the bound is drawn there; the labels have the true medians.
+    A line is the median over the windows, its band reaches from the best to the worst. Values less than
+    :data:`LEAST_PERCENT` above the bound are drawn there; the labels give the true medians.
 
     Args:
-        histories: of each scheduler, for each window, its ``history_seconds``.
-        lower_bound_seconds: of each window, the highest known; above 0.
-        path: of the PNG.
-        references: makespans, for each window, of schedulers that build one schedule; drawn as level lines.
+        histories: for each scheduler the ``history_seconds`` of each window.
+        lower_bound_seconds: the highest known lower bound of each window; above 0.
+        path: path of the PNG.
+        references: for each scheduler that builds one schedule the makespan of each window; drawn as level lines.
     """
     bounds = np.asarray(lower_bound_seconds, dtype=np.float64)
     if not bounds.min() > 0:
-        raise ValueError(f"lower_bound_seconds holds {bounds.min()}; nothing is a share above a bound of 0.")
+        raise ValueError(
+            f"lower_bound_seconds holds {bounds.min()}; the makespan's ratio to the bound needs bounds above 0."
+        )
     colours = _colours(histories)
     with figure_style():
         figure = new_figure(8.6, 5.0)
@@ -204,7 +206,7 @@ def save_convergence(
 
 
 def _excess(runs: Sequence[np.ndarray], bounds: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Evaluations that are drawn, and the percent above the bound there, [num_windows, num_drawn]."""
+    """The evaluations that are drawn, and the percentages above the bound there, [num_windows, num_drawn]."""
     at = np.unique(np.geomspace(1, longest, 400).astype(np.int64))
     best = np.stack([history[np.minimum(at, len(history)) - 1] for history in runs])
     return at, _percent_above(best, bounds[:, None])
@@ -220,7 +222,7 @@ def _drawn(above: np.ndarray | float) -> np.ndarray:
 
 
 def _colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each: the well-known ones have theirs, the others get what is left."""
+    """A colour for each name: some schedulers have a fixed one, the others get the remaining ones."""
     names = list(names)
     known = {name: COLOURS[name] for name in names if name in COLOURS}
     free = [colour for colour in SERIES if colour not in known.values()]
@@ -229,7 +231,7 @@ def _colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names each line at its right end, kept apart where lines end together."""
+    """Labels each line at its right end; labels of lines that end together are moved apart."""
     low, high = np.log(axes.get_ylim())
     gap = 0.052 * (high - low)
     place = -np.inf

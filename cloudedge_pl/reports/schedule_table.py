@@ -19,7 +19,7 @@ CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """One scheduler's answer: its unique label, the assignment, and how long the call took, kernels compiled."""
+    """One scheduler's result: its unique label, the assignment, and the duration of the call with compiled kernels."""
 
     name: str
     assignment: Assignment
@@ -29,7 +29,7 @@ class ScheduleRow:
 def schedule_table(rows: Sequence[ScheduleRow], chosen: str, title: str) -> Table:
     """A row for each scheduler, the shortest makespan first; the chosen one is marked.
 
-    "idle" is the share of the nodes' time until the makespan in which they have nothing to do.
+    "idle" is the share of the nodes' time up to the makespan during which they are idle.
     """
     bound = max(row.assignment.lower_bound_seconds for row in rows)
     table = Table(

@@ -1,4 +1,4 @@
-"""The figure of a sharding: which node owns how many samples of which class."""
+"""The figure of shards: how many samples of each class every node owns."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from cloudedge_pl.reports.style import CLOUD, INK, MUTED, SERIES, figure_style, new_figure, save_figure
 
 CLASS_COLOURS = (*SERIES, "#F0E442", MUTED, "#882255", "#D3C8A8", INK, "#A9DDB5")
-"""A colour for each class, neighbours far apart in lightness; more classes than these make a heat map."""
+"""Colours for classes, neighbours far apart in lightness; with more classes a heat map is drawn."""
 
 MAX_BARS = 40
-"""More nodes than these make a heat map."""
+"""With more nodes than this a heat map is drawn."""
 
 MAX_NAMED_CLASSES = 40
 LABEL_POINTS = 8.0
 CHARACTER_WIDTH = 0.6
-"""Of a character, in font sizes; a class that has no room in a bar goes without its name there."""
+"""Width of a character in units of the font size; parts of a bar too narrow for their class's name go unlabelled."""
 
 MIN_TOP_SHARE = 3.0
-"""The heat map's scale ends at the highest share, or at so many times that of the largest class overall: nodes that
-are alike then look alike."""
+"""The heat map's scale ends at this many times the overall share of the largest class, or at the highest share if that
+is more. Nodes with similar data then look similar."""
 
 SHARES = LinearSegmentedColormap.from_list("shares", ["#F4F6FA", "#CFE3F1", "#6FAFD6", CLOUD, "#003D66"])
-"""The share of a class in the samples of a node."""
+"""The colours for the share of a class in a node's samples."""
 
 
 def save_shards(counts: np.ndarray, class_names: Sequence[str], path: Path) -> Path:
-    """Draws who owns what: a stacked bar for each node, or a heat map where there are too many nodes or classes.
+    """Draws a stacked bar for each node, or a heat map if there are too many nodes or classes for bars.
 
     Args:
-        counts: int [num_nodes, num_classes], samples.
-        class_names: one for each class.
-        path: of the PNG.
+        counts: number of samples, int [num_nodes, num_classes].
+        class_names: a name for each class.
+        path: path of the PNG.
 
     Raises:
-        ValueError: if the names are not one for each class, or there is no sample.
+        ValueError: if there is not one name for each class, or no sample.
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[1] != len(class_names) or counts.sum() == 0:
@@ -60,7 +60,7 @@ def save_shards(counts: np.ndarray, class_names: Sequence[str], path: Path) -> P
 
 
 def finding(counts: np.ndarray) -> str:
-    """What the figure shows, in one sentence: the spread of the sizes, and how lopsided the classes are."""
+    """The figure's finding in one sentence: the range of the nodes' sizes, and how uneven the classes are."""
     sizes = counts.sum(axis=1)
     low, high = int(sizes.min()), int(sizes.max())
     spread = f"{low:,}" if low == high else f"{low:,} to {high:,}"
@@ -103,13 +103,13 @@ def _bars(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.legend(title="class", loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
-    figure.draw_without_rendering()  # settles how wide the axes are
+    figure.draw_without_rendering()  # fixes the width of the axes
     _name_parts(figure, axes, counts, class_names)
     return figure
 
 
 def _name_parts(figure: Figure, axes: Axes, counts: np.ndarray, class_names: Sequence[str]) -> None:
-    """Writes the name of the class into each part of a bar that is wide enough."""
+    """Writes the class's name into every part of a bar that is wide enough."""
     low, high = axes.get_xlim()
     character = LABEL_POINTS * CHARACTER_WIDTH * figure.dpi / 72
     samples_per_character = (high - low) * character / axes.get_window_extent().width
@@ -130,7 +130,7 @@ def _name_parts(figure: Figure, axes: Axes, counts: np.ndarray, class_names: Seq
 
 
 def _heat_map(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Nodes from left to right: their sizes above, the make-up of each below."""
+    """Draws the nodes from left to right: their sizes above, the shares of the classes below."""
     num_nodes, num_classes = counts.shape
     sizes = counts.sum(axis=1)
     height = float(np.clip(0.28 * num_classes, 1.6, 6.5))

@@ -1,8 +1,8 @@
-"""How every figure of the project looks: one style, one palette, one way to save.
+"""The style of all figures: one palette, one layout, one way to save.
 
-A colour stands for one thing in all figures, so that a reader learns it once. The colours are of Okabe and
-Ito's palette, which readers of every kind of colour vision tell apart; where colours meet, a marker, a dash
-or a label says the same again.
+A colour has the same meaning in all figures, so that a reader learns it once. The colours are those of Okabe and Ito's
+palette, which readers of every kind of colour vision can tell apart. Where colours meet, a marker, a dash or a label
+repeats the distinction.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MUTED: Final = "#7A8194"
 GRID: Final = "#E3E6EC"
 
 SERIES: Final = (CLOUD, EDGE, ANSWERED, EXIT, "#CC79A7", LINK)
-"""For series that have no meaning of their own, in order."""
+"""Colours for series without a meaning of their own, in order."""
 
 _STYLE: Final[Any] = {
     "figure.facecolor": "white",
@@ -78,23 +78,23 @@ _STYLE: Final[Any] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Applies the project's style to what is drawn and saved inside, and to nothing after."""
+    """Applies the project's style to figures that are drawn and saved inside the context."""
     with mpl.rc_context(_STYLE):
         yield
 
 
 def new_figure(width_inches: float = 8.0, height_inches: float = 4.5) -> Figure:
-    """An empty figure that lays itself out and touches no global state: neither pyplot nor a display."""
+    """Returns an empty figure with automatic layout; it uses neither pyplot's global state nor a display."""
     return Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 
 def legend_below_title(axes: Axes, *more: Artist, columns: int | None = None) -> None:
-    """Sets the legend, ending in ``more``, between title and plot, where it hides no data.
+    """Puts the legend between title and plot, where it hides no data.
 
     Args:
-        axes: with a title.
-        *more: further entries.
-        columns: entries in a row; None sets all of them in one.
+        axes: axes with a title.
+        *more: further entries, which come last.
+        columns: entries in a row; None puts all of them into one row.
     """
     handles = [*axes.get_legend_handles_labels()[0], *more]
     columns = columns or len(handles)
@@ -112,7 +112,7 @@ def legend_below_title(axes: Axes, *more: Artist, columns: int | None = None) ->
 
 
 class QuantityFormatter(Formatter):
-    """Writes the ticks of an axis with a unit, and with the digits that tell them apart."""
+    """Writes the ticks of an axis with a unit, and with as many digits as are needed to tell them apart."""
 
     def __init__(self, write: Writer) -> None:
         self.write = write
@@ -121,7 +121,7 @@ class QuantityFormatter(Formatter):
         return self.write(value)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Texts for all ticks at once; what is 0 but for rounding is 0."""
+        """The texts of all ticks; values that differ from 0 by rounding only are written as 0."""
         step = float(np.diff(values).min()) if len(values) > 1 else 0.0
         return list(
             written_apart(self.write, (0.0 if abs(value) < 1e-9 * step else value for value in values))
@@ -129,7 +129,7 @@ class QuantityFormatter(Formatter):
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes the figure as PNG, making the folder; returns the path."""
+    """Writes the figure as PNG, makes its folder if necessary, and returns the path."""
     with written_whole(path) as part:
         figure.savefig(part)
     return path

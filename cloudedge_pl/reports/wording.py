@@ -1,4 +1,4 @@
-"""What tables and figures call things: plans by model and fleet, layers by names that fit their column."""
+"""Names in tables and figures: titles of plans, and layers' names that fit into a column."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from cloudedge_pl.offloading import OffloadPlan
 
 SHORT_NAME = 24
-"""Characters that a layer's name may take in a table."""
+"""Length in characters up to which a layer's name is shown in a table."""
 
 
 def plan_title(plan: OffloadPlan) -> str:
-    """The network and what it runs on: "resnet34 on 1,000 nodes and t4"."""
+    """The network and its fleet, such as "resnet34 on 1,000 nodes and t4"."""
     nodes = plan.fleet.num_nodes
     return f"{plan.profile.model} on {nodes:,} node{'s' if nodes > 1 else ''} and {plan.fleet.cloud.name}"
 
@@ -19,8 +19,8 @@ def plan_title(plan: OffloadPlan) -> str:
 def short_name(name: str, width: int = SHORT_NAME) -> str:
     """A layer's name in at most ``width`` characters.
 
-    The parts from the left are cut down to their first letter and their number, as many as need be: those on the right
-    and the numbers tell layers apart. What is still too long loses its beginning.
+    Parts are shortened to their first letter and their number, from the left and only as many as necessary, because
+    the parts on the right and the numbers tell layers apart. A name that is still too long loses its beginning.
 
     >>> short_name("encoder.layers.encoder_layer_11.self_attention")
     'e.l.e11.self_attention'
