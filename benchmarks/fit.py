@@ -1,13 +1,13 @@
-"""A whole ``Trainer.fit`` under CloudEdgeStrategy against the plain one: python benchmarks/fit.py [--json]
+"""A whole ``Trainer.fit`` under CloudEdgeStrategy compared with a plain one: python benchmarks/fit.py [--json]
 
-The same ResNet-34, data, optimizer and CSV logger; with the strategy come tracing, planning, routing, the exit head,
-aggregation, dormancy and the accounts of every step. Both run in turn, ``--repeats`` times; figures are medians over
-the fits, and a row's ratio is its seconds over plain's. ``digits`` is embedded; ``--image-folder ROOT`` adds a folder
-of pictures (``train/<class>/``, ``test/<class>/``), such as a subset of CIFAR-10.
+Both fits use the same ResNet-34, data, optimizer and CSV logger. The strategy adds tracing, planning, routing, the exit
+head, aggregation, dormancy and the accounts of every step. They run in turn, ``--repeats`` times. The figures are
+medians over the fits, and a row's ratio is its seconds over those of the plain fit. ``digits`` needs no files;
+``--image-folder ROOT`` adds a folder of images (``train/<class>/``, ``test/<class>/``), such as a subset of CIFAR-10.
 
-``--flower`` compares images/s in federated learning, where ``flwr[simulation]`` is installed: the whole network on each
-of ten clients that own IID shards of the digits, batches of 13 on each, weights averaged after every local epoch.
-Start-up and first round are left out.
+``--flower`` compares images/s in federated learning with Flower, if ``flwr[simulation]`` is installed: ten clients own
+IID shards of the digits, train the whole network in batches of 13, and average their weights after every local epoch.
+Start-up and the first round do not count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLIENTS, LOCAL_BATCH = 10, 13
 def make_module() -> ce.CloudEdgeModule:
     pl.seed_everything(0, verbose=False)
     module = ce.CloudEdgeModule("resnet34", num_classes=10, learning_rate=0.05)
-    return module.to(memory_format=torch.channels_last)  # the plain run has it, too
+    return module.to(memory_format=torch.channels_last)  # in the plain fit as well
 
 
 def make_data(root: str | None, **options: Any) -> Any:
@@ -44,7 +44,7 @@ def make_data(root: str | None, **options: Any) -> Any:
 
 
 class Clock(pl.Callback):
-    """Notes when epochs end."""
+    """Records when epochs end."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -104,7 +104,7 @@ def compare(name: str, root: str | None, epochs: int, repeats: int) -> list[dict
 
 
 def federated_ours(rounds: int) -> float:
-    """Images/s where every node trains the whole network on its own shard."""
+    """Images/s if every node trains the whole network on its own shard."""
     data = make_data(None, batch_size=CLIENTS * LOCAL_BATCH)
     strategy = ce.CloudEdgeStrategy(
         fleet=ce.Fleet.preset("jetson-orin-nano", CLIENTS),
@@ -122,26 +122,33 @@ def federated_ours(rounds: int) -> float:
 
 def federated_flower(rounds: int) -> float:
     """The same with Flower's simulation engine."""
-    from flwr.client import ClientApp, NumPyClient
-    from flwr.common import Context, ndarrays_to_parameters
-    from flwr.server import ServerApp, ServerAppComponents, ServerConfig
-    from flwr.server.strategy import FedAvg
     from flwr.simulation import run_simulation
 
-    def arrays(net: torch.nn.Module) -> list[np.ndarray]:
-        return [value.detach().cpu().numpy() for value in net.state_dict().values()]
+    moments: list[tuple[float, int]] = []
+    resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
+    run_simulation(flower_server(rounds + 1, moments), flower_client(), CLIENTS, backend_config=resources)
+    rates = [images / (end - start) for (start, _), (end, images) in itertools.pairwise(moments)]
+    return statistics.median(rates)
+
+
+def arrays(net: torch.nn.Module) -> list[np.ndarray]:
+    return [value.detach().cpu().numpy() for value in net.state_dict().values()]
+
+
+def flower_client() -> Any:
+    """Flower's app of the clients: one epoch of the whole network on the client's shard in every round."""
+    from flwr.client import ClientApp, NumPyClient
+    from flwr.common import Context
 
     class Client(NumPyClient):
         def __init__(self, number: int) -> None:
             torch.set_num_threads(1)
             self.net = make_module().backbone
-            data = make_data(None, val_fraction=0.0)
-            pictures = data.splits.train
-            rows = torch.arange(len(pictures.labels))[number::CLIENTS]
-            full = next(
-                iter(make_data(None, val_fraction=0.0, batch_size=len(pictures.labels)).train_dataloader())
-            )
-            self.x, self.y = full[0][rows], full[1][rows]
+            labels = make_data(None, val_fraction=0.0).splits.train.labels
+            rows = torch.arange(len(labels))[number::CLIENTS]
+            whole = make_data(None, val_fraction=0.0, batch_size=len(labels)).train_dataloader()
+            images, labels = next(iter(whole))
+            self.x, self.y = images[rows], labels[rows]
 
         def fit(self, parameters: list[np.ndarray], config: Any) -> Any:
             names = self.net.state_dict().keys()
@@ -156,7 +163,17 @@ def federated_flower(rounds: int) -> float:
                 optimizer.step()
             return arrays(self.net), count, {}
 
-    moments: list[tuple[float, int]] = []
+    def client(context: Context) -> Any:
+        return Client(int(context.node_config["partition-id"])).to_client()
+
+    return ClientApp(client_fn=client)
+
+
+def flower_server(rounds: int, moments: list[tuple[float, int]]) -> Any:
+    """Flower's app of the server, which averages weights and appends (time, images trained) to ``moments``."""
+    from flwr.common import Context, ndarrays_to_parameters
+    from flwr.server import ServerApp, ServerAppComponents, ServerConfig
+    from flwr.server.strategy import FedAvg
 
     class Timed(FedAvg):
         def aggregate_fit(self, server_round: int, results: Any, failures: Any) -> Any:
@@ -166,9 +183,6 @@ def federated_flower(rounds: int) -> float:
             moments.append((time.perf_counter(), sum(result.num_examples for _, result in results)))
             return answer
 
-    def client(context: Context) -> Any:
-        return Client(int(context.node_config["partition-id"])).to_client()
-
     def server(context: Context) -> ServerAppComponents:
         first = ndarrays_to_parameters(arrays(make_module().backbone))
         strategy = Timed(
@@ -177,25 +191,20 @@ def federated_flower(rounds: int) -> float:
             min_available_clients=CLIENTS,
             initial_parameters=first,
         )
-        return ServerAppComponents(strategy=strategy, config=ServerConfig(num_rounds=rounds + 1))
+        return ServerAppComponents(strategy=strategy, config=ServerConfig(num_rounds=rounds))
 
-    resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
-    run_simulation(
-        ServerApp(server_fn=server), ClientApp(client_fn=client), CLIENTS, backend_config=resources
-    )
-    rates = [images / (end - start) for (start, _), (end, images) in itertools.pairwise(moments)]
-    return statistics.median(rates)
+    return ServerApp(server_fn=server)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--image-folder", metavar="ROOT", help="also fit on a folder of pictures")
+    parser.add_argument("--image-folder", metavar="ROOT", help="also fit on a folder of images")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--flower", action="store_true", help="compare with Flower's simulation instead")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each row, one a line")
     options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     rows: list[dict[str, Any]] = []

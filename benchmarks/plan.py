@@ -1,7 +1,7 @@
-"""How long tracing and planning take, per backbone: python benchmarks/plan.py [--json] [MODEL ...]
+"""The time of tracing and planning for each backbone: python benchmarks/plan.py [--json] [MODEL ...]
 
-Planning is the median of 50 calls of ``plan_offloading`` on ten like nodes; tracing and profiling run once, on pictures
-of 224 pixels unless ``--size`` says otherwise. The machine and the versions are printed along.
+The time of planning is the median of 50 calls of ``plan_offloading`` on ten like nodes. Tracing and profiling run once, on
+images of 224 pixels unless ``--size`` gives another size. With ``--json``, rows include the machine and the versions.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def benchmark(name: str, size: int, granularity: str, repeats: int = 50) -> dict
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL", help="torchvision backbones")
-    parser.add_argument("--size", type=int, default=224, help="height and width of a picture")
+    parser.add_argument("--size", type=int, default=224, help="height and width of an image")
     parser.add_argument("--granularity", choices=["layer", "block"], default="layer")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a model, one a line")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each model, one a line")
     options = parser.parse_args(arguments)
     shared = {
         **setting("plan", "torch", "torchvision", "numpy"),

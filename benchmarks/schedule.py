@@ -1,18 +1,18 @@
 """Makespan and time of every scheduler, and of peers: python benchmarks/schedule.py [--json] [--peers]
 
-Families as in ``cloudedge_pl.scheduling.families``; memory binds in those named after it. A row is one call on one
-window: seconds of the call with kernels compiled, makespan, lower bound (of the LP relaxation; exact for identical
-tasks; the dual bound of the prices above ``--lp-pairs`` pairs of task and node), ratio = makespan / lower_bound,
-evaluations. An ``atsa`` row also says after how many evaluations it was as good as ``aco`` and ``pso`` at their end.
-What a window is too large for is left out, with a line on stderr; of the largest, only identical tasks are run, by
-``atsa``.
+Windows come from the families of ``cloudedge_pl.scheduling.families``; memory binds in those named after it. A row is one
+call on one window: seconds of the call with compiled kernels, makespan, lower bound (that of the LP relaxation, which is
+exact for identical tasks; above ``--lp-pairs`` pairs of task and node, the dual bound of the prices), ratio = makespan /
+lower_bound, evaluations. A row of ``atsa`` also says after how many evaluations it was as good as ``aco`` and ``pso`` in
+the end. A scheduler that a window is too large for is left out, with a line on stderr; the largest windows are only run
+with identical tasks, by ``atsa``.
 
-Peers, where installed (``pip install cloudedge_pl[bench]``): OR-Tools CP-SAT, from scratch and from the schedule of
-an ``atsa`` with ten times the evaluations, and mealpy's genetic algorithm, which came out best of its 18 optimisers
-that we tried, each once for every limit of ``--peer-seconds``; and ``exact`` with ``--exact-seconds``. Without
-``--json``, medians over the seeds are printed as tables: all rows; ``atsa`` over the best that any peer found and over
-the best that anyone found, where peers were run; evaluations, where ``aco`` or ``pso`` were. ``--rows`` adds those of
-an earlier run, so that a new ``atsa`` can be held against peers that take long.
+Peers, if installed (``pip install cloudedge_pl[bench]``), are OR-Tools' CP-SAT, from scratch and from the schedule of an
+``atsa`` with ten times the evaluations, and mealpy's genetic algorithm, the best of the 18 of its optimisers that we tried.
+Each runs once for every limit of ``--peer-seconds``, and ``exact`` with ``--exact-seconds``. Without ``--json``, medians
+over the seeds are printed as tables: all rows; if peers ran, the makespan of ``atsa`` over the best of any peer and over
+the best of all; if ``aco`` or ``pso`` ran, the evaluations. ``--rows`` adds the rows of an earlier run, so that a new
+``atsa`` can be compared with peers that take long.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from cloudedge_pl.scheduling.instance import Instance
 SIZES = ("200x10", "200x30", "1000x30", "10000x1000", "100000x1000")
 
 LARGEST = 10**7
-"""Pairs of task and node above which only identical tasks are scheduled, by atsa: others' times fill the memory."""
+"""Above this many pairs of task and node only identical tasks are scheduled, by atsa: other times fill the memory."""
 
 Row = dict[str, Any]
 
 
 def lp_bound(times: np.ndarray) -> float:
-    """Least makespan if tasks could be divided and memory were free, by HiGHS."""
+    """The least makespan if tasks could be divided and memory were unlimited, by HiGHS."""
     from scipy.optimize import linprog
     from scipy.sparse import coo_array
 
@@ -69,7 +69,7 @@ def lp_bound(times: np.ndarray) -> float:
 def cp_sat(
     window: TaskWindow, state: NodeState, limit: float, seed: int, hint: np.ndarray | None = None
 ) -> float:
-    """Makespan of CP-SAT, which may be given the nodes of a schedule; inf if it found none."""
+    """Makespan of CP-SAT, which may start from a schedule; inf if it found none."""
     from ortools.sat.python import cp_model
 
     times = window.times_seconds
@@ -107,13 +107,13 @@ def cp_sat(
 
 
 def cp_sat_hinted(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
-    """Makespan of CP-SAT from the schedule of a long search by atsa, which adds less than a second to the limit."""
+    """Makespan of CP-SAT when it starts from a long search by atsa, which adds less than a second to the limit."""
     known = schedule(window, "atsa", state=state, seed=seed + 1, evaluations=100_000)
     return min(cp_sat(window, state, limit, seed, known.node), known.makespan_seconds)
 
 
 def genetic(window: TaskWindow, state: NodeState, limit: float, seed: int) -> float:
-    """Makespan of mealpy's genetic algorithm on a node per task; inf if it found no schedule that memory allows."""
+    """Makespan of mealpy's genetic algorithm over a node for each task; inf if it found no schedule within memory."""
     from mealpy import GA, IntegerVar
 
     times = window.times_seconds
@@ -144,7 +144,7 @@ PEERS: dict[str, tuple[str, Callable[[TaskWindow, NodeState, float, int], float]
     "cp_sat_hinted": ("ortools", cp_sat_hinted),
     "mealpy_ga": ("mealpy", genetic),
 }
-"""By name: the package, and the makespan from window, state, limit in seconds, and seed."""
+"""A peer's name to its package and its function: (window, state, limit in seconds, seed) -> makespan."""
 
 
 def installed(package: str) -> bool:
@@ -156,7 +156,7 @@ def installed(package: str) -> bool:
 
 @contextmanager
 def prints_to_stderr() -> Iterator[None]:
-    """HiGHS now and then prints a line of its own to standard output, past Python's."""
+    """Sends standard output to stderr, at the level of the process: HiGHS sometimes prints a line of its own."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -168,7 +168,7 @@ def prints_to_stderr() -> Iterator[None]:
 
 
 def left_out(family: str, name: str, pairs: int) -> bool:
-    """Whether a scheduler is not run on a window of so many pairs of task and node."""
+    """Whether a scheduler is left out on a window of this many pairs of task and node."""
     if pairs > LARGEST:
         return family != "identical" or name != "atsa"
     return name == "exact" or not suits(name, pairs)  # exact has an option of its own
@@ -191,7 +191,7 @@ def run(family: str, tasks: int, nodes: int, seed: int, options: argparse.Namesp
                 for _ in range(options.repeats)
             ]
             answers[name] = min(calls, key=lambda call: call[1])
-        except ValueError as error:  # a rule of thumb may find no packing
+        except ValueError as error:  # a list rule may find no packing
             tell(f"{family} {tasks}x{nodes}, seed {seed}, {name}: {error}")
     if exact:
         with prints_to_stderr():
@@ -268,7 +268,7 @@ def windows(rows: Sequence[Row]) -> dict[tuple[str, int, int], list[dict[str, Ro
 
 
 def peers_table(rows: Sequence[Row]) -> str:
-    """atsa's makespan over the best of the peers and over the best of all, and its time; empty without peers."""
+    """The makespan of atsa over the best of the peers and over the best of all, and its time; empty without peers."""
     lines = []
     for (family, tasks, nodes), group in windows(rows).items():
         ratios, known, seconds = [], [], []
@@ -293,7 +293,7 @@ def peers_table(rows: Sequence[Row]) -> str:
 
 
 def evaluations_table(rows: Sequence[Row]) -> str:
-    """Medians of the evaluations until atsa is as good as aco and pso; empty where these were not run."""
+    """Medians of the evaluations until atsa is as good as aco and pso; empty if these were not run."""
     lines = []
     for (family, tasks, nodes), group in windows(rows).items():
         cells = []
@@ -322,7 +322,7 @@ def _median(counts: Iterable[int | None]) -> str:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Tasks and nodes of a size such as 200x10."""
+    """The numbers of tasks and nodes of a size such as 200x10."""
     tasks, cross, nodes = text.partition("x")
     if not (cross and tasks.isdecimal() and nodes.isdecimal() and int(tasks) > 0 and int(nodes) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write tasks x nodes, such as 200x10")
@@ -348,7 +348,7 @@ def seconds(text: str) -> float:
 
 
 def earlier(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """The rows of a file for the same windows, of what has not been run on them now."""
+    """The rows of a file that are of the same windows, and of schedulers that have not run on them now."""
     now = {(*window_of(row), row["scheduler"]) for row in rows}
     here = {window_of(row) for row in rows}
     found = [json.loads(line) for line in path.read_text().splitlines()]
@@ -356,7 +356,7 @@ def earlier(path: Path, rows: Sequence[Row]) -> list[Row]:
 
 
 def tell(line: str) -> None:
-    """A line beside the results."""
+    """Prints a line beside the results, to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -369,7 +369,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--sizes", nargs="+", type=size, default=list(map(size, SIZES)), metavar="TASKSxNODES"
     )
     parser.add_argument("--seeds", type=count, default=20, help="windows of each family and size")
-    parser.add_argument("--repeats", type=count, default=1, help="calls, of which the quickest is timed")
+    parser.add_argument("--repeats", type=count, default=1, help="calls, of which the fastest is timed")
     parser.add_argument("--schedulers", nargs="+", choices=list(SCHEDULERS), default=list(SCHEDULERS))
     parser.add_argument(
         "--exact-seconds", type=seconds, default=0.0, help="also run HiGHS, from scratch, this long"
@@ -378,12 +378,16 @@ def main(arguments: list[str] | None = None) -> None:
         "--peers", nargs="*", choices=list(PEERS), default=(), help="also run these, or all if none is named"
     )
     parser.add_argument("--peer-seconds", nargs="+", type=seconds, default=[1.0, 10.0])
-    parser.add_argument("--peer-pairs", type=int, default=50_000, help="up to so many pairs of task and node")
-    parser.add_argument("--lp-pairs", type=int, default=50_000, help="up to so many, the bound is the LP's")
+    parser.add_argument(
+        "--peer-pairs", type=int, default=50_000, help="run peers up to this many pairs of task and node"
+    )
+    parser.add_argument(
+        "--lp-pairs", type=int, default=50_000, help="use the LP's bound up to this many pairs"
+    )
     parser.add_argument(
         "--rows", type=Path, help="a file of an earlier run with --json: its rows go into the tables"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each row, one a line")
     options = parser.parse_args(arguments)
     if options.schedulers == ["exact"] and not options.exact_seconds:
         parser.error("exact is run by --exact-seconds LIMIT, not by --schedulers")

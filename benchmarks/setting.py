@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine and the versions that a number belongs to, and one way to print a row."""
+"""Shared by the benchmarks: the machine and the versions that belong to a number, timing, and printing rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def setting(benchmark: str, *packages: str) -> dict[str, Any]:
-    """Name, machine and versions, to be part of every row; packages that are not installed are left out."""
+    """Name, machine and versions for every row; packages that are not installed are left out."""
     versions = {}
     for package in packages:
         try:
@@ -30,7 +30,7 @@ def setting(benchmark: str, *packages: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """The name of the processor, as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
@@ -40,12 +40,12 @@ def processor() -> str:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call returns, and how many seconds it took."""
+    """The value that a call returns, and the seconds that it took."""
     start = time.perf_counter()
     result = call()
     return result, time.perf_counter() - start
 
 
 def print_json(row: dict[str, Any]) -> None:
-    """One JSON object, on one line, at once."""
+    """Prints a JSON object on one line and flushes."""
     print(json.dumps(row), flush=True)

@@ -1,12 +1,12 @@
-"""Seconds and memory of a training step under CloudEdgeStrategy: python benchmarks/train_step.py [--json]
+"""Time and memory of a training step under CloudEdgeStrategy: python benchmarks/train_step.py [--json]
 
-ResNet-34 under a real Trainer, joint loss and routing included, against (a) a plain PyTorch step of the same model
-and batch and (b), at intervals longer than 1, ``naive``: deep copies of the edge part, each with an SGD(foreach=True)
-of its own, averaged at the same interval. All three run in turn in one process: a step of the strategy, a plain one,
-a naive one. Everything is channels_last; SGD with momentum 0.9 and weight decay 1e-4; nodes are unlike (speeds spread
-by 40%). seconds is the median over whole intervals of the mean step, the aggregation included.
+ResNet-34 under a real Trainer, joint loss and routing included, is compared with (a) a plain PyTorch step of the same
+model and batch, and (b), at intervals longer than 1, ``naive``: deep copies of the edge part, each with its own
+SGD(foreach=True), averaged at the same interval. All three run in turn in one process: a step of the strategy, a plain
+step, a naive step. Everything is channels_last, SGD has momentum 0.9 and weight decay 1e-4, and the nodes' speeds spread
+by 40%. ``seconds`` is the mean step of an interval, the aggregation included, as a median over the intervals.
 
-Peak memory is that of a process of its own for each way of training; ``--no-memory`` leaves it out.
+Peak memory is measured in a separate process for each of the three; ``--no-memory`` leaves it out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BATCH_OF_SIZE = {32: 128, 64: 32}
 SPLITS = {"layer1": "layer1.", "layer2": "layer2.", "layer3": "layer3.", "avgpool": "layer4."}
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 MEMORY_LIMIT = 14e9
-"""Bytes of weights, momentum and gradients beyond which a way of training is left out."""
+"""A case with more bytes of weights, momentum and gradients than this is left out."""
 
 
 def batch_of(size: int) -> tuple[Tensor, Tensor]:
@@ -56,13 +56,13 @@ def make_net() -> nn.Module:
 
 
 def split_point_of(name: str) -> int:
-    """The last split point behind a stage of ResNet-34."""
+    """The last split point in a stage of ResNet-34."""
     chain = ce.trace(make_net(), torch.zeros(1, 3, 64, 64))
     return max(at for at, layer in enumerate(chain.names) if layer.startswith(SPLITS[name]))
 
 
 class Plain:
-    """One PyTorch training step after the other."""
+    """Plain PyTorch training steps."""
 
     def __init__(self, batch: tuple[Tensor, Tensor]) -> None:
         self.net, self.batch = make_net().train(), batch
@@ -76,7 +76,7 @@ class Plain:
 
 
 class Naive:
-    """What one writes first: deep copies of the edge part, each with an optimizer of its own; the same joint loss."""
+    """The obvious implementation: deep copies of the edge part, each with its own optimizer; the same joint loss."""
 
     def __init__(self, batch: tuple[Tensor, Tensor], case: dict[str, Any]) -> None:
         split_point, nodes, interval = split_point_of(case["split"]), case["nodes"], case["interval"]
@@ -107,7 +107,7 @@ class Naive:
         return self.chain._part(0, self.split_point)(node, x)
 
     def step(self, counts: list[int]) -> None:
-        """``counts``: samples of each node."""
+        """Trains one step; ``counts`` are the samples of each node."""
         x, y = self.batch
         self.steps += 1
         for optimizer in (self.optimizer, *self.optimizers):
@@ -165,7 +165,7 @@ class Module(pl.LightningModule):
 
 
 class InTurn(pl.Callback):
-    """Times every step of the trainer, and between two of them the others' steps."""
+    """Times every step of the trainer, and after each of them a step of the others."""
 
     def __init__(self, others: dict[str, Callable[[list[int]], None]]) -> None:
         self.others = others
@@ -185,7 +185,7 @@ class InTurn(pl.Callback):
 
 
 def train(case: dict[str, Any], steps: int, callback: pl.Callback | None, **options: Any) -> None:
-    """Trains under the strategy for so many steps of one batch; ``options`` are of the Trainer."""
+    """Trains under the strategy for a number of steps on one batch; ``options`` are the Trainer's."""
     batch = batch_of(case["size"])
     strategy = ce.CloudEdgeStrategy(
         fleet=ce.Fleet.preset("jetson-orin-nano", case["nodes"], speed_spread=0.4),
@@ -194,7 +194,7 @@ def train(case: dict[str, Any], steps: int, callback: pl.Callback | None, **opti
         batch_norm=case["batch_norm"],
         edge_loss_weight=case["edge_loss_weight"],
     )
-    # Behind the timer, so that an aggregation is part of its step.
+    # Before the timer, so that an aggregation is part of its step.
     callbacks = [ce.WeightedAggregation(every_n_steps=case["interval"]), *([callback] if callback else [])]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -219,7 +219,7 @@ def replica_bytes(case: dict[str, Any]) -> float:
 
 
 def measure(case: dict[str, Any], intervals: int, with_naive: bool) -> dict[str, Any]:
-    """Times a case; the first interval warms up."""
+    """Times a case; the first interval is a warm-up."""
     batch, interval = batch_of(case["size"]), case["interval"]
     plain = Plain(batch)
     others: dict[str, Callable[[list[int]], None]] = {"plain": lambda _: plain.step()}
@@ -245,7 +245,7 @@ def measure(case: dict[str, Any], intervals: int, with_naive: bool) -> dict[str,
 
 
 def peak(way: str, case: dict[str, Any]) -> int:
-    """Peak resident bytes of a process that trains in one way."""
+    """Peak resident bytes of a process that trains with one of the implementations."""
     command = [sys.executable, __file__, "--child", way, "--case", json.dumps(case)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.splitlines()[-1])
@@ -303,9 +303,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--memory",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="measure peak memory, in processes of their own",
+        help="measure peak memory, in separate processes",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a row, one a line")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each row, one a line")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

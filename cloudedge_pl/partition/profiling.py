@@ -51,36 +51,43 @@ def profile(
         if isinstance(backbone, SplitChain)
         else trace(backbone, example_input, granularity=granularity)
     )
-    counted, kept = chain.routes[False], chain.routes[True]
     points = range(chain.num_segments + 1)
-    returned = (num_classes,) if num_classes else chain.output_shape
-    exits = _exit_costs(chain, returned, exit_head)
-    parameter_bytes = _bytes(chain.backbone.named_parameters())
-    buffer_bytes = _bytes(chain.backbone.named_buffers())
-    trainable = _state_per_segment(chain.parameter_segments, parameter_bytes, chain.num_segments)
-    buffers = _state_per_segment(chain.buffer_segments, buffer_bytes, chain.num_segments)
-    weighted = counted.levels.weighted
+    exits = _exit_costs(chain, (num_classes,) if num_classes else chain.output_shape, exit_head)
     return CostProfile(
         model=name or type(chain.backbone).__name__,
         input_shape=chain.live_shapes(0)[0],
         names=chain.names,
-        segment_flops=_per_segment(counted, lambda node: counted.facts[node].flops),
-        segment_parameter_bytes=trainable + buffers,
-        segment_trainable_bytes=trainable,
-        segment_weights=_per_segment(counted, lambda node: counted.levels.weighted.get(node, 0)),
-        segment_map_bytes=_per_segment(
-            counted,
-            lambda node: sum(out.bytes for out in counted.facts[node].outputs) if node in weighted else 0,
-        ),
-        segment_peak_bytes=_peaks(counted),
-        segment_saved_bytes=_per_segment(kept, lambda node: kept.facts[node].saved_bytes),
-        segment_moved_bytes=_per_segment(counted, lambda node: counted.facts[node].moved_bytes),
+        **_segment_costs(chain),
         cut_bytes=np.array([chain.live_bytes(j) for j in points]),
         cut_shapes=tuple(chain.live_shapes(j) for j in points),
         exit_flops=exits[:, 0],
         exit_parameter_bytes=exits[:, 1],
         exit_activation_bytes=exits[:, 2],
     )
+
+
+def _segment_costs(chain: SplitChain) -> dict[str, np.ndarray]:
+    """What every segment costs: the fields ``segment_*`` of the profile, each [N]."""
+    counted, kept = chain.routes[False], chain.routes[True]
+    parameter_bytes = _bytes(chain.backbone.named_parameters())
+    buffer_bytes = _bytes(chain.backbone.named_buffers())
+    trainable = _state_per_segment(chain.parameter_segments, parameter_bytes, chain.num_segments)
+    buffers = _state_per_segment(chain.buffer_segments, buffer_bytes, chain.num_segments)
+    weighted = counted.levels.weighted
+
+    def map_bytes(node: fx.Node) -> int:
+        return sum(output.bytes for output in counted.facts[node].outputs) if node in weighted else 0
+
+    return {
+        "segment_flops": _per_segment(counted, lambda node: counted.facts[node].flops),
+        "segment_parameter_bytes": trainable + buffers,
+        "segment_trainable_bytes": trainable,
+        "segment_weights": _per_segment(counted, lambda node: weighted.get(node, 0)),
+        "segment_map_bytes": _per_segment(counted, map_bytes),
+        "segment_peak_bytes": _peaks(counted),
+        "segment_saved_bytes": _per_segment(kept, lambda node: kept.facts[node].saved_bytes),
+        "segment_moved_bytes": _per_segment(counted, lambda node: counted.facts[node].moved_bytes),
+    }
 
 
 def _per_segment(route: Route, cost: Callable[[fx.Node], float]) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -141,6 +142,42 @@ class _Used(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class _Run:
+    """One pass of a backbone: when each module started and ended, and which state each segment used."""
+
+    def __init__(self, backbone: nn.Module, names: Sequence[str]) -> None:
+        self.used = _Used(backbone)
+        self.order: list[str] = []
+        self.started: dict[str, int] = {}
+        self.ended: dict[str, tuple[int, Any]] = {}
+        self.last_layer = names[-1]
+        self._backbone, self._names = backbone, names
+
+    def on(self, sample: Tensor) -> Any:
+        """Runs the backbone in evaluation mode and returns its output."""
+        modules = [(name, module) for name, module in self._backbone.named_modules() if name]
+        handles = [module.register_forward_hook(partial(self._after, name)) for name, module in modules]
+        handles += [module.register_forward_pre_hook(partial(self._before, name)) for name, module in modules]
+        self._backbone.eval()
+        try:
+            with torch.no_grad(), self.used:
+                return type(self._backbone).forward(self._backbone, sample)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _before(self, name: str, _module: nn.Module, _inputs: Any) -> None:
+        self.started.setdefault(name, self.used.segment + 1)
+
+    def _after(self, name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
+        self.ended[name] = (self.used.segment + 1, output)
+        if next(module.parameters(recurse=False), None) is not None:
+            self.last_layer = name
+        if name in self._names:
+            self.order.append(name)
+            self.used.segment += 1
+
+
 def split_by_hand(meta_copy: nn.Module, sample: Tensor, names: Sequence[str]) -> HandSplit:
     """Runs a backbone on the meta device and records when its modules finish.
 
@@ -150,65 +187,41 @@ def split_by_hand(meta_copy: nn.Module, sample: Tensor, names: Sequence[str]) ->
         names: names of submodules, in the order in which they run.
 
     Raises:
-        UntraceableBackboneError: where a name is unknown, or the modules do not run once each and in this order.
+        UntraceableBackboneError: if a name is unknown, or the modules do not run once each and in this order.
     """
     kind, modules = type(meta_copy).__name__, dict(meta_copy.named_modules())
     for name in names:
-        if name not in modules or name == "":
+        if not name or name not in modules:
             raise UntraceableBackboneError(
                 f"split_modules: {kind} has no submodule {name!r}; the names are those of named_modules()."
             )
-    used, started, ended = _Used(meta_copy), dict[str, int](), dict[str, tuple[int, Any]]()
-    order: list[str] = []
-    last_layer = names[-1]
+    run = _Run(meta_copy, names)
+    output = run.on(sample)
+    _check_run(kind, names, run.order, {name: value for name, (_, value) in run.ended.items()})
+    logits_of(output)
+    parameters, buffers = dict(meta_copy.named_parameters()), dict(meta_copy.named_buffers())
+    segments = [run.used.used.get(k, set()) for k in range(len(names) + 1)]
+    return HandSplit(
+        names=(*names, run.last_layer),
+        input=sample,
+        outputs={name: value for name, (at, value) in run.ended.items() if at <= len(names)},
+        spans={name: (run.started[name], at) for name, (at, _) in run.ended.items()},
+        parameters=tuple(frozenset(each & parameters.keys()) for each in segments),
+        buffers=tuple(frozenset(each & buffers.keys()) for each in segments),
+        output_class=None if isinstance(output, Tensor) else type(output),
+    )
 
-    def after(name: str) -> Any:
-        def note(module: nn.Module, _inputs: Any, output: Any) -> None:
-            nonlocal last_layer
-            ended[name] = (used.segment + 1, output)
-            if next(module.parameters(recurse=False), None) is not None:
-                last_layer = name
-            if name in names:
-                order.append(name)
-                used.segment += 1
 
-        return note
-
-    def before(name: str) -> Any:
-        def note(_module: nn.Module, _inputs: Any) -> None:
-            started.setdefault(name, used.segment + 1)
-
-        return note
-
-    handles = [module.register_forward_hook(after(name)) for name, module in modules.items() if name]
-    handles += [module.register_forward_pre_hook(before(name)) for name, module in modules.items() if name]
-    meta_copy.eval()
-    try:
-        with torch.no_grad(), used:
-            output = type(meta_copy).forward(meta_copy, sample)
-    finally:
-        for handle in handles:
-            handle.remove()
+def _check_run(kind: str, names: Sequence[str], order: Sequence[str], outputs: Mapping[str, Any]) -> None:
+    """Raises UntraceableBackboneError unless the named modules ran once each, in this order, and return a tensor."""
     if order != list(names):
         raise UntraceableBackboneError(
             f"split_modules: the modules of {kind} must run once each, in the order in which they are named: "
             f"{', '.join(names)}; they ran as {', '.join(order) or 'none'}."
         )
     for name in names:
-        if not isinstance(ended[name][1], Tensor):
+        if not isinstance(outputs[name], Tensor):
             raise UntraceableBackboneError(
-                f"split_modules: {name!r} returns a {type(ended[name][1]).__name__}; name a module that returns one "
+                f"split_modules: {name!r} returns a {type(outputs[name]).__name__}; name a module that returns one "
                 "tensor."
             )
-    logits_of(output)
-    parameters, buffers = dict(meta_copy.named_parameters()), dict(meta_copy.named_buffers())
-    segments = [used.used.get(k, set()) for k in range(len(names) + 1)]
-    return HandSplit(
-        names=(*names, last_layer),
-        input=sample,
-        outputs={name: value for name, (at, value) in ended.items() if at <= len(names)},
-        spans={name: (started[name], at) for name, (at, _) in ended.items()},
-        parameters=tuple(frozenset(each & parameters.keys()) for each in segments),
-        buffers=tuple(frozenset(each & buffers.keys()) for each in segments),
-        output_class=None if isinstance(output, Tensor) else type(output),
-    )

@@ -171,7 +171,7 @@ def save_convergence(
     bounds = np.asarray(lower_bound_seconds, dtype=np.float64)
     if not bounds.min() > 0:
         raise ValueError(
-            f"lower_bound_seconds holds {bounds.min()}; the makespan's ratio to the bound needs bounds above 0."
+            f"lower_bound_seconds holds {bounds.min()}; a makespan has no ratio to a bound of 0."
         )
     colours = _colours(histories)
     with figure_style():
