@@ -1,7 +1,8 @@
 """The time of tracing and planning for each backbone: python benchmarks/plan.py [--json] [MODEL ...]
 
-The time of planning is the median of 50 calls of ``plan_offloading`` on ten like nodes. Tracing and profiling run once, on
-images of 224 pixels unless ``--size`` gives another size. With ``--json``, rows include the machine and the versions.
+The time of planning is the median of 50 calls of ``plan_offloading`` on ten like nodes. Tracing and profiling run
+once, on images of 224 pixels unless ``--size`` gives another size. With ``--json``, rows include the machine and the
+versions.
 """
 
 from __future__ import annotations

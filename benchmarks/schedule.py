@@ -1,18 +1,18 @@
 """Makespan and time of every scheduler, and of peers: python benchmarks/schedule.py [--json] [--peers]
 
-Windows come from the families of ``cloudedge_pl.scheduling.families``; memory binds in those named after it. A row is one
-call on one window: seconds of the call with compiled kernels, makespan, lower bound (that of the LP relaxation, which is
-exact for identical tasks; above ``--lp-pairs`` pairs of task and node, the dual bound of the prices), ratio = makespan /
-lower_bound, evaluations. A row of ``atsa`` also says after how many evaluations it was as good as ``aco`` and ``pso`` in
-the end. A scheduler that a window is too large for is left out, with a line on stderr; the largest windows are only run
-with identical tasks, by ``atsa``.
+Windows come from the families of ``cloudedge_pl.scheduling.families``; memory binds in those named after it. A row is
+one call on one window: seconds of the call with compiled kernels, makespan, lower bound (that of the LP relaxation,
+which is exact for identical tasks; above ``--lp-pairs`` pairs of task and node, the dual bound of the prices), ratio
+= makespan / lower_bound, evaluations. A row of ``atsa`` also says after how many evaluations it was as good as
+``aco`` and ``pso`` in the end. A scheduler that a window is too large for is left out, with a line on stderr; the
+largest windows are only run with identical tasks, by ``atsa``.
 
-Peers, if installed (``pip install cloudedge_pl[bench]``), are OR-Tools' CP-SAT, from scratch and from the schedule of an
-``atsa`` with ten times the evaluations, and mealpy's genetic algorithm, the best of the 18 of its optimisers that we tried.
-Each runs once for every limit of ``--peer-seconds``, and ``exact`` with ``--exact-seconds``. Without ``--json``, medians
-over the seeds are printed as tables: all rows; if peers ran, the makespan of ``atsa`` over the best of any peer and over
-the best of all; if ``aco`` or ``pso`` ran, the evaluations. ``--rows`` adds the rows of an earlier run, so that a new
-``atsa`` can be compared with peers that take long.
+Peers, if installed (``pip install cloudedge_pl[bench]``), are OR-Tools' CP-SAT, from scratch and from the schedule of
+an ``atsa`` with ten times the evaluations, and mealpy's genetic algorithm, the best of the 18 of its optimisers that
+we tried. Each runs once for every limit of ``--peer-seconds``, and ``exact`` with ``--exact-seconds``. Without
+``--json``, medians over the seeds are printed as tables: all rows; if peers ran, the makespan of ``atsa`` over the
+best of any peer and over the best of all; if ``aco`` or ``pso`` ran, the evaluations. ``--rows`` adds the rows of an
+earlier run, so that a new ``atsa`` can be compared with peers that take long.
 """
 
 from __future__ import annotations

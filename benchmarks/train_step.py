@@ -2,9 +2,10 @@
 
 ResNet-34 under a real Trainer, joint loss and routing included, is compared with (a) a plain PyTorch step of the same
 model and batch, and (b), at intervals longer than 1, ``naive``: deep copies of the edge part, each with its own
-SGD(foreach=True), averaged at the same interval. All three run in turn in one process: a step of the strategy, a plain
-step, a naive step. Everything is channels_last, SGD has momentum 0.9 and weight decay 1e-4, and the nodes' speeds spread
-by 40%. ``seconds`` is the mean step of an interval, the aggregation included, as a median over the intervals.
+SGD(foreach=True), averaged at the same interval. All three run in turn in one process: a step of the strategy, a
+plain step, a naive step. Everything is channels_last, SGD has momentum 0.9 and weight decay 1e-4, and the nodes'
+speeds spread by 40%. ``seconds`` is the mean step of an interval, the aggregation included, as a median over the
+intervals.
 
 Peak memory is measured in a separate process for each of the three; ``--no-memory`` leaves it out.
 """
