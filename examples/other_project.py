@@ -1,9 +1,9 @@
-"""Somebody else's Lightning project, trained across a fleet and a cloud without a change to its model.
+"""Another Lightning project, trained across a fleet and a cloud without a change to its model.
 
-``LitResNet`` and ``digits_loaders`` know nothing of cloudedge_pl. All that makes the run a cloud-edge one
-stands in ``main``: a strategy that is told which submodule to cut, and three callbacks.
+``LitResNet`` and ``digits_loaders`` do not use cloudedge_pl. Only ``main`` does: it passes a strategy, which cuts the
+submodule ``net``, and three callbacks to the Trainer.
 
-Runs as it is, in under a minute on two cores:  python examples/other_project.py
+Runs in less than a minute on two cores:  python examples/other_project.py
 """
 
 from typing import Any
@@ -52,8 +52,8 @@ class LitResNet(pl.LightningModule):
 
 
 def digits_loaders(batch_size: int = 64) -> tuple[DataLoader, DataLoader]:
-    pictures, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy(pictures).float().view(-1, 1, 8, 8) / 8 - 1
+    digits, labels = load_digits(return_X_y=True)
+    images = torch.from_numpy(digits).float().view(-1, 1, 8, 8) / 8 - 1
     images = F.interpolate(images, size=(16, 16), mode="bilinear").repeat(1, 3, 1, 1)
     parts = train_test_split(images, torch.from_numpy(labels), test_size=0.2, stratify=labels, random_state=0)
     train_images, test_images, train_labels, test_labels = parts

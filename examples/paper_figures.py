@@ -1,6 +1,6 @@
 """The paper's Figures 5 and 6 and the trend of its Table 1, from the formulas: python examples/paper_figures.py
 
-Leaves two pictures in docs/figures; docs/paper.md says what they show. Takes seconds: nothing is trained.
+Writes two figures into docs/figures, which docs/paper.md explains. Takes seconds, because nothing is trained.
 """
 
 from pathlib import Path

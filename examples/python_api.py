@@ -1,6 +1,6 @@
 """The Python API in one page: plan a cut, schedule tasks, train the cut network on handwritten digits.
 
-Runs as it is, in under a minute on two cores:  python examples/python_api.py
+Runs in less than a minute on two cores:  python examples/python_api.py
 """
 
 import numpy as np
@@ -12,24 +12,24 @@ import cloudedge_pl as ce
 
 
 def main(max_epochs: int = 3) -> dict[str, float]:
-    # Six unlike boards; each may spend 100 MB on the network.
+    # Six boards of two kinds; each may use 100 MB for the network.
     fleet = ce.Fleet.preset(
         ["raspberry-pi-4", "jetson-nano"], num_nodes=6, memory_bytes=100e6, link=ce.Link(variation=0.5)
     )
 
-    # Plan: what would ResNet-34 cost at every split point, and how deep can the edge's part be?
+    # Plan: what does ResNet-34 cost at every split point, and how deep can the edge part be?
     profile = ce.profile(torchvision.models.resnet34(), torch.zeros(1, 3, 224, 224))
     plan = ce.plan_offloading(profile, fleet, ce.Workload(arrival_rate=4.0, max_delay_seconds=1.0))
     name = profile.names[plan.split_point]
     print(f"ResNet-34: cut after {name}, split point {plan.split_point} of 0..{profile.num_segments}")
 
-    # Schedule: 50 such tasks on these six unlike nodes.
+    # Schedule: 50 such tasks on these six nodes.
     speeds = np.array([node.effective_flops_per_second for node in fleet.nodes])
     times = np.tile(profile.flops[plan.split_point] / speeds, (50, 1))
     assignment = ce.schedule(times, scheduler="atsa", seed=0)
     print(f"50 tasks: {assignment.tasks_per_node} a node, all done after {assignment.makespan_seconds:.2f} s")
 
-    # Train: a network cut between fleet and cloud, every batch routed, every joule accounted for.
+    # Train: the network is cut between fleet and cloud; every batch is routed, every joule accounted for.
     pl.seed_everything(0)
     strategy = ce.CloudEdgeStrategy(fleet=fleet, scheduler="atsa")
     trainer = pl.Trainer(
