@@ -111,7 +111,7 @@ SINGLE: list[Case] = [
     ("plan", ["~codec"], "codec is left out"),
     ("plan", ["codec=jpeg"], "codec/jpeg"),
     ("plan", ["codec.name=jpeg"], "unknown codec 'jpeg'"),
-    ("plan", ["codec.name=3"], "codec 3 is not a name"),
+    ("plan", ["codec.name=3"], "codec: name is 3"),
     ("plan", ["codec=top_k", "codec.ratio=0"], "ratio is 0"),
     ("plan", ["formulas.omega=0"], "omega is 0"),
     ("plan", ["~model"], "model is left out"),
