@@ -190,7 +190,7 @@ def train(case: dict[str, Any], steps: int, callback: pl.Callback | None, **opti
     batch = batch_of(case["size"])
     strategy = ce.CloudEdgeStrategy(
         fleet=ce.Fleet.preset("jetson-orin-nano", case["nodes"], speed_spread=0.4),
-        partition="net",
+        backbone="net",
         offloading={"split_point": split_point_of(case["split"])},
         batch_norm=case["batch_norm"],
         edge_loss_weight=case["edge_loss_weight"],

@@ -69,7 +69,7 @@ def main(max_epochs: int = 3) -> dict[str, float]:
         logger=False,
         enable_checkpointing=False,
         strategy=ce.CloudEdgeStrategy(
-            partition="net",
+            backbone="net",
             fleet=ce.Fleet.preset("raspberry-pi-4", num_nodes=10, memory_bytes=64e6),
             scheduler="atsa",
         ),

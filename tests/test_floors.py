@@ -44,6 +44,9 @@ FLOORS: dict[str, int] = {
     )
     for name in names
 }
+ROOMS = {"layers": 0, "checkpoints": 0, "nodes": 1, "cut": 2, "strategies": 3, "callbacks": 4, "module": 4}
+"""The rooms of training/: a module imports from its own room and from those below it."""
+
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 TORCH = {"torch", "torchvision", "torchmetrics"}
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -107,6 +110,19 @@ def test_the_ground_floor_is_built_without_a_cycle():
     tuple(TopologicalSorter(ground).static_order())  # raises CycleError
 
 
+IN_ROOMS = [path for path in MODULES if _dotted(path).startswith(f"{PACKAGE}.training.")]
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=_dotted)
+def test_a_room_of_training_imports_downwards_only(path):
+    room = _dotted(path).split(".")[2]
+    for name in _imports(path):
+        other = f"{name}...".split(".")[2]
+        if name.startswith(f"{PACKAGE}.training"):
+            assert other in ROOMS, f"{_dotted(path)}: import from the module that has it, not {name}"
+            assert other == room or ROOMS[other] < ROOMS[room], f"{_dotted(path)} imports {name}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=_dotted)
 def test_a_module_uses_only_what_its_floor_may(path):
     imported = {name.split(".")[0] for name in _imports(path)}
@@ -131,7 +147,7 @@ def test_planning_and_scheduling_load_neither_torch_nor_lightning():
     assert not loaded & (TORCH | LIGHTNING)
 
 
-@pytest.mark.parametrize("unit", ["costs", "offloading", "simulation"])
+@pytest.mark.parametrize("unit", ["costs", "offloading", "simulation", "training"])
 def test_the_modules_of_a_part_import_each_other_without_a_cycle_and_at_the_top(unit):
     graph: dict[str, set[str]] = {}
     for path in MODULES:

@@ -19,7 +19,7 @@ FITTED = (
     "model.backbone_options",
     "model.optimizer",
     "data.num_classes",
-    "strategy.partition",
+    "strategy.backbone",
 )
 """Keys that a checkpoint is bound to: with another value it does not load, or loads something else."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import cloudedge_pl as ce
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.training.nodes.replicas import Replicas
+from cloudedge_pl.training.nodes.replicated import ReplicatedEdge
 
 CLASSES = 5
 
@@ -98,7 +102,7 @@ def make_strategy(
     offloading = {} if split_point is None else {"split_point": split_point}
     return ce.CloudEdgeStrategy(
         fleet=make_fleet(num_nodes, variation),
-        partition="net",
+        backbone="net",
         offloading=offloading,
         **options,
     )
@@ -116,6 +120,17 @@ def make_trainer(root: Path, strategy: Any = "auto", **options: Any) -> pl.Train
         **options,
     }
     return pl.Trainer(strategy=strategy, **settings)
+
+
+def note_before_averages(monkeypatch: pytest.MonkeyPatch, note: Callable[[Replicas], Any]) -> None:
+    """Calls ``note`` with the nodes' replicas right before each average of them."""
+    average = ReplicatedEdge.average
+
+    def noted(self: ReplicatedEdge, *arguments: Any) -> None:
+        note(self.replicas)
+        average(self, *arguments)
+
+    monkeypatch.setattr(ReplicatedEdge, "average", noted)
 
 
 def parameters_of(module: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Lets the cloud sleep when the link is too slow."""
+"""Says when the cloud sleeps because the link is too slow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from cloudedge_pl.training.callbacks.base import strategy_of
 class CloudDormancy(pl.Callback):
     """While the edge-to-cloud delay is too long, the cloud sleeps and the exit head answers.
 
-    In training, a window asleep trains edge and exit head on F_e alone and uploads nothing. Override :meth:`decide`
-    for a rule of your own. Source: Xu 2020, Sec. 2.4; see :class:`~cloudedge_pl.dormancy.DormancyRule` for the
-    arguments and for what deviates.
+    A training window in which the cloud sleeps trains edge and exit head on F_e alone and uploads nothing. Without this
+    callback the cloud is always awake. Override :meth:`decide` for a rule of your own.
+
+    Source: Xu 2020, Sec. 2.4; see :class:`~cloudedge_pl.dormancy.DormancyRule` for the arguments and for what deviates.
     """
 
     def __init__(
         self,
+        *,
         mode: Literal["hysteresis", "paper"] = "hysteresis",
         sleep_ratio: float = 1.5,
         wake_ratio: float = 1.25,
@@ -38,9 +40,14 @@ class CloudDormancy(pl.Callback):
         )
 
     def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
-        """The state for a window, from the state before it and the delay measured (asleep: probed) at its start."""
+        """Returns the state for a window.
+
+        Args:
+            state: after the window before.
+            delay_seconds: edge to cloud, measured (asleep: probed) at the start of the window.
+        """
         return next_state(self.rule, state, delay_seconds)
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        strategy_of(trainer, self).decide = self.decide
+        strategy_of(trainer, self).policies.decide = self.decide

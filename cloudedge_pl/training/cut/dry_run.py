@@ -75,6 +75,6 @@ def reaching(
     except Exception as error:
         rank_zero_debug(f"cloudedge_pl: the step fails before it reaches the backbone ({error!r})")
     finally:
-        undo.back()
-        rewind.back()
+        undo.restore()
+        rewind.restore()
     return caught[0] if caught else None

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.cut.dry_run import reaching, reaching_in_step
-from cloudedge_pl.training.cut.first_batches import Peeked, is_loader, is_readable_again, loaders_of
+from cloudedge_pl.training.cut.first_batches import FirstBatches, is_loader, is_readable_again, loaders_of
 
 
 def example_input_of(
     trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: pl.plugins.Precision
-) -> tuple[Tensor, Peeked | None]:
+) -> tuple[Tensor, FirstBatches | None]:
     """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone, and what was looked at.
 
     Looked for in this order: the module's ``example_input_array``, the first sample of the trainer's data where it can
@@ -41,8 +41,8 @@ def example_input_of(
     if shape is not None and not all(map(is_readable_again, loaders_of(source))):
         return torch.zeros(1, *shape), None
     with pl.utilities.seed.isolate_rng():
-        peeked = Peeked(source)
-        batch = peeked.batches
+        first_batches = FirstBatches(source)
+        batch = first_batches.batches
         one = (
             batch
             if trainer.training or not isinstance(batch, (list, tuple)) or is_loader(source)
@@ -51,7 +51,7 @@ def example_input_of(
         sample = reaching_in_step(trainer, module, backbone, one, precision)
     if sample is None or sample.ndim < 2:
         if shape is not None:
-            return torch.zeros(1, *shape), peeked
+            return torch.zeros(1, *shape), first_batches
         sample = first_tensor(batch, floating=True)
         if sample is None:
             sample = first_tensor(batch, floating=False)
@@ -63,7 +63,7 @@ def example_input_of(
     rank_zero_debug(
         f"cloudedge_pl traces the backbone with the shape of the first sample, {tuple(sample.shape[1:])}"
     )
-    return _zeros_like(sample), peeked
+    return _zeros_like(sample), first_batches
 
 
 def _zeros_like(samples: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Unread:
         return getattr(self._loader, name)
 
 
-class Peeked:
+class FirstBatches:
     """The first batches of the loaders of a run.
 
     Args:

@@ -1,7 +1,7 @@
-"""A step of somebody's LightningModule evaluated once more, for the exit head's loss, as if it had not been.
+"""A second evaluation of a user's training step, for the exit head's loss, without a trace.
 
-The second evaluation draws the same random numbers as the first, so that augmentation and noise are the same for both
-losses, and leaves no trace in logs, metrics and buffers.
+It draws the same random numbers as the first, so that augmentation and noise are the same for both losses, and changes
+nothing in logs, metrics and buffers.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from cloudedge_pl.training.checkpoints.random_state import RandomState
 
 @contextmanager
 def unobserved(module: pl.LightningModule, backbone: nn.Module) -> Iterator[None]:
-    """Runs a step of ``module`` without a trace: nothing is logged, no metric is updated, no buffer moves.
+    """Inside, a step of ``module`` logs nothing, updates no metric and changes no buffer.
 
-    Other attributes of the module are :class:`Undo`'s; what a step does to anything else, it does once more.
+    :class:`Undo` restores other attributes of the module. Effects on anything else happen once more.
 
     Args:
         module: whose step runs.
-        backbone: its part whose buffers the step does not reach.
+        backbone: its part whose buffers the step does not change.
     """
     muted: list[tuple[object, str, Any]] = [(module, name, _silent) for name in ("log", "log_dict")]
     for metric in module.modules():
         if isinstance(metric, Metric):
             muted += [(metric, name, _silent) for name in ("forward", "update")]
-    # Copies stand in for the buffers: the first pass may need the originals, untouched, in its backward pass.
+    # Copies replace the buffers: the first pass may need the originals unchanged in its backward pass.
     buffers = [(each, dict(each._buffers)) for each in _outside(module, backbone) if each._buffers]
     for each, own in buffers:
         each._buffers.update({key: None if value is None else value.clone() for key, value in own.items()})
@@ -57,14 +57,14 @@ def _outside(module: nn.Module, backbone: nn.Module) -> list[nn.Module]:
 
 
 class Undo:
-    """Puts back what a step does to a module: to numbers, containers, names for other objects, modes, tensors.
+    """Undoes what a step changes in a module: numbers, containers, references, modes and tensors.
 
     Args:
-        module: whose step is to be evaluated once more; its loggers are muted meanwhile.
-        backbone: its part that holds no state of the step's.
-        copies: of which tensors outside the backbone copies are kept. Without, a write is known by the tensor's version
-            alone, which costs next to nothing; by value it takes memory, and :meth:`back` waits for the device.
-        also: another object, such as a datamodule, whose attributes are put back; tensors in it are not.
+        module: whose step is evaluated; its loggers are muted meanwhile.
+        backbone: its part that holds no state of the step.
+        copies: tensors outside the backbone of which copies are kept. Without a copy, a write is known from the
+            tensor's version alone, which is cheap; with copies :meth:`restore` waits for the device.
+        also: another object, such as a datamodule, whose attributes are restored; tensors in it are not.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class Undo:
             copied_ = tensor.detach().clone() if copied else None
             self._tensors.append((name, tensor, tensor._version, copied_))
 
-    def back(self) -> list[str]:
-        """Puts all back, but for tensors without a copy; returns the names of the tensors that had been written to."""
+    def restore(self) -> list[str]:
+        """Undoes all changes, except in tensors without a copy; returns the names of tensors that were written to."""
         self._module.trainer.loggers = self._loggers
         for attributes, own in self._attributes:
             for key in attributes.keys() - own.keys():
@@ -138,13 +138,13 @@ class Undo:
                     tensor.detach().copy_(copied)
         return written
 
-    def back_or_refuse(self) -> None:
-        """Puts all back.
+    def restore_or_refuse(self) -> None:
+        """Undoes all changes.
 
         Raises:
-            StrategyError: where a tensor has been written to.
+            StrategyError: if a tensor was written to.
         """
-        for name in self.back():
+        for name in self.restore():
             raise StrategyError(
                 f"{type(self._module).__name__}.training_step writes to its {name}, and for the joint loss it has "
                 "to be evaluated twice, which would write twice. Move that to on_train_batch_end, or train without "
@@ -155,14 +155,14 @@ class Undo:
 _CONTAINERS = (list, dict, set, deque)
 
 _MOST_INNER = 100
-"""So many elements of a container are looked into."""
+"""Number of elements of a container that are inspected."""
 
 _FRAMEWORK = {*vars(nn.Module()), *vars(pl.LightningModule())}
-"""What torch and Lightning keep in a module."""
+"""Attributes of torch and Lightning in a module."""
 
 
 def _is_users(value: Any) -> bool:
-    """Whether it is an ordinary object of a class outside torch and Lightning, as a running mean."""
+    """Whether it is an object of a class outside torch and Lightning, such as a running mean."""
     if isinstance(value, (nn.Module, type)) or callable(value) or not hasattr(value, "__dict__"):
         return False
     owner = type(value).__module__.partition(".")[0]
@@ -177,10 +177,10 @@ def _is_users(value: Any) -> bool:
 
 
 class Rewind:
-    """The random states that a step of ``module`` may draw from: the global ones, and generators it has as attributes.
+    """The random states that a step of ``module`` may draw from: global ones, and generators among its attributes.
 
     Args:
-        module: whose step is to be evaluated again.
+        module: whose step is evaluated.
         backbone: its part that draws from the global ones only.
         device: of the run.
     """
@@ -192,14 +192,14 @@ class Rewind:
             (generator, _state_of(generator)) for generator in own if _is_generator(generator)
         ]
 
-    def back(self) -> None:
-        """Sets all back to what they were."""
+    def restore(self) -> None:
+        """Sets the sources to these states."""
         self._state.restore(self._device)
         for generator, state in self._generators:
             _set_state(generator, state)
 
-    def again(self) -> Rewind:
-        """The states of the same sources as they are now."""
+    def now(self) -> Rewind:
+        """The present states of the same sources."""
         now = copy.copy(self)
         now._state = RandomState.capture(self._device)
         now._generators = [(generator, _state_of(generator)) for generator, _ in self._generators]
@@ -230,7 +230,7 @@ def _silent(*_args: Any, **_kwargs: Any) -> Tensor:
 
 
 def is_compiled(module: pl.LightningModule) -> bool:
-    """Whether ``torch.compile`` runs some of it, which no record sees into."""
+    """Whether ``torch.compile`` runs a part of it, which a record cannot see into."""
     compiled = getattr(module, "_compiler_ctx", None) is not None
     return compiled or any(isinstance(each, torch._dynamo.OptimizedModule) for each in module.modules())
 

@@ -13,18 +13,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cloudedge_pl.errors import StrategyError
-
-Momentum = Literal["average", "keep", "reset"]
-"""What an aggregation does to the nodes' optimizer states."""
-
-MOMENTUM: dict[str, Momentum] = {"average": "average", "keep": "keep", "reset": "reset"}
+from cloudedge_pl.training.nodes.averaging import mean_state, mean_tensor
+from cloudedge_pl.training.nodes.edge import Momentum
 
 _ELEMENTWISE = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}
 """Have a fused step on the CPU, which reads and writes every weight once; by themselves they loop there. It copies what
@@ -163,7 +160,7 @@ class Replicas:
             optimizer.param_groups, optimizer.state = groups, state
 
     @torch.no_grad()
-    def aggregate(self, weights: Sequence[float], momentum: Momentum) -> None:
+    def average(self, weights: Sequence[float], momentum: Momentum) -> None:
         """Averages the replicas into the backbone, and gives every node the average.
 
         Args:
@@ -176,10 +173,10 @@ class Replicas:
             return
         shares = [float(weight) / total for weight in weights]
         for own, stack in zip(self.own, self._stacks, strict=True):
-            own.copy_(_mean(list(stack), shares))
+            own.copy_(mean_tensor(list(stack), shares))
             stack.copy_(own)
         for buffer, column in zip(self.own_buffers, zip(*self.buffers, strict=True), strict=True):
-            buffer.copy_(_mean(column, shares))
+            buffer.copy_(mean_tensor(column, shares))
             for mine in column:
                 mine.copy_(buffer)
         if momentum == "reset":
@@ -196,11 +193,7 @@ class Replicas:
         ]
         if not held:
             return
-        total = sum(share for _, share in held)
-        mean = {
-            key: _mean_of([state[key] for state, _ in held], [share / total for _, share in held])
-            for key in held[0][0]
-        }
+        mean = mean_state([state for state, _ in held], [share for _, share in held])
         for node, parameter in enumerate(column):
             state = self.states[node][parameter]
             for key, value in mean.items():
@@ -323,32 +316,6 @@ def _arranged(value: Any, like: Tensor, stepped: Tensor) -> Any:
     if stepped is like or not isinstance(value, Tensor) or value.shape != like.shape:
         return value
     return value.permute(_order_of(like)).view_as(stepped)
-
-
-def _mean(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """sum_i shares_i values_i, summed in float32 at least; counters, which have no mean, become the largest."""
-    first = values[0]
-    if not first.is_floating_point():
-        return torch.stack(list(values)).amax(dim=0)
-    mean = torch.zeros_like(first, dtype=torch.promote_types(first.dtype, torch.float32))
-    so_far = 0.0
-    for value, share in zip(values, shares, strict=True):
-        if share:
-            so_far += share
-            mean.lerp_(
-                value.to(mean.dtype), share / so_far
-            )  # of equal values, such as frozen ones, this is exact
-    return mean
-
-
-def _mean_of(values: Sequence[Any], shares: Sequence[float]) -> Any:
-    """The mean of what an optimizer keeps; counts of steps become the largest, what is neither is the first node's."""
-    first = values[0]
-    if isinstance(first, Tensor):
-        if first.ndim == 0:
-            return torch.stack(list(values)).amax()
-        return _mean(values, shares).to(first.dtype)
-    return max(values) if isinstance(first, (int, float)) else first
 
 
 def _copied(value: Any) -> Any:

@@ -46,7 +46,7 @@ def fit(root: Path, kind: str, *callbacks: pl.Callback, ckpt_path: Any = None) -
             ending.update(
                 weights=parameters_of(module),
                 modules={name: parameters_of(m) for name, m in strategy.deployment.modules.items()},
-                nodes=strategy.nodes.state_dict(),
+                nodes=strategy.run.aggregation.state_dict(),
                 simulator=strategy.simulator.state_dict(),
                 momentum=[entry["momentum_buffer"] for entry in optimizer["state"].values()],
                 rate=[group["lr"] for group in optimizer["param_groups"]],

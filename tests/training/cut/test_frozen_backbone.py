@@ -75,7 +75,7 @@ class Weights(pl.Callback):
     """The exit head's, before the run and after it."""
 
     def _note(self, trainer: Any, module: Any) -> list[Tensor]:
-        return [p.detach().clone() for p in trainer.strategy._own_parameters]
+        return [p.detach().clone() for p in trainer.strategy.run.own_parameters]
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.before = self._note(trainer, module)
@@ -104,7 +104,7 @@ def test_the_exit_head_learns_on_features_that_are_not_trained(tmp_path: Path, k
 def test_it_learns_while_the_cloud_sleeps(tmp_path: Path, kind: Any) -> None:
     class Asleep(pl.Callback):
         def setup(self, trainer: Any, module: Any, stage: str) -> None:
-            trainer.strategy.decide = lambda state, delay: replace(state, awake=False)
+            trainer.strategy.policies.decide = lambda state, delay: replace(state, awake=False)
 
     assert all_move(tmp_path, kind(), [Asleep()])
 
@@ -128,7 +128,7 @@ def test_targets_made_without_gradients_stay_constant(tmp_path: Path) -> None:
         module.detaches = detaches
         make_trainer(tmp_path, strategy, max_epochs=1).fit(module, loader())
         assert strategy.deployment is not None
-        weights.append([p.detach() for p in strategy._own_parameters])
+        weights.append([p.detach() for p in strategy.run.own_parameters])
     assert all(map(torch.equal, *weights))
 
 
@@ -138,7 +138,7 @@ def test_targets_made_without_gradients_stay_constant(tmp_path: Path) -> None:
         (UnrecordableWithin, {}, r"no gradient pass to SmallNet.*edge_loss_weight=0"),
         (
             NoGrad,
-            {"offloading": ce.OffloadGoal(split_point=2), "codec": ce.CodecConfig("bottleneck")},
+            {"codec": "bottleneck"},
             "learned codec",
         ),
     ],
@@ -146,8 +146,6 @@ def test_targets_made_without_gradients_stay_constant(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_refused(
     tmp_path: Path, kind: Any, options: dict[str, Any], message: str
 ) -> None:
-    strategy = make_strategy()
-    for name, value in options.items():
-        setattr(strategy, name, value)
+    strategy = make_strategy(2, **options)
     with pytest.raises(StrategyError, match=message):
         make_trainer(tmp_path, strategy, max_epochs=1).fit(kind(), loader())

@@ -92,12 +92,12 @@ def trained(root: Path, kind: type[Plain], dtype: Any, records: bool, monkeypatc
     pl.seed_everything(3)
     module, strategy = kind(), make_strategy()
     if not records:
-        name = "cloudedge_pl.training.strategies.cloudedge.is_compiled"
+        name = "cloudedge_pl.training.cut.joint_loss.is_compiled"
         monkeypatch.setattr(name, lambda module: True)
     precision = "64-true" if dtype == torch.float64 else "32-true"
     make_trainer(root, strategy, precision=precision).fit(module, loader(dtype=dtype))
     monkeypatch.undo()
-    return module, strategy._records
+    return module, strategy.run.joint_loss.records
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

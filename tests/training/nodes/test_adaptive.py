@@ -135,7 +135,7 @@ def test_training_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
 
     class Spent(pl.Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            spent.append(trainer.strategy.nodes._spent()["joules"])
+            spent.append(trainer.strategy.run.aggregation.spent()["joules"])
 
     aggregation = ce.WeightedAggregation(adaptive={"joules": 400.0, "max_steps": 8})
     trainer = make_trainer(tmp_path, strategy, callbacks=[Spent(), aggregation], max_epochs=1000)

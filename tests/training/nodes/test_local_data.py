@@ -18,7 +18,15 @@ import cloudedge_pl as ce
 from cloudedge_pl.errors import DataError, StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.nodes.local_data import LocalData
-from tests.training.helpers import CLASSES, OtherModule, SmallNet, make_strategy, make_trainer, pictures
+from tests.training.helpers import (
+    CLASSES,
+    OtherModule,
+    SmallNet,
+    make_strategy,
+    make_trainer,
+    note_before_averages,
+    pictures,
+)
 
 NUMBERS = torch.arange(64)
 
@@ -102,18 +110,16 @@ def test_the_projects_own_pictures_are_sharded_too(tmp_path: Path) -> None:
         assert ran.total() == len(labels) // 16 * 16, "whole batches"
 
 
-def test_samples_owned_are_the_weights(tmp_path: Path) -> None:
+def test_samples_owned_are_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[Any] = []
-
-    class Note(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            nodes = trainer.strategy.nodes
-            noted.append([node[0].detach().clone() for node in nodes.replicas.parameters])
-
+    note_before_averages(
+        monkeypatch,
+        lambda replicas: noted.append([node[0].detach().clone() for node in replicas.parameters]),
+    )
     strategy, routes = make_strategy(2, shards={"by": "dirichlet", "min_size": 3}), Routes()
     module = Numbered()
     aggregation = ce.WeightedAggregation(every_n_steps=3, weighting="samples")
-    callbacks = [Note(), routes, aggregation]
+    callbacks = [routes, aggregation]
     trainer = make_trainer(
         tmp_path, strategy, callbacks=callbacks, max_epochs=1, limit_train_batches=3, limit_val_batches=0
     )

@@ -16,7 +16,15 @@ import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.nodes.aggregation import AggregationRule
-from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer, parameters_of
+from tests.training.helpers import (
+    OtherModule,
+    SmallNet,
+    loader,
+    make_strategy,
+    make_trainer,
+    note_before_averages,
+    parameters_of,
+)
 from tests.training.reference import PaperLoop
 
 STEPS = 20
@@ -302,28 +310,26 @@ def test_nodes_drift_apart_and_hold_the_mean_after_an_aggregation(tmp_path: Path
 
     class Spread(pl.Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            weights = [node[0].detach() for node in trainer.strategy.nodes.replicas.parameters]
+            weights = [node[0].detach() for node in trainer.strategy.run.edge.replicas.parameters]
             spread.append(max(float((w - weights[0]).abs().max()) for w in weights))
 
-    strategy = make_strategy(2)
-    train(tmp_path, strategy, seeded_net(), Spread(), ce.WeightedAggregation(every_n_steps=4), steps=8)
-    # Lightning runs callbacks in their order: after steps 4 and 8 the spread is read before the aggregation.
-    assert all(value > 0 for value in spread)
-    aggregated = ce.WeightedAggregation(every_n_steps=4)
-    spread.clear()
-    train(tmp_path, make_strategy(2), seeded_net(), aggregated, Spread(), steps=8)
-    assert [value > 0 for value in spread] == [True, True, True, False] * 2
+    for order in (1, -1):
+        spread.clear()
+        callbacks = [Spread(), ce.WeightedAggregation(every_n_steps=4)][::order]
+        train(tmp_path, make_strategy(2), seeded_net(), *callbacks, steps=8)
+        assert [value > 0 for value in spread] == [True, True, True, False] * 2
 
 
-def test_batch_norm_statistics_are_the_nodes_own_and_averaged_by_their_tasks(tmp_path: Path) -> None:
+def test_batch_norm_statistics_are_the_nodes_own_and_averaged_by_their_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before: list[list[Tensor]] = []
 
-    class Note(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            replicas = trainer.strategy.nodes.replicas
-            at = replicas.buffer_names.index("block.norm.running_mean")
-            before.append([buffers[at].clone() for buffers in replicas.buffers])
+    def note(replicas: Any) -> None:
+        at = replicas.buffer_names.index("block.norm.running_mean")
+        before.append([buffers[at].clone() for buffers in replicas.buffers])
 
+    note_before_averages(monkeypatch, note)
     watch = Watch()
     strategy = make_strategy(3)
     module = train(
@@ -331,7 +337,6 @@ def test_batch_norm_statistics_are_the_nodes_own_and_averaged_by_their_tasks(tmp
         strategy,
         seeded_net(norm=True),
         watch,
-        Note(),
         ce.WeightedAggregation(every_n_steps=4),
         steps=4,
     )
@@ -372,7 +377,11 @@ def test_by_simulated_seconds_and_by_epochs(tmp_path: Path) -> None:
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
             strategy = trainer.strategy
             clocks.append(
-                (strategy.record.clock_seconds, strategy.simulator.clock_seconds, strategy.nodes.aggregations)
+                (
+                    strategy.record.clock_seconds,
+                    strategy.simulator.clock_seconds,
+                    strategy.run.aggregation.aggregations,
+                )
             )
 
     train(tmp_path, make_strategy(2), seeded_net(), ce.WeightedAggregation(every_n_seconds=5.0), Note())
@@ -414,17 +423,17 @@ def test_a_node_that_fails_loses_its_share_and_the_run_goes_on(tmp_path: Path) -
     assert not torch.equal(moved.net.stem.weight, start.stem.weight)
 
 
-def test_failing_nodes_are_left_out_of_the_average(tmp_path: Path) -> None:
+def test_failing_nodes_are_left_out_of_the_average(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """U_i of a node that fails counts from its restart only."""
     weights: list[Any] = []
 
-    class Note(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            weights[:] = [node[0].detach().clone() for node in trainer.strategy.nodes.replicas.parameters]
+    def note(replicas: Any) -> None:
+        weights[:] = [node[0].detach().clone() for node in replicas.parameters]
 
+    note_before_averages(monkeypatch, note)
     watch = Watch()
     aggregation = ce.WeightedAggregation(every_n_steps=4, failure_rate=0.3, seed=1)
-    module = train(tmp_path, make_strategy(2), seeded_net(), watch, Note(), aggregation, steps=4)
+    module = train(tmp_path, make_strategy(2), seeded_net(), watch, aggregation, steps=4)
     tasks = torch.zeros(3)
     for step, route in enumerate(watch.routes):
         tasks += torch.bincount(route, minlength=3)

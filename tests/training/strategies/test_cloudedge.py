@@ -242,9 +242,16 @@ def test_manual_optimisation_is_refused(tmp_path: Path) -> None:
 
 
 def test_wrong_partition_names_what_there_is(tmp_path: Path) -> None:
-    strategy = ce.CloudEdgeStrategy(partition="backbone")
+    strategy = ce.CloudEdgeStrategy(backbone="backbone")
     with pytest.raises(ValueError, match=r"no submodule 'backbone'.*net"):
         make_trainer(tmp_path, strategy).fit(OtherModule(seeded_net()), loader())
+
+
+def test_the_former_name_of_the_backbones_argument_still_works_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="backbone="):
+        strategy = ce.CloudEdgeStrategy(partition="net", offloading={"split_point": 2})
+    make_trainer(tmp_path, strategy, max_steps=1).fit(OtherModule(seeded_net()), loader())
+    assert strategy.plan.split_point == 2
 
 
 def test_a_step_that_passes_the_backbone_by_is_refused(tmp_path: Path) -> None:
@@ -264,7 +271,7 @@ def test_split_point_outside_the_chain_is_refused(tmp_path: Path, split_point: i
 
 def test_infeasible_plan_stops_before_training(tmp_path: Path) -> None:
     strategy = ce.CloudEdgeStrategy(
-        partition="net", workload=ce.Workload(phase="training", max_delay_seconds=1e-6)
+        backbone="net", workload=ce.Workload(phase="training", max_delay_seconds=1e-6)
     )
     with pytest.raises(InfeasiblePlanError, match="delay"):
         make_trainer(tmp_path, strategy).fit(OtherModule(seeded_net()), loader())

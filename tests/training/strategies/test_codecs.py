@@ -21,7 +21,7 @@ CODECS = ("float16", "bfloat16", "int8", "bottleneck", "top_k")
 def make_strategy(codec: str, split_point: int = 2, **options: Any) -> ce.CloudEdgeStrategy:
     return ce.CloudEdgeStrategy(
         fleet=make_fleet(3),
-        partition="net",
+        backbone="net",
         offloading={"split_point": split_point},
         codec=ce.CodecConfig(codec, ratio=0.5),
         **options,
@@ -45,7 +45,7 @@ def test_trains_answers_and_accounts_through_the_codec(tmp_path: Path, codec: st
     assert strategy.deployment is not None
     accounts = strategy.simulator.accounts
     uploaded = float(accounts.upload_bytes.sum() / accounts.tasks.sum())
-    planned = upload_bytes(strategy.plan.profile, strategy.workload, strategy.codec)[2]
+    planned = upload_bytes(strategy.plan.profile, strategy.settings.workload, strategy.settings.codec)[2]
     assert uploaded == pytest.approx(planned)
     assert uploaded < 2 * 8 * 4 * 4 * 4, "two maps of 8 x 4 x 4 floats uncompressed"
     batch = next(iter(loader(seed=1)))[0]

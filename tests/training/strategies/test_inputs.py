@@ -20,6 +20,7 @@ from tests.training.helpers import (
     ResidualBlock,
     SmallNet,
     loader,
+    make_fleet,
     make_strategy,
     make_trainer,
 )
@@ -154,8 +155,8 @@ class WholeModule(OtherModule):
 
 def test_the_whole_module_is_cut(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    module, strategy = WholeModule(), make_strategy(2)
-    strategy.partition = ""
+    module = WholeModule()
+    strategy = ce.CloudEdgeStrategy(fleet=make_fleet(), backbone="", offloading={"split_point": 2})
     names = list(module.state_dict())
     make_trainer(tmp_path, strategy).fit(module, loader(), loader())
     assert strategy.plan.split_point == 2
@@ -165,7 +166,7 @@ def test_the_whole_module_is_cut(tmp_path: Path) -> None:
     module.eval()
     chain = strategy.deployment.chain
     assert torch.equal(chain.cloud(2)(chain.edge(2)(x)), module(x))
-    again = ce.CloudEdgeStrategy(partition="", offloading={"split_point": 2})
+    again = ce.CloudEdgeStrategy(backbone="", offloading={"split_point": 2})
     predicted = make_trainer(tmp_path, again).predict(module, loader())
     assert torch.equal(torch.cat(predicted), torch.cat([module(x) for x, _ in loader()]))  # type: ignore[arg-type]
 

@@ -158,7 +158,7 @@ def test_the_users_layout_is_kept_everywhere(tmp_path: Path, layout: Any, every:
     trainer = fit(tmp_path, OtherModule(net), every, split_point=2)
     heavy = [net.conv2.weight]
     if every > 1:
-        replicas = trainer.strategy.nodes.replicas
+        replicas = trainer.strategy.run.edge.replicas
         heavy += [replica[replicas.names.index("conv2.weight")] for replica in replicas.parameters]
     assert all(weight.is_contiguous(memory_format=layout) for weight in heavy)
     seen = [value for value in maps if value.shape[1] > 3 and not value.is_meta]
