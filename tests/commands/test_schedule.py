@@ -16,6 +16,7 @@ from cloudedge_pl.commands.reporting import resolved
 from cloudedge_pl.commands.schedule import Selection, _run
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.errors import DataError
+from cloudedge_pl.reports.schedule_table import ScheduleRow
 from cloudedge_pl.scheduling import SCHEDULERS, NodeState, TaskWindow, create_scheduler
 
 
@@ -163,7 +164,8 @@ def test_no_time_goes_to_compiling(tmp_path: Path) -> None:
     """The first rows are equal, the others are not."""
     times = np.array([[3.0, 4.0, 5.0]] * 3 + [[1.0, 5.0, 2.0], [7.0, 3.0, 4.0], [2.0, 2.0, 9.0]])
     window, state = TaskWindow(times), NodeState.idle(3)
-    rows = _run(selected("compare=[]", "baseline=null", "convergence=[]").rows, window, state)
+    rows: dict[str, ScheduleRow] = {}
+    _run(selected("compare=[]", "baseline=null", "convergence=[]").rows, window, state, rows)
     assert rows["atsa"].call_seconds < 0.2
 
 
