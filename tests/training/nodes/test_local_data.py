@@ -91,7 +91,9 @@ def test_every_sample_runs_on_the_node_that_owns_it(
 
 def test_the_projects_own_pictures_are_sharded_too(tmp_path: Path) -> None:
     strategy = ce.CloudEdgeStrategy(
-        fleet=make_strategy().settings.fleet, offloading={"split_point": 2}, shards={"by": "dirichlet", "min_size": 4}
+        fleet=make_strategy().settings.fleet,
+        offloading={"split_point": 2},
+        shards={"by": "dirichlet", "min_size": 4},
     )
     data = ce.SyntheticDataModule(
         num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True
