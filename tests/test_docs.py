@@ -140,7 +140,7 @@ def trees() -> Iterator[str]:
 def test_the_paths_of_the_architecture_exist() -> None:
     found = list(trees())
     missing = [path for path in found if not ((ROOT / path).exists() or (ROOT / ce.__name__ / path).exists())]
-    assert len(found) > 15
+    assert len(found) > 30
     assert not missing
 
 
