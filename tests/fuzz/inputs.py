@@ -188,12 +188,13 @@ SINGLE: list[Case] = [
     ("evaluate", ["ckpt="], "ckpt="),
     ("evaluate", ["ckpt={folder}"], "no checkpoint"),
     ("evaluate", ["ckpt={folder}/nope.ckpt"], "nope.ckpt"),
-    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt"], "text.ckpt"),
+    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt"], "text.ckpt cannot be read"),
     ("evaluate", ["ckpt={folder}/.hydra/weights.ckpt"], "weights.ckpt"),
     ("evaluate", ["ckpt={folder}/.hydra/cut.ckpt"], "cut.ckpt"),
     ("evaluate", ["ckpt={folder}/.hydra/empty.ckpt"], "empty.ckpt"),
     ("evaluate", ["ckpt={folder}/.hydra/a=b {{x}}.ckpt"], "a=b {x}.ckpt"),
-    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet18"], "model"),
+    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet18"], "text.ckpt cannot be read"),
+    ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet"], "model"),
 ]
 
 OF_LIGHTNING: dict[str, list[str]] = {

@@ -20,6 +20,10 @@ def reading(checkpoint_path: Any) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, CheckpointError):
         raise
     except pickle.UnpicklingError as e:
+        if "Unsupported operand" in str(
+            e
+        ):  # no pickle, of which torch says much that does not concern the user
+            raise _unreadable(checkpoint_path, ValueError("torch.save did not write it")) from e
         if "weights_only" not in str(e):
             raise _unreadable(checkpoint_path, e) from e
         raise CheckpointError(
