@@ -26,21 +26,25 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
-from setting import print_json, setting, timed
+from setting import WORKLOAD, print_json, roomy_fleet, setting, timed
 
 import cloudedge_pl as ce
 
 CLIENTS, LOCAL_BATCH = 10, 13
+OPTIONS = {"workload": WORKLOAD, "exit_head": ce.ExitHeadConfig(num_layers=1, pool=4), "codec": "none"}
 
 
 def make_module() -> ce.CloudEdgeModule:
     pl.seed_everything(0, verbose=False)
-    module = ce.CloudEdgeModule("resnet34", num_classes=10, learning_rate=0.05)
+    module = ce.CloudEdgeModule(
+        "resnet34", num_classes=10, optimizer="sgd", learning_rate=0.05, weight_decay=1e-4
+    )
     return module.to(memory_format=torch.channels_last)  # in the plain fit as well
 
 
 def make_data(root: str | None, **options: Any) -> Any:
-    return ce.DigitsDataModule(**options) if root is None else ce.ImageFolderDataModule(root, **options)
+    sizes = {"batch_size": 128, "eval_batch_size": None, **options}
+    return ce.DigitsDataModule(**sizes) if root is None else ce.ImageFolderDataModule(root, **sizes)
 
 
 class Clock(pl.Callback):
@@ -77,7 +81,8 @@ def plain(root: str | None, epochs: int) -> None:
 
 def ours(root: str | None, epochs: int) -> None:
     callbacks = [ce.WeightedAggregation(), ce.CloudDormancy(), ce.CostLogger()]
-    fit(ce.CloudEdgeStrategy(), make_data(root), epochs, callbacks)
+    fleet = roomy_fleet("raspberry-pi-4", 10, speed_spread=0.4)
+    fit(ce.CloudEdgeStrategy(fleet=fleet, **OPTIONS), make_data(root), epochs, callbacks)
 
 
 def compare(name: str, root: str | None, epochs: int, repeats: int) -> list[dict[str, Any]]:
@@ -107,7 +112,8 @@ def federated_ours(rounds: int) -> float:
     """Images/s if every node trains the whole network on its own shard."""
     data = make_data(None, batch_size=CLIENTS * LOCAL_BATCH)
     strategy = ce.CloudEdgeStrategy(
-        fleet=ce.Fleet.preset("jetson-orin-nano", CLIENTS),
+        fleet=roomy_fleet("jetson-orin-nano", CLIENTS),
+        **OPTIONS,
         offloading={
             "split_point": -1 + len(ce.trace(make_module().backbone, torch.zeros(1, 3, 32, 32)).names)
         },

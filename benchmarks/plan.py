@@ -12,9 +12,10 @@ import statistics
 from typing import Any
 
 import torch
-from setting import print_json, setting, timed
+from setting import print_json, roomy_fleet, setting, timed
 
-from cloudedge_pl.fleet import Fleet, Workload
+from cloudedge_pl.costs import CodecConfig
+from cloudedge_pl.fleet import Workload
 from cloudedge_pl.offloading import plan_offloading
 from cloudedge_pl.partition import build_backbone, profile, trace
 
@@ -40,9 +41,10 @@ def benchmark(name: str, size: int, granularity: str, repeats: int = 50) -> dict
     example = torch.zeros(1, 3, size, size)
     chain, trace_seconds = timed(lambda: trace(backbone, example, granularity=granularity))
     costs, profile_seconds = timed(lambda: profile(chain, example, name=name))
-    fleet = Fleet.preset("raspberry-pi-4", num_nodes=10)
-    workload = Workload(arrival_rate=0.1, max_delay_seconds=60.0)
-    plans = [timed(lambda: plan_offloading(costs, fleet, workload)) for _ in range(repeats)]
+    fleet = roomy_fleet("raspberry-pi-4", 10)
+    workload = Workload(arrival_rate=0.1, max_delay_seconds=60.0, phase="inference")
+    codec = CodecConfig("none")
+    plans = [timed(lambda: plan_offloading(costs, fleet, workload, codec=codec)) for _ in range(repeats)]
     return {
         "model": name,
         "split_points": costs.num_segments + 1,

@@ -1,8 +1,9 @@
-"""Shared by the benchmarks: the machine and the versions that belong to a number, timing, and printing rows."""
+"""Shared by the benchmarks: the machine and the versions that belong to a number, the fleet, timing, and printing rows."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
@@ -10,6 +11,22 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from cloudedge_pl.fleet import Fleet, Link, Workload
+
+WORKLOAD = Workload(arrival_rate=8.0, max_delay_seconds=1.0, optimizer_slots=1)
+
+
+def roomy_fleet(device: str, num_nodes: int, speed_spread: float = 0.0) -> Fleet:
+    """Nodes with all the memory and energy of their device, on a fast, constant link."""
+    link = Link(
+        bandwidth_bits_per_second=50e6,
+        propagation_seconds=0.01,
+        variation=0.0,
+        uplink_bits_per_second=(40e6, 55e6, 70e6),
+    )
+    limits = {"memory_bytes": None, "max_energy_joules": math.inf}
+    return Fleet.preset(device, num_nodes, link=link, speed_spread=speed_spread, **limits)
 
 
 def setting(benchmark: str, *packages: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from setting import print_json, setting
+from setting import WORKLOAD, print_json, roomy_fleet, setting
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -39,6 +39,7 @@ from cloudedge_pl.partition import ExitHead
 
 BATCH_OF_SIZE = {32: 128, 64: 32}
 SPLITS = {"layer1": "layer1.", "layer2": "layer2.", "layer3": "layer3.", "avgpool": "layer4."}
+EXIT_HEAD = ce.ExitHeadConfig(num_layers=1, pool=4)
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 MEMORY_LIMIT = 14e9
 """A case with more bytes of weights, momentum and gradients than this is left out."""
@@ -89,7 +90,7 @@ class Naive:
         self.edge_loss_weight = case["edge_loss_weight"]
         x = batch[0][:1]
         shapes = ce.trace(net, torch.zeros_like(x)).live_shapes(split_point)
-        self.head = ExitHead(shapes, 10, ce.ExitHeadConfig()).to(memory_format=torch.channels_last)
+        self.head = ExitHead(shapes, 10, EXIT_HEAD).to(memory_format=torch.channels_last)
         shared = [*self.chain.cloud_parameters(split_point).values(), *self.head.parameters()]
         self.optimizer = torch.optim.SGD(shared, **SGD)
         edge, trained = nn.Module(), self.chain.edge_parameters(split_point)
@@ -189,7 +190,10 @@ def train(case: dict[str, Any], steps: int, callback: pl.Callback | None, **opti
     """Trains under the strategy for a number of steps on one batch; ``options`` are the Trainer's."""
     batch = batch_of(case["size"])
     strategy = ce.CloudEdgeStrategy(
-        fleet=ce.Fleet.preset("jetson-orin-nano", case["nodes"], speed_spread=0.4),
+        fleet=roomy_fleet("jetson-orin-nano", case["nodes"], speed_spread=0.4),
+        workload=WORKLOAD,
+        exit_head=EXIT_HEAD,
+        codec="none",
         backbone="net",
         offloading={"split_point": split_point_of(case["split"])},
         batch_norm=case["batch_norm"],

@@ -1,8 +1,7 @@
 """cloudedge_pl: Lightning training and inference of networks cut between a fleet of edge nodes and a cloud.
 
-Names are loaded when they are first used, so that planning and scheduling need neither torch nor Lightning. The
-strategy name "cloudedge" is known to Lightning (of either namespace) as soon as both packages have been imported, in
-either order.
+Names are imported on first use, so that planning and scheduling need neither torch nor Lightning. Lightning (of either
+namespace) knows the strategy name "cloudedge" as soon as both packages have been imported, in either order.
 """
 
 from __future__ import annotations
@@ -25,11 +24,33 @@ if TYPE_CHECKING:
     from cloudedge_pl.data.sharding import make_shards
     from cloudedge_pl.data.shards import Shards
     from cloudedge_pl.dormancy import DormancyRule
+    from cloudedge_pl.errors import (
+        CheckpointError,
+        DataError,
+        InfeasiblePlanError,
+        NamespaceError,
+        StrategyError,
+        UntraceableBackboneError,
+    )
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.fleet_files import load_fleet
-    from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, lagrangian_dual, plan_offloading, sweep
-    from cloudedge_pl.partition import ExitHeadConfig, build_backbone, profile, trace
-    from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow, create_scheduler, schedule
+    from cloudedge_pl.offloading import (
+        OffloadGoal,
+        OffloadPlan,
+        lagrangian_dual,
+        pareto_front,
+        plan_offloading,
+        sweep,
+    )
+    from cloudedge_pl.partition import ExitHeadConfig, SplitChain, build_backbone, profile, trace
+    from cloudedge_pl.scheduling import (
+        Assignment,
+        NodeState,
+        Scheduler,
+        TaskWindow,
+        create_scheduler,
+        schedule,
+    )
     from cloudedge_pl.simulation import Simulator
     from cloudedge_pl.training import (
         AdaptiveInterval,
@@ -48,11 +69,26 @@ _HOMES = {
     "data.sharding": ["make_shards"],
     "data.shards": ["Shards"],
     "dormancy": ["DormancyRule"],
+    "errors": [
+        "CheckpointError",
+        "DataError",
+        "InfeasiblePlanError",
+        "NamespaceError",
+        "StrategyError",
+        "UntraceableBackboneError",
+    ],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
     "fleet_files": ["load_fleet"],
-    "offloading": ["OffloadGoal", "OffloadPlan", "lagrangian_dual", "plan_offloading", "sweep"],
-    "partition": ["ExitHeadConfig", "build_backbone", "profile", "trace"],
-    "scheduling": ["Assignment", "NodeState", "TaskWindow", "create_scheduler", "schedule"],
+    "offloading": [
+        "OffloadGoal",
+        "OffloadPlan",
+        "lagrangian_dual",
+        "pareto_front",
+        "plan_offloading",
+        "sweep",
+    ],
+    "partition": ["ExitHeadConfig", "SplitChain", "build_backbone", "profile", "trace"],
+    "scheduling": ["Assignment", "NodeState", "Scheduler", "TaskWindow", "create_scheduler", "schedule"],
     "simulation": ["Simulator"],
     "training": [
         "AdaptiveInterval",
@@ -72,6 +108,7 @@ __all__ = [  # loaded by __getattr__
     "AdaptiveInterval",
     "Assignment",
     "BestCheckpoint",
+    "CheckpointError",
     "Cifar10DataModule",
     "Cloud",
     "CloudDormancy",
@@ -81,21 +118,28 @@ __all__ = [  # loaded by __getattr__
     "CostFormulas",
     "CostLogger",
     "CostProfile",
+    "DataError",
     "DigitsDataModule",
     "DormancyRule",
     "EdgeNode",
     "ExitHeadConfig",
     "Fleet",
     "ImageFolderDataModule",
+    "InfeasiblePlanError",
     "InterruptCheckpoint",
     "Link",
+    "NamespaceError",
     "NodeState",
     "OffloadGoal",
     "OffloadPlan",
+    "Scheduler",
     "Shards",
     "Simulator",
+    "SplitChain",
+    "StrategyError",
     "SyntheticDataModule",
     "TaskWindow",
+    "UntraceableBackboneError",
     "WeightedAggregation",
     "Workload",
     "build_backbone",
@@ -103,6 +147,7 @@ __all__ = [  # loaded by __getattr__
     "lagrangian_dual",
     "load_fleet",
     "make_shards",
+    "pareto_front",
     "plan_offloading",
     "profile",
     "schedule",

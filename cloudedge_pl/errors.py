@@ -1,6 +1,6 @@
-"""The errors of the package, and the checks that raise them: the value, the limit, the fix.
+"""The errors of the package, and the checks that raise them. A message names the value, the limit and the fix.
 
-Every one is a ``ValueError`` or a ``RuntimeError`` too, so that callers need not know this module.
+Every error is also a ``ValueError`` or a ``RuntimeError``, so that callers need not import this module.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numbers
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 T = TypeVar("T")
 
 MAX_SEED = 2**32 - 1
-"""The greatest seed that numpy, torch and Lightning all take."""
+"""Largest seed that numpy, torch and Lightning all accept."""
 
 
 class InfeasiblePlanError(ValueError):
-    """No split point meets every constraint."""
+    """No split point satisfies every constraint."""
 
 
 class UntraceableBackboneError(ValueError):
-    """A backbone whose graph ``torch.fx`` cannot follow."""
+    """A backbone that ``torch.fx`` cannot trace."""
 
 
 class DataError(ValueError):
@@ -39,36 +39,57 @@ class CheckpointError(RuntimeError):
 
 
 class StrategyError(RuntimeError):
-    """A Lightning feature, callback or loop that does not go with the cloud-edge strategy."""
+    """A Lightning feature, callback or loop that the cloud-edge strategy does not support."""
 
 
 class NamespaceError(RuntimeError):
     """Classes of ``pytorch_lightning`` and of ``lightning`` in one run."""
 
 
-def lookup(registry: Mapping[str, T], name: str, kind: str) -> T:
-    """Returns ``registry[name]``; a name that is not there is answered with those that are.
+@overload
+def lookup(choices: Mapping[str, T], name: str, kind: str) -> T: ...
+
+
+@overload
+def lookup(choices: Sequence[str], name: str, kind: str) -> str: ...
+
+
+def lookup(choices: Mapping[str, Any] | Sequence[str], name: str, kind: str) -> Any:
+    """Looks up a name that the user chose: the one helper for every choice of names.
 
     Args:
-        registry: the names there are.
-        name: the name that was asked for.
+        choices: a registry of objects by name, or the allowed names.
+        name: the name that was chosen.
         kind: what the names stand for, in the singular ("scheduler").
 
+    Returns:
+        ``choices[name]`` from a registry, else the name.
+
     Raises:
-        ValueError: on an unknown name.
+        ValueError: if the name is unknown; the message lists the choices.
     """
     if not isinstance(name, str):
-        there_are = ", ".join(sorted(registry))
-        raise ValueError(f"{kind} {name!r} is not a name (text). There are: {there_are}.")
-    if name in registry:
-        return registry[name]
-    close = difflib.get_close_matches(name, registry, n=1)
+        raise ValueError(
+            f"{kind} {name!r} is not a name (text). Choose one of: {', '.join(sorted(choices))}."
+        )
+    if name in choices:
+        return choices[name] if isinstance(choices, Mapping) else name
+    close = difflib.get_close_matches(name, choices, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"unknown {kind} {name!r}.{hint} There are: {', '.join(sorted(registry))}.")
+    raise ValueError(f"unknown {kind} {name!r}.{hint} Choose one of: {', '.join(sorted(choices))}.")
 
 
 def require_positive(owner: str, allow_infinite: bool = False, **values: float) -> None:
-    """Raises ValueError on a value that is not a positive number, naming ``owner`` and the field."""
+    """Checks that values are positive numbers.
+
+    Args:
+        owner: object that the values belong to ("workload"), for the message.
+        allow_infinite: whether infinity is valid.
+        **values: by field.
+
+    Raises:
+        ValueError: naming the owner, the field and the value.
+    """
     for field, value in values.items():
         good = _is_number(value) and value > 0
         if not good or math.isnan(value) or (math.isinf(value) and not allow_infinite):
@@ -87,16 +108,19 @@ def require_range(
     whole: bool = False,
     **values: float,
 ) -> None:
-    """Raises ValueError on a value outside low..high, naming ``owner``, the field and the range.
+    """Checks that values lie in a range.
 
     Args:
-        owner: whose values they are.
-        low: the least value.
-        high: the greatest value.
-        open_low: whether ``low`` itself is out of the range.
-        open_high: likewise ``high``.
-        whole: whether a value must be an integer, as what is counted; 2.0 is none.
-        values: by their fields.
+        owner: object that the values belong to ("workload"), for the message.
+        low: smallest value.
+        high: largest value.
+        open_low: whether ``low`` itself is outside the range.
+        open_high: whether ``high`` itself is outside the range.
+        whole: whether the values must be integers; 2.0 is not one.
+        **values: by field.
+
+    Raises:
+        ValueError: naming the owner, the field, the value and the range.
     """
     for field, value in values.items():
         good = _is_number(value)
@@ -109,26 +133,34 @@ def require_range(
 
 
 def require_seed(owner: str, **values: Any) -> None:
-    """Raises ValueError on a seed that is no whole number in [0, 2^32 - 1], naming ``owner`` and the field."""
+    """Checks that seeds are whole numbers in [0, 2^32 - 1].
+
+    Args:
+        owner: object that the seeds belong to, for the message.
+        **values: by field.
+
+    Raises:
+        ValueError: naming the owner, the field and the value.
+    """
     for field, value in values.items():
         named: dict[str, Any] = {field: value}
         require_range(owner, 0, MAX_SEED, whole=True, **named)
 
 
 def require_types(owner: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Checks arguments against the annotations of what takes them: the one conversion of every key.
+    """Checks arguments against the annotations of a function or class.
 
-    A ``bool`` is true or false alone, an ``int`` neither 2.0 nor True nor "3", a ``float`` any number but nan; text,
-    names (``Literal``), lists and mappings are what they say, and ``| None`` takes null. A class takes anything but
-    plain numbers and text. A seed lies in [0, 2^32 - 1].
+    A ``bool`` is true or false only; an ``int`` is not 2.0, True or "3"; a ``float`` is any number except nan. Text,
+    names (``Literal``), lists and mappings must be of their own type, and ``| None`` accepts null. A parameter whose
+    annotation is a class accepts anything except plain numbers and text. A seed lies in [0, 2^32 - 1].
 
     Args:
-        owner: whose arguments they are ("workload").
-        function: a function or class; a parameter without an annotation takes anything.
-        values: by parameter; names that ``function`` has not are passed over.
+        owner: object that the arguments belong to ("workload"), for the message.
+        function: a function or class. A parameter without an annotation accepts anything.
+        values: by parameter; names that are not parameters are ignored.
 
     Raises:
-        ValueError: with the owner, the parameter, the value and what it must be.
+        ValueError: naming the owner, the parameter, the value and what is expected.
     """
     hints = argument_types(function)
     for field, value in values.items():
@@ -139,14 +171,14 @@ def require_types(owner: str, function: Callable[..., Any], values: Mapping[str,
 
 
 def require_fields(owner: str, instance: Any) -> None:
-    """Checks the fields of a dataclass against their annotations, as :func:`require_types` does."""
+    """Checks the fields of a dataclass instance against their annotations, as :func:`require_types` does."""
     values = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     require_types(owner, type(instance), values)
 
 
 @functools.cache
 def argument_types(function: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by parameter of a function, or of a class's constructor and of those it passes keywords on to."""
+    """Returns annotations by parameter: of a function, or of a class's constructor and those it passes keywords to."""
     if not inspect.isclass(function):
         return _hints(function)
     found: dict[str, Any] = {}
@@ -165,7 +197,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         hints = get_type_hints(inspect.unwrap(function))
         parameters = inspect.signature(function).parameters
-    except (NameError, TypeError, ValueError):  # annotations that exist for type checkers alone
+    except (NameError, TypeError, ValueError):  # annotations that exist for type checkers only
         return {}
     named = {
         name for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
@@ -212,7 +244,7 @@ def _is_sequence(kind: Any) -> bool:
 
 
 def _described(hint: Any) -> list[str]:
-    """What fits, in words."""
+    """Describes the values that an annotation accepts."""
     origin, inner = get_origin(hint), get_args(hint)
     words = {
         bool: "true or false",
@@ -243,7 +275,7 @@ def _named(owner: str, field: str) -> str:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value compares with numbers: of Python, numpy or torch, but neither text nor yes and no."""
+    """Returns whether a value is a number of Python, numpy or torch, and not a bool."""
     return hasattr(value, "__float__") and not isinstance(value, bool)
 
 

@@ -18,6 +18,9 @@ from cloudedge_pl.errors import lookup, require_fields, require_positive, requir
 
 Phase = Literal["inference", "training"]
 
+MIXED_DEVICES = ("raspberry-pi-4", "raspberry-pi-3b-plus", "raspberry-pi-zero-2w", "jetson-nano")
+"""The devices of the default fleet, in turn."""
+
 MAX_NODES = 100_000
 """A larger number of nodes is taken for a mistake and refused before any memory is allocated."""
 
@@ -134,11 +137,11 @@ class Link:
         ValueError: if a value is outside its range, or no rate is given.
     """
 
-    bandwidth_bits_per_second: float = 50e6
-    propagation_seconds: float = 0.01
-    variation: float = 0.0
+    bandwidth_bits_per_second: float = 1e6
+    propagation_seconds: float = 0.05
+    variation: float = 0.5
     correlation: float = 0.8
-    uplink_bits_per_second: tuple[float, ...] = (40e6, 55e6, 70e6)
+    uplink_bits_per_second: tuple[float, ...] = (20e6, 30e6, 40e6, 54e6)
 
     def __post_init__(self) -> None:
         require_fields("link", self)
@@ -175,12 +178,12 @@ class Workload:
         ValueError: if a value is outside its range.
     """
 
-    arrival_rate: float = 8.0
-    max_delay_seconds: float = 1.0
+    arrival_rate: float = 20.0
+    max_delay_seconds: float = 0.3
     window_seconds: float = 60.0
-    phase: Phase = "inference"
+    phase: Phase = "training"
     samples_per_pass: int = 1
-    optimizer_slots: int = 1
+    optimizer_slots: int = 2
     input_bytes: float | None = None
 
     def __post_init__(self) -> None:
@@ -251,17 +254,20 @@ class Fleet:
     @classmethod
     def preset(
         cls,
-        device: str | Sequence[str] = "raspberry-pi-4",
+        device: str | Sequence[str] = MIXED_DEVICES,
         num_nodes: int = 10,
         *,
         cloud: str | Cloud = "t4",
         link: Link | None = None,
-        speed_spread: float = 0.0,
-        memory_bytes: float | None = None,
-        max_energy_joules: float = math.inf,
+        speed_spread: float = 0.2,
+        memory_bytes: float | None = 12e6,
+        max_energy_joules: float = 180.0,
         seed: int = 0,
     ) -> Fleet:
         """Makes a fleet of ``num_nodes`` nodes of one device, or of several devices in turn.
+
+        The defaults are those of ``cloudedge train``: ten nodes of four kinds on a slow link, each of which may use
+        12 MB of memory and 180 J in a window.
 
         Args:
             device: a name of :data:`DEVICES`, or several names that are used in turn.

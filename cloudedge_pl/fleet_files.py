@@ -23,7 +23,7 @@ Row = tuple[str, Mapping[str, Any]]
 T = TypeVar("T")
 
 MASTER = "master"
-COLUMNS = {column.name: column.name for column in fields(EdgeNode)} | {"device": "device", "count": "count"}
+COLUMNS = (*(column.name for column in fields(EdgeNode)), "device", "count")
 REQUIRED = ("flops_per_second", "memory_bytes", "memory_bandwidth_bytes_per_second")
 """Fields that a node without a device must have."""
 
@@ -135,7 +135,7 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
             f"{path}: it holds {type(content).__name__}; write 'nodes:' and a list of nodes below it."
         )
     for key in content:
-        lookup({known: known for known in ("nodes", MASTER, "cloud", "link")}, str(key), f"key in {path}:")
+        lookup(("nodes", MASTER, "cloud", "link"), str(key), f"key in {path}:")
     listed = content.get("nodes") or []
     if not isinstance(listed, list):
         raise ValueError(
@@ -253,7 +253,7 @@ def _cloud(path: Path, value: Any) -> Cloud:
     if isinstance(value, str):
         return _checked(f"{path}, cloud", lambda: lookup(CLOUDS, value, "cloud preset"))
     cells = dict(_mapping(path, "cloud", value))
-    known = {column.name: column.name for column in fields(Cloud)}
+    known = [column.name for column in fields(Cloud)]
     for key in cells:
         lookup(known, str(key), f"key in {path}, cloud:")
     name = str(cells.pop("name", "cloud"))
@@ -263,7 +263,7 @@ def _cloud(path: Path, value: Any) -> Cloud:
 
 def _link(path: Path, value: Any) -> Link:
     cells = dict(_mapping(path, "link", value))
-    known = {column.name: column.name for column in fields(Link)}
+    known = [column.name for column in fields(Link)]
     for key in cells:
         lookup(known, str(key), f"key in {path}, link:")
     place = f"{path}, link"

@@ -25,7 +25,7 @@ def as_settings(kind: type[T], given: T | Mapping[str, Any] | None, owner: str) 
     if isinstance(given, kind):
         return given
     values = dict(cast(Mapping[str, Any], given or {}))
-    known = {field.name: field.name for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
     for key in values:
         lookup(known, str(key), f"key of {owner},")
     return kind(**values)

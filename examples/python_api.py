@@ -12,14 +12,14 @@ import cloudedge_pl as ce
 
 
 def main(max_epochs: int = 3) -> dict[str, float]:
-    # Six boards of two kinds; each may use 100 MB for the network.
-    fleet = ce.Fleet.preset(
-        ["raspberry-pi-4", "jetson-nano"], num_nodes=6, memory_bytes=100e6, link=ce.Link(variation=0.5)
-    )
+    # Six boards of two kinds behind a link of 20 Mbit/s; the task may use 100 MB of memory on each.
+    link = ce.Link(bandwidth_bits_per_second=20e6, propagation_seconds=0.02, variation=0.5)
+    fleet = ce.Fleet.preset(["raspberry-pi-4", "jetson-nano"], num_nodes=6, memory_bytes=100e6, link=link)
 
     # Plan: what does ResNet-34 cost at every split point, and how deep can the edge part be?
     profile = ce.profile(torchvision.models.resnet34(), torch.zeros(1, 3, 224, 224))
-    plan = ce.plan_offloading(profile, fleet, ce.Workload(arrival_rate=4.0, max_delay_seconds=1.0))
+    workload = ce.Workload(arrival_rate=4.0, max_delay_seconds=1.0, phase="inference")
+    plan = ce.plan_offloading(profile, fleet, workload)
     name = profile.names[plan.split_point]
     print(f"ResNet-34: cut after {name}, split point {plan.split_point} of 0..{profile.num_segments}")
 
@@ -39,7 +39,9 @@ def main(max_epochs: int = 3) -> dict[str, float]:
         logger=False,
         enable_checkpointing=False,
     )
-    model = ce.CloudEdgeModule("resnet18", num_classes=10, edge_loss_weight=0.3, learning_rate=0.02)
+    model = ce.CloudEdgeModule(
+        "resnet18", num_classes=10, edge_loss_weight=0.3, optimizer="sgd", learning_rate=0.02
+    )
     digits = ce.DigitsDataModule(batch_size=64, image_size=16)
     trainer.fit(model, datamodule=digits)
     (scores,) = trainer.test(model, datamodule=digits)

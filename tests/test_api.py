@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,14 @@ def test_an_unknown_name_lists_those_there_are() -> None:
 
 
 def test_planning_and_scheduling_as_in_the_readme() -> None:
-    fleet = ce.Fleet.preset("raspberry-pi-4", num_nodes=10)
+    fleet = ce.Fleet.preset(
+        "raspberry-pi-4", 10, speed_spread=0.0, memory_bytes=100e6, max_energy_joules=math.inf
+    )
     profile = ce.profile(torchvision.models.resnet34(), torch.zeros(1, 3, 224, 224))
     plan = ce.plan_offloading(
         profile,
         fleet,
-        ce.Workload(arrival_rate=8.0, max_delay_seconds=1.0),
+        ce.Workload(arrival_rate=2.0, max_delay_seconds=5.0, phase="inference"),
         goal=ce.OffloadGoal(objective="deepest"),
     )
     assert 0 < plan.split_point <= profile.num_segments == 34

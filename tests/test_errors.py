@@ -202,7 +202,9 @@ def test_positive() -> None:
 
 def test_names() -> None:
     assert lookup({"atsa": 1}, "atsa", "scheduler") == 1
-    with pytest.raises(ValueError, match=r"unknown scheduler .asta.\. Did you mean .atsa.*There are: atsa"):
+    with pytest.raises(
+        ValueError, match=r"unknown scheduler .asta.\. Did you mean .atsa.*Choose one of: atsa"
+    ):
         lookup({"atsa": 1}, "asta", "scheduler")
     with pytest.raises(ValueError, match="scheduler 3 is not a name"):
         lookup({"atsa": 1}, 3, "scheduler")  # type: ignore[arg-type]  # the fault that is looked for

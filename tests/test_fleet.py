@@ -135,5 +135,5 @@ def test_every_preset_is_sound() -> None:
 
 def test_lookup_answers_an_unknown_name_with_those_there_are() -> None:
     assert lookup({"a": 1}, "a", "letter") == 1
-    with pytest.raises(ValueError, match=r"unknown letter 'z'\. There are: a, b\."):
+    with pytest.raises(ValueError, match=r"unknown letter 'z'\. Choose one of: a, b\."):
         lookup({"b": 2, "a": 1}, "z", "letter")

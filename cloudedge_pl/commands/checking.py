@@ -1,4 +1,4 @@
-"""Checks a composed config before anything is built: every key against what takes it, by its annotation."""
+"""Checks a composed config before anything is built: every key against the annotation of the argument it becomes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from cloudedge_pl.errors import argument_types, lookup, require_range, require_types
-from cloudedge_pl.scheduling import SCHEDULERS
 
 MAX_PIXELS = 16_384
-"""A side or number of channels above this is taken for a mistake, before memory is."""
+"""A larger side or number of channels is treated as a mistake before memory is allocated."""
 
 SET_BY_COMMAND = {"trainer": ("strategy", "callbacks", "logger"), "model": ("num_classes",)}
-"""Arguments that a command gives itself: the group, or the key, to write instead is of that name."""
-
+"""Arguments that the command sets itself."""
 
 TARGETED = ("callbacks", "logger")
+"""Groups in which every key is an object that Hydra makes."""
+
 GROUPS = (
     "data",
     "model",
@@ -38,14 +38,17 @@ GROUPS = (
     "logger",
     "costs",
 )
-"""Groups of the configs; those whose every key is something that Hydra makes."""
+"""Groups of the configs."""
 
-SETTINGS = ("offloading", "formulas", "codec")
-"""Groups that are built at once to check their values."""
+SETTINGS = ("offloading", "formulas", "codec", "exit_head", "workload", "scheduler")
+"""Groups that are built once to check their values; building them is cheap."""
+
+NEED_TARGET = (*SETTINGS, "fleet", "costs", "data", "model", "trainer")
+"""Groups that are one object, made by their ``_target_``."""
 
 
 class Limit(NamedTuple):
-    """The least value of a number, and whether it is a whole one; neither is infinite."""
+    """The smallest value of a finite number, and whether it must be a whole number."""
 
     low: float
     whole: bool = True
@@ -83,7 +86,7 @@ LIMITS: dict[str, dict[str, Limit]] = {
     "CSVLogger": {"flush_logs_every_n_steps": Limit(1)},
     "TensorBoardLogger": {"flush_secs": Limit(1)},
 }
-"""Least values of Lightning's arguments, by class; most of what is below, Lightning takes, and goes wrong later."""
+"""Smallest values of Lightning's arguments, by class. Lightning accepts most smaller values and fails later."""
 
 
 def _keys(
@@ -98,22 +101,18 @@ def _keys(
     """The keys at the top of the configs, as a signature."""
 
 
-def _costs(source: str, repeats: int = 7, warm_up: int = 2) -> None:
-    """The keys of the group ``costs``, as a signature."""
-
-
 def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
     """Checks every key of a config of ``train``, ``plan`` or ``evaluate``.
 
     Args:
         cfg: the composed config.
-        needed: groups and keys that the command cannot do without.
+        needed: groups and keys that the command needs.
 
     Raises:
-        ValueError: on a key that is missing, unknown, or of the wrong kind; it names the key, the value and what it
-            must be.
+        ValueError: if a key is missing, unknown or of the wrong type. The message names the key, the value and what
+            is expected.
     """
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # its own, checked by Hydra
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # Hydra checks its own part
     missing = sorted(OmegaConf.missing_keys(cfg), key=len)
     if missing:
         raise ValueError(f"{missing[0]} is not given; write {missing[0]}=... on the command line.")
@@ -149,34 +148,23 @@ def _check_group(key: str, group: Any) -> None:
         raise ValueError(
             f"{key} is {group!r}; it must be a mapping of keys, or the name of a file of conf/{key}."
         )
-    if key == "costs":
-        _check_call(key, _costs, group)
-    elif key == "scheduler":
-        _check_scheduler(group)
-    elif key in GROUPS:
+    if key in NEED_TARGET and "_target_" not in group:
+        raise ValueError(
+            f"{key} has no _target_; take one from conf/{key}, or base your file on one of them."
+        )
+    if key in GROUPS:
         _check_targets(key, group)
-        if key in SETTINGS:
-            _check_settings(key, group)
-
-
-def _check_settings(key: str, group: Mapping[str, Any]) -> None:
-    if "_target_" not in group:
-        raise ValueError(f"{key} has no _target_; take that of conf/{key}, or build on a file of it.")
-    _target(key, group["_target_"])(**{str(name): each for name, each in group.items() if name != "_target_"})
-
-
-def _check_scheduler(group: Mapping[str, Any]) -> None:
-    make = lookup(SCHEDULERS, group.get("name", None), "scheduler")
-    options = {key: value for key, value in group.items() if key not in ("name", "label")}
-    _check_call("scheduler", make, options)
+    if key in SETTINGS:
+        make = get_target(key, group["_target_"])
+        make(**{str(name): each for name, each in group.items() if name != "_target_"})
 
 
 def _check_targets(key: str, value: Any) -> None:
-    """Checks every mapping with a ``_target_`` at and below a key."""
+    """Checks every mapping with a ``_target_`` at a key and below it."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             given = {str(name): each for name, each in value.items() if not str(name).startswith("_")}
-            _check_call(key, _target(key, value["_target_"]), given)
+            _check_call(key, get_target(key, value["_target_"]), given)
         elif key.count(".") == 0 and key in TARGETED:
             _require_targets(key, value)
         for name, each in value.items():
@@ -191,7 +179,12 @@ def _require_targets(key: str, value: Mapping[str, Any]) -> None:
             )
 
 
-def _target(key: str, name: Any) -> Callable[..., Any]:
+def get_target(key: str, name: Any) -> Callable[..., Any]:
+    """Imports the ``_target_`` of a key.
+
+    Raises:
+        ValueError: if it cannot be imported.
+    """
     try:
         return get_method(name) if isinstance(name, str) else name
     except Exception as error:
@@ -209,7 +202,7 @@ def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]
     if not accepts_all or _is_ours(function):
         for name in given:
             if name not in parameters:
-                lookup({each: each for each in known}, name, f"key of {key},")
+                lookup(list(known), name, f"key of {key},")
     require_types(key, function, given)
     for base in inspect.getmro(function) if inspect.isclass(function) else ():
         for name, limit in LIMITS.get(base.__name__, {}).items():
@@ -220,7 +213,7 @@ def _check_call(key: str, function: Callable[..., Any], given: Mapping[str, Any]
 
 
 def _check_trainer(content: Mapping[str, Any]) -> None:
-    """What does not go together, and Lightning takes all the same."""
+    """Refuses combinations that Lightning accepts but that make no sense."""
     trainer = content.get("trainer", {})
     for unit in ("epochs", "steps"):
         least, most = trainer.get(f"min_{unit}"), trainer.get(f"max_{unit}")
@@ -237,7 +230,7 @@ def _check_trainer(content: Mapping[str, Any]) -> None:
 
 
 def _check_monitors(callbacks: Mapping[str, Any], trainer: Mapping[str, Any]) -> None:
-    """Refuses to wait for a metric of the validation where none runs."""
+    """Refuses to monitor a validation metric when no validation runs."""
     every, last = trainer.get("check_val_every_n_epoch") or 1, trainer.get("max_epochs")
     why = ""
     if trainer.get("limit_val_batches") == 0:

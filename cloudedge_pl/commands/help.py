@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 WIDTH = 110
 
+NO_GROUPS = ("_self_", "_run_dirs")
+"""Entries of a defaults list that are neither a group nor a base file."""
+
 KEY = re.compile(
     r"^(?P<indent> *)(?P<name>(?:override /)?[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$"
 )
@@ -104,7 +107,7 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
 
 def _options(group: str) -> list[str]:
     names = (path.name for path in (files("cloudedge_pl.conf") / group).iterdir())
-    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml") and name[0] != "_")
 
 
 def read(path: str) -> tuple[str, list[Key], list[Key]]:
@@ -138,10 +141,10 @@ def read(path: str) -> tuple[str, list[Key], list[Key]]:
             parents.append((indent, found["name"]))
             said = " ".join(comment) or found["comment"] or ""
             comment = []
-            if not in_defaults and found["name"] != "_target_":
+            if not in_defaults and found["name"] not in ("_target_", "_partial_"):
                 name = ".".join(each for _, each in parents)
                 keys.append(Key(name, (found["value"] or "").strip(), said))
-    return " ".join(head), [each for each in defaults if not each.name.startswith("_")], keys
+    return " ".join(head), [each for each in defaults if each.name not in NO_GROUPS], keys
 
 
 def _merged(group: str, option: str) -> tuple[str, list[Key]]:

@@ -1,4 +1,4 @@
-"""``cloudedge plan``: every split point of a network, what it costs, which one is chosen and why; no training."""
+"""``cloudedge plan``: the costs of every split point of a network, the one that is chosen, and why; no training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from rich.table import Table
 from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
 from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
-from cloudedge_pl.costs.measured import Disagreement, with_measured_seconds
-from cloudedge_pl.errors import lookup
+from cloudedge_pl.costs.measured import Disagreement
 from cloudedge_pl.offloading import OffloadPlan, plan_offloading
-from cloudedge_pl.partition import build_backbone, measure_segments, profile, trace
+from cloudedge_pl.partition import build_backbone, profile, trace
 
 NEEDED = (
     "model",
@@ -31,11 +30,10 @@ NEEDED = (
     "num_classes",
     "granularity",
 )
-SOURCES = {"counted": False, "measured": True}
 
 
 def plan(cfg: DictConfig) -> OffloadPlan:
-    """Plans as the config says; leaves plan.json and figures in Hydra's directory.
+    """Plans as the config says; writes plan.json and figures to Hydra's directory.
 
     Args:
         cfg: the composed config; see ``conf/plan.yaml``.
@@ -54,13 +52,9 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     example = torch.zeros(1, *cfg.input_shape)
     chain = trace(backbone, example, granularity=cfg.granularity)
     costs = profile(chain, example, exit_head=instantiate(cfg.exit_head), name=model["backbone"])
-    disagreement = None
     progress.done = lambda: {"model": model["backbone"], "split_points": len(costs.names)}
-    if lookup(SOURCES, cfg.costs.source, "source of costs"):
-        progress.stage = "measurement"
-        passes = {key: value for key, value in options["costs"].items() if key != "source"}
-        seconds = measure_segments(chain, example, **passes)
-        costs, disagreement = with_measured_seconds(costs, seconds)
+    progress.stage = "measurement"
+    costs, disagreement = instantiate(cfg.costs)(chain, example, costs)
     progress.stage = "planning"
     chosen = plan_offloading(
         costs,
@@ -80,7 +74,7 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
 
 
 def disagreement_table(found: Disagreement, names: Sequence[str], chosen: int) -> Table:
-    """Measured against counted cost of the edge part, at the chosen split point and where they differ most."""
+    """Compares measured and counted cost of the edge part, at the chosen split point and where they differ most."""
     table = Table(
         title=f"measured on this machine: {found.flops_per_second / 1e9:.3g} GFLOP/s over the whole network"
     )

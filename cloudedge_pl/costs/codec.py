@@ -35,7 +35,7 @@ class CodecConfig:
         ValueError: if the name is unknown or the ratio is outside (0, 1].
     """
 
-    name: str = "none"
+    name: str = "int8"
     _: KW_ONLY
     ratio: float = 0.25
 

@@ -104,7 +104,7 @@ def task_costs(
         fleet: nodes, master, cloud and link.
         workload: its phase and input size.
         formulas: None takes the defaults.
-        codec: form in which the cut tensors are sent to the cloud; None sends them unchanged.
+        codec: form in which the cut tensors are sent to the cloud; None takes the default, int8.
     """
     formulas, phase = formulas or CostFormulas(), workload.phase
     to_exit, raw_bytes = exit_bytes(profile), input_bytes(profile, workload)
@@ -137,7 +137,7 @@ def split_costs(
         workload: its phase and input size.
         split_point: 0..N.
         formulas: those of the plan, so that both agree; None takes the defaults.
-        codec: form in which the cut tensors are sent to the cloud; None sends them unchanged.
+        codec: form in which the cut tensors are sent to the cloud; None takes the default, int8.
 
     Raises:
         ValueError: if the split point is outside 0..N.

@@ -26,7 +26,7 @@ def upload_bytes(profile: CostProfile, workload: Workload, codec: CodecConfig | 
     Args:
         profile: of the network.
         workload: with the size of the raw input.
-        codec: form in which the cut tensors are sent; None sends them unchanged.
+        codec: form in which the cut tensors are sent; None takes the default, int8.
 
     Source: Xu 2020, Sec. 3.2 (the feature map Map_j); deviates: inside a residual block two tensors cross.
     """

@@ -1,4 +1,4 @@
-"""What the data modules have in common: batches, splits and shapes of a set of pictures."""
+"""Base of the data modules: batches, splits and shapes of a set of images."""
 
 from __future__ import annotations
 
@@ -9,50 +9,49 @@ from typing import Any
 
 import torch
 
-from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, batches_processed
-from cloudedge_pl.data.pictures import Pictures, Splits
+from cloudedge_pl.data.images import Images, Splits
+from cloudedge_pl.data.loading import EpochBatches, ImageDataset, ImageLoader, batches_processed
 from cloudedge_pl.errors import DataError, require_positive, require_range, require_types
 from cloudedge_pl.lightning import pl
 
 SPLIT_SEED = 0
-"""Splits are drawn from this seed always, so that runs of different seeds are scored on the same pictures."""
+"""Seed of all splits, so that runs with different seeds are scored on the same images."""
 
 MAX_IMAGE_SIZE = 16_384
 MAX_WORKERS = 1024
-"""More than this is taken for a mistake, before memory and processes are."""
+"""Larger values are treated as mistakes before memory is allocated and processes start."""
 
 
-class PictureDataModule(pl.LightningDataModule, ABC):
-    """Base of the data modules; a subclass says what there is (on construction) and loads it (:meth:`load`).
+class ImageDataModule(pl.LightningDataModule, ABC):
+    """Base of the data modules. A subclass describes its images on construction and loads them in :meth:`load`.
 
-    A batch is (float32 [b, C, H, W], int64 [b]). The order of the training pictures and their augmentation
-    depend on (seed, epoch, batch index) alone, and a run resumed in the middle of an epoch goes on with the
-    next batch.
+    A batch is (float32 [b, C, H, W], int64 [b]). The order of the training images and their augmentation depend on
+    (seed, epoch, batch index) only, and a run that is resumed within an epoch continues with the next batch.
 
     Args:
-        class_names: one per class, in the order of the labels.
+        class_names: in the order of the labels.
         channels: C.
         image_size: H and W.
-        mean: one per channel; subtracted from pixels in 0..1.
-        std: one per channel; divided by afterwards.
-        batch_size: pictures in a training batch; an incomplete last one is left out.
-        eval_batch_size: pictures in a batch of validation, test and prediction; None takes ``batch_size``.
-        num_workers: processes that prepare batches; 0 prepares them in the training process, which is
-            quickest for pictures in memory.
-        val_fraction: share of the training pictures that validates, in [0, 1).
+        mean: per channel, subtracted from pixels in 0..1.
+        std: per channel, divisor after that.
+        batch_size: images in a training batch; an incomplete last batch is left out.
+        eval_batch_size: images in a batch of validation, test and prediction; None takes ``batch_size``.
+        num_workers: number of processes that prepare batches. 0 prepares them in the training process, which is fastest
+            for images in memory.
+        val_fraction: share of the training images that is used for validation, in [0, 1).
         seed: of order and augmentation.
-        augment: whether training pictures are cropped at random and mirrored.
-        crop_padding: pixels that a crop may be off the centre; None takes an eighth of the picture's height.
-            Counted before pictures are resized to ``image_size``, where a set is kept at another size.
+        augment: whether training images are cropped at random and mirrored.
+        crop_padding: largest distance in pixels between a crop and the centre; None takes an eighth of the height. It
+            applies before images are resized to ``image_size``, if they are stored at another size.
         horizontal_flip: whether augmentation mirrors left and right.
 
     Attributes:
-        num_classes: classes that the labels run over.
-        class_names: one per class.
+        num_classes: number of classes.
+        class_names: in the order of the labels.
         input_shape: (C, H, W).
 
     Raises:
-        ValueError: on a value out of range.
+        ValueError: if a value is out of range.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         owner = "data"
-        require_types(owner, PictureDataModule, locals())
+        require_types(owner, ImageDataModule, locals())
         require_range(owner, 1, MAX_IMAGE_SIZE, image_size=image_size)
         require_positive(owner, batch_size=batch_size)
         if eval_batch_size is not None:
@@ -106,55 +105,55 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def load(self) -> Splits:
-        """Returns the pictures; called once."""
+        """Loads the images; called once."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads the pictures on the first call; later calls change nothing."""
+        """Loads the images on the first call; later calls have no effect."""
         if self._splits is not None:
             return
         splits = self.load()
         if not len(splits.train.labels):
-            raise DataError(f"no picture is left to train on; lower data.val_fraction={self.val_fraction}.")
+            raise DataError(f"no image is left for training; lower data.val_fraction={self.val_fraction}.")
         if len(splits.train.labels) < self.batch_size:
             raise DataError(
-                f"{len(splits.train.labels)} training pictures do not fill one batch of {self.batch_size}; "
+                f"{len(splits.train.labels)} training images do not fill one batch of {self.batch_size}; "
                 f"lower data.batch_size to {len(splits.train.labels)} or less."
             )
         self._splits = splits
 
     @property
     def splits(self) -> Splits:
-        """The pictures to train, validate and test on."""
+        """The images for training, validation and test."""
         self.setup()
         assert self._splits is not None
         return self._splits
 
-    def train_dataloader(self) -> PictureLoader:
+    def train_dataloader(self) -> ImageLoader:
         dataset = self._dataset(self.splits.train, augment=self.augment)
-        overfits = getattr(self.trainer, "overfit_batches", 0)  # then the same batches come in every epoch
+        overfits = getattr(self.trainer, "overfit_batches", 0)  # every epoch then has the same batches
         sampler = EpochBatches(len(dataset), self.batch_size, None if overfits else self.seed, drop_last=True)
         batches_done = partial(batches_processed, self.trainer) if self.trainer else None
-        return PictureLoader(dataset, sampler=sampler, batches_done=batches_done, **self._options())
+        return ImageLoader(dataset, sampler=sampler, batches_done=batches_done, **self._options())
 
-    def val_dataloader(self) -> PictureLoader | list[PictureLoader]:
+    def val_dataloader(self) -> ImageLoader | list[ImageLoader]:
         return self._eval_loader(self.splits.val) if len(self.splits.val.labels) else []
 
-    def test_dataloader(self) -> PictureLoader:
+    def test_dataloader(self) -> ImageLoader:
         return self._eval_loader(self.splits.test)
 
-    def predict_dataloader(self) -> PictureLoader:
+    def predict_dataloader(self) -> ImageLoader:
         return self._eval_loader(self.splits.test)
 
-    def _eval_loader(self, pictures: Pictures) -> PictureLoader:
-        dataset = self._dataset(pictures, augment=False)
+    def _eval_loader(self, images: Images) -> ImageLoader:
+        dataset = self._dataset(images, augment=False)
         sampler = EpochBatches(len(dataset), self.eval_batch_size, None, drop_last=False)
-        return PictureLoader(dataset, sampler=sampler, **self._options())
+        return ImageLoader(dataset, sampler=sampler, **self._options())
 
-    def _dataset(self, pictures: Pictures, augment: bool) -> PictureDataset:
+    def _dataset(self, images: Images, augment: bool) -> ImageDataset:
         if not augment:
-            return PictureDataset(pictures, self.image_size, self.mean, self.std)
-        return PictureDataset(
-            pictures,
+            return ImageDataset(images, self.image_size, self.mean, self.std)
+        return ImageDataset(
+            images,
             self.image_size,
             self.mean,
             self.std,

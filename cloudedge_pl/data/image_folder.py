@@ -1,4 +1,4 @@
-"""Any tree of pictures: ``root/train/<class>/*.jpg`` and ``root/test/<class>/*.jpg``."""
+"""Images in folders: ``root/train/<class>/*.jpg`` and ``root/test/<class>/*.jpg``."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 
 import torch
 
-from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
-from cloudedge_pl.data.pictures import FilePictures, MemoryPictures, Splits, stratified_split
+from cloudedge_pl.data.base import SPLIT_SEED, ImageDataModule
+from cloudedge_pl.data.images import FileImages, MemoryImages, Splits, stratified_split
 from cloudedge_pl.errors import DataError, require_positive, require_types
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"})
 
 
-class ImageFolderDataModule(PictureDataModule):
-    """Pictures in folders named after their classes, under ``train``, ``test`` and, optionally, ``val``.
+class ImageFolderDataModule(ImageDataModule):
+    """Images in folders named after their classes, under ``train``, ``test`` and, optionally, ``val``.
 
-    A picture is scaled and cropped at the centre to a square of ``image_size``. Pictures are decoded once
-    and kept in memory where they fit; without ``val``, a stratified share of the training pictures
-    validates.
+    An image is scaled and cropped at the centre to a square of ``image_size``. Images are decoded once and kept in
+    memory if they fit. Without ``val``, a stratified share of the training images is the validation set.
 
     Args:
         root: folder of ``train`` and ``test``.
         image_size: H and W.
-        cache: whether to keep decoded pictures in memory.
-        cache_limit_bytes: sets that take more when decoded (3 * image_size^2 a picture) are decoded anew in
-            each epoch; give them ``num_workers``.
-        mean: by channel; the default is ImageNet's, which pretrained torchvision models expect.
-        std: by channel; likewise.
-        augment: crops and mirrors training pictures.
-        **options: see :class:`~cloudedge_pl.data.base.PictureDataModule`.
+        cache: whether to keep decoded images in memory.
+        cache_limit_bytes: larger sets (3 * image_size^2 bytes per decoded image) are decoded in every epoch; use
+            ``num_workers`` for them.
+        mean: per channel; the default is ImageNet's, which pretrained torchvision models expect.
+        std: per channel; the default is ImageNet's.
+        eval_batch_size: images in a batch of validation, test and prediction; None takes ``batch_size``.
+        augment: whether training images are cropped at random and mirrored.
+        **options: further arguments of :class:`~cloudedge_pl.data.base.ImageDataModule`.
 
     Raises:
-        DataError: on a folder that is missing or empty, classes that differ between the splits (all on
-            construction), or a picture that cannot be read (on decoding).
+        DataError: on construction, if a folder is missing or empty or the splits have different classes; on decoding,
+            if an image cannot be read.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class ImageFolderDataModule(PictureDataModule):
         cache_limit_bytes: float = 4e9,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
+        eval_batch_size: int | None = 256,
         augment: bool = True,
         **options: Any,
     ) -> None:
@@ -55,40 +56,41 @@ class ImageFolderDataModule(PictureDataModule):
         self.root = Path(root).expanduser()
         self.cache = cache
         self.cache_limit_bytes = cache_limit_bytes
-        self._files = {split: list_pictures(self.root / split) for split in _splits_in(self.root)}
+        self._files = {split: list_images(self.root / split) for split in _splits_in(self.root)}
         _check_same_classes(self.root, {split: set(classes) for split, classes in self._files.items()})
         super().__init__(
             class_names=list(self._files["train"]),
             image_size=image_size,
             mean=mean,
             std=std,
+            eval_batch_size=eval_batch_size,
             augment=augment,
             **options,
         )
 
     def load(self) -> Splits:
-        files = {split: self._pictures(classes) for split, classes in self._files.items()}
-        decoded_bytes = sum(pictures.decoded_bytes for pictures in files.values())
-        pictures: dict[str, FilePictures | MemoryPictures] = dict(files)
+        files = {split: self._images(classes) for split, classes in self._files.items()}
+        decoded_bytes = sum(images.decoded_bytes for images in files.values())
+        images: dict[str, FileImages | MemoryImages] = dict(files)
         if self.cache and decoded_bytes <= self.cache_limit_bytes:
-            pictures = {split: each.in_memory() for split, each in files.items()}
-        train = pictures["train"]
-        if "val" in pictures:
-            return Splits(train, pictures["val"], pictures["test"])
+            images = {split: each.in_memory() for split, each in files.items()}
+        train = images["train"]
+        if "val" in images:
+            return Splits(train, images["val"], images["test"])
         rest, val = stratified_split(train.labels, self.val_fraction, SPLIT_SEED)
-        return Splits(train.subset(rest), train.subset(val), pictures["test"])
+        return Splits(train.subset(rest), train.subset(val), images["test"])
 
-    def _pictures(self, classes: dict[str, list[Path]]) -> FilePictures:
+    def _images(self, classes: dict[str, list[Path]]) -> FileImages:
         paths = [path for members in classes.values() for path in members]
         labels = torch.repeat_interleave(torch.tensor([len(members) for members in classes.values()]))
-        return FilePictures(paths, labels, self.image_size)
+        return FileImages(paths, labels, self.image_size)
 
 
-def list_pictures(folder: Path) -> dict[str, list[Path]]:
-    """Lists the pictures of each class below ``folder``, classes and pictures in alphabetical order.
+def list_images(folder: Path) -> dict[str, list[Path]]:
+    """Lists the images of each class below ``folder``, classes and images in alphabetical order.
 
     Raises:
-        DataError: on no class, or a class without a picture.
+        DataError: if there is no class, or a class has no image.
     """
     classes = {
         entry.name: sorted(path for path in entry.rglob("*") if path.suffix.lower() in EXTENSIONS)
@@ -96,11 +98,11 @@ def list_pictures(folder: Path) -> dict[str, list[Path]]:
         if entry.is_dir() and not entry.name.startswith(".")
     }
     if not classes:
-        raise DataError(f"{folder} holds no class: it needs a folder of pictures for each class.")
+        raise DataError(f"{folder} holds no class; it needs a folder of images for each class.")
     empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise DataError(
-            f"{folder} has no picture in: {', '.join(empty)}. Add some ({', '.join(sorted(EXTENSIONS))}), or "
+            f"{folder} has no image in: {', '.join(empty)}. Add some ({', '.join(sorted(EXTENSIONS))}), or "
             "remove the folder."
         )
     return classes
@@ -128,6 +130,6 @@ def _check_same_classes(root: Path, classes: dict[str, set[str]]) -> None:
         ):
             if gap:
                 raise DataError(
-                    f"{root}: {here} has classes that {there} has not: {', '.join(sorted(gap))}. "
+                    f"{root}: {here} has classes that {there} lacks: {', '.join(sorted(gap))}. "
                     "Every split needs the same classes."
                 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
-from cloudedge_pl.data.loading import PictureDataset
+from cloudedge_pl.data.loading import ImageDataset
 from cloudedge_pl.errors import DataError
 
 LABEL_ATTRIBUTES = ("targets", "labels", "y")
@@ -30,8 +30,8 @@ def labels_of(dataset: Dataset[Any]) -> np.ndarray:
     if isinstance(dataset, ConcatDataset):
         return np.concatenate([labels_of(part) for part in dataset.datasets])
     num_samples = num_samples_of(dataset)
-    if isinstance(dataset, PictureDataset):
-        return dataset.pictures.labels.numpy()
+    if isinstance(dataset, ImageDataset):
+        return dataset.images.labels.numpy()
     if isinstance(dataset, TensorDataset):
         return checked_labels(dataset.tensors[-1], num_samples)
     transform = getattr(dataset, "target_transform", None)

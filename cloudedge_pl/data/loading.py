@@ -1,7 +1,7 @@
-"""From pictures to batches: whole batches of tensors at a time, in an order that a resumed run finds again.
+"""From images to batches: whole batches of tensors, in an order that a resumed run reproduces.
 
-What a batch holds depends on (seed, epoch, batch index) and on nothing else: no global generator is drawn
-from, so neither the number of workers nor what else a program draws changes it.
+The content of a batch depends on (seed, epoch, batch index) only. No global generator is used, so neither the number
+of workers nor other random draws of the program change it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from cloudedge_pl.data.pictures import Pictures, crop_and_flip, normalise, resize
+from cloudedge_pl.data.images import Images, crop_and_flip, normalise, resize
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
 
 class Batch(NamedTuple):
-    """Which pictures make up a batch, and where in the run it stands."""
+    """The images of a batch, and its epoch and number."""
 
     indices: Tensor
     epoch: int
@@ -29,19 +29,19 @@ class Batch(NamedTuple):
 
 
 class EpochBatches(SequentialSampler):
-    """The batches of one epoch after the other.
+    """The batches of an epoch, for one epoch after the other.
 
-    To Lightning this is a sampler that draws nothing, which ``Trainer(overfit_batches=...)`` leaves in its place.
+    Lightning takes it for a sequential sampler, which ``Trainer(overfit_batches=...)`` does not replace.
 
     Args:
-        num_pictures: in all.
-        batch_size: pictures in a batch.
-        seed: shuffles, anew in each epoch; None keeps the order of the pictures.
-        drop_last: leaves out the pictures that fill no whole batch.
+        num_images: number of images.
+        batch_size: images in a batch.
+        seed: of the shuffling in each epoch; None keeps the order of the images.
+        drop_last: whether to leave out an incomplete last batch.
     """
 
-    def __init__(self, num_pictures: int, batch_size: int, seed: int | None, drop_last: bool) -> None:
-        self.num_pictures = num_pictures
+    def __init__(self, num_images: int, batch_size: int, seed: int | None, drop_last: bool) -> None:
+        self.num_images = num_images
         self.batch_size = batch_size
         self.seed = seed
         self.drop_last = drop_last
@@ -49,10 +49,10 @@ class EpochBatches(SequentialSampler):
         self.first = 0
 
     def __len__(self) -> int:
-        full, rest = divmod(self.num_pictures, self.batch_size)
+        full, rest = divmod(self.num_images, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # batches, where its base has rows
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # batches instead of rows
         first, self.first = self.first, 0
         epoch = self.epoch
         order = self.order(epoch)
@@ -61,12 +61,12 @@ class EpochBatches(SequentialSampler):
             yield Batch(torch.from_numpy(rows), epoch, index)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Returns all pictures in the order of ``epoch``: int64 [num_pictures]."""
-        order = np.arange(self.num_pictures)
+        """Returns all images in the order of ``epoch``: int64 [num_images]."""
+        order = np.arange(self.num_images)
         return order if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(order)
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch that the next iteration runs through; Lightning calls this before each."""
+        """Sets the epoch of the next iteration; Lightning calls this before each."""
         if epoch != self.epoch:
             self.epoch, self.first = epoch, 0
 
@@ -75,22 +75,22 @@ class EpochBatches(SequentialSampler):
         self.epoch, self.first = (epoch, batches) if batches < len(self) else (epoch + 1, 0)
 
 
-class PictureDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures as normalised batches: ``dataset[batch]`` is (float32 [b, C, H, W], int64 [b]).
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Images as normalised batches: ``dataset[batch]`` is (float32 [b, C, H, W], int64 [b]).
 
     Args:
-        pictures: the pictures.
-        image_size: H and W of what comes out.
+        images: the images.
+        image_size: H and W of the batches.
         mean: float32 [C], subtracted from pixels in 0..1.
-        std: float32 [C], divided by.
-        augment_seed: of the random crops and mirrorings; None leaves the pictures as they are.
-        crop_padding: pixels, at the pictures' own size; None takes an eighth of their height.
-        horizontal_flip: whether a mirrored picture is still of its class.
+        std: float32 [C], divisor after that.
+        augment_seed: of the random crops and flips; None disables augmentation.
+        crop_padding: pixels at the images' own size; None takes an eighth of their height.
+        horizontal_flip: whether augmentation mirrors images.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        images: Images,
         image_size: int,
         mean: Tensor,
         std: Tensor,
@@ -98,7 +98,7 @@ class PictureDataset(Dataset[tuple[Tensor, Tensor]]):
         crop_padding: int | None = None,
         horizontal_flip: bool = False,
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.image_size = image_size
         self.mean = mean
         self.std = std
@@ -107,34 +107,34 @@ class PictureDataset(Dataset[tuple[Tensor, Tensor]]):
         self.horizontal_flip = horizontal_flip
 
     def __len__(self) -> int:
-        return len(self.pictures.labels)
+        return len(self.images.labels)
 
     def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        images = self.pictures.take(batch.indices)
+        images = self.images.take(batch.indices)
         if self.augment_seed is not None:
             rng = np.random.default_rng([self.augment_seed, batch.epoch, batch.number])
             padding = images.shape[-2] // 8 if self.crop_padding is None else self.crop_padding
             images = crop_and_flip(images, rng, padding, self.horizontal_flip)
         images = resize(images, self.image_size)
-        return normalise(images, self.mean, self.std), self.pictures.labels[batch.indices]
+        return normalise(images, self.mean, self.std), self.images.labels[batch.indices]
 
 
-def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _unchanged(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return batch
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader that a checkpoint can stop at any batch.
+    """A DataLoader that a checkpoint can resume at any batch.
 
-    Its state is where it stands. Lightning keeps that in the checkpoint and puts it back before the first
-    batch of a resumed run.
+    Its state is its epoch and the number of batches done. Lightning saves it in the checkpoint and restores it before
+    the first batch of a resumed run.
 
     Args:
-        dataset: turns what the sampler yields into tensors.
-        batches: says which batches there are; the sampler is this, or draws from it.
-        batches_done: says how many batches of the running epoch are done with; None counts those handed
-            out. The two differ where a run is interrupted in the middle of a step.
-        **options: of the DataLoader, its ``sampler`` among them.
+        dataset: turns the items of the sampler into tensors.
+        batches: the batches of the run; the sampler is this object, or draws from it.
+        batches_done: returns how many batches of the current epoch are done; None counts the batches yielded. The two
+            differ if a run is interrupted within a step.
+        **options: arguments of the DataLoader, including ``sampler``.
     """
 
     def __init__(
@@ -150,8 +150,8 @@ class ResumableLoader(DataLoader[Any]):
         self.batches_done = batches_done
         self._handed_out = 0
 
-    # A generator, not DataLoader's own iterator class: it starts at the first batch, so that workers fetch
-    # nothing before Lightning has set the epoch.
+    # A generator starts at the first batch; the iterator class of DataLoader would let workers fetch batches before
+    # Lightning has set the epoch.
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # see above
         self._handed_out = self.batches.first
         for batch in super().__iter__():
@@ -164,38 +164,38 @@ class ResumableLoader(DataLoader[Any]):
         return {"epoch": self.batches.epoch, "batches": done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where :meth:`state_dict` was taken."""
+        """Continues where :meth:`state_dict` was taken."""
         self.batches.resume(state["epoch"], state["batches"])
 
 
-class PictureLoader(ResumableLoader):
-    """A resumable loader of whole batches of pictures.
+class ImageLoader(ResumableLoader):
+    """A resumable loader of whole batches of images.
 
     Args:
         dataset: turns a :class:`Batch` into tensors.
-        sampler: says which batches there are.
-        batches_done: as of :class:`ResumableLoader`.
-        **options: of the DataLoader.
+        sampler: the batches of the run.
+        batches_done: as for :class:`ResumableLoader`.
+        **options: arguments of the DataLoader.
     """
 
     def __init__(
         self,
-        dataset: PictureDataset,
+        dataset: ImageDataset,
         *,
         sampler: EpochBatches,
         batches_done: Callable[[], int] | None = None,
         **options: Any,
     ) -> None:
-        # A generator of its own: DataLoader draws a seed for its workers whenever it is iterated over, and from the
-        # global generator that would shift every dropout mask of a resumed run.
+        # DataLoader draws a seed for its workers at every iteration. Drawn from the global generator, it would shift
+        # every dropout mask of a resumed run.
         own = torch.Generator()
-        options = {"collate_fn": _as_it_is, "batch_size": None, "generator": own} | options
+        options = {"collate_fn": _unchanged, "batch_size": None, "generator": own} | options
         super().__init__(dataset, batches=sampler, batches_done=batches_done, sampler=sampler, **options)
 
 
 def batches_processed(trainer: Trainer) -> int:
-    """Returns how many batches of the running epoch the trainer is done with.
+    """Returns how many batches of the current epoch the trainer has finished.
 
-    Its own count: a batch that an interrupt cut short is handed out, but not done.
+    A batch that an interrupt cut short was yielded, but is not finished.
     """
     return trainer.fit_loop.epoch_loop.batch_progress.state_dict()["current"]["processed"]

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, Sampler, SequentialSampler
 
 from cloudedge_pl.data.labels import num_samples_of
-from cloudedge_pl.data.loading import EpochBatches, PictureDataset, PictureLoader, ResumableLoader
+from cloudedge_pl.data.loading import EpochBatches, ImageDataset, ImageLoader, ResumableLoader
 from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError, require_positive, require_range
 
@@ -90,7 +90,7 @@ class ShardedSamples(Sampler[int]):
         self.batches = batches
 
     def __len__(self) -> int:
-        return self.batches.num_pictures
+        return self.batches.num_images
 
     def __iter__(self) -> Iterator[int]:
         for batch in self.batches:
@@ -136,7 +136,7 @@ def shard_loader(
             "Use a map-style data set, with __getitem__ and __len__, or let the scheduler route samples."
         )
     num_samples = num_samples_of(dataset)
-    if isinstance(loader, PictureLoader):
+    if isinstance(loader, ImageLoader):
         batch_size, drop_last = loader.batches.batch_size, loader.batches.drop_last
     elif loader.batch_size is None:
         raise DataError(
@@ -158,11 +158,11 @@ def shard_loader(
     options = _loader_options(loader)
     if batches_done is None and isinstance(loader, ResumableLoader):
         batches_done = loader.batches_done
-    if isinstance(loader, PictureLoader):
-        assert isinstance(dataset, PictureDataset)
-        return PictureLoader(dataset, sampler=batches, batches_done=batches_done, **options)
+    if isinstance(loader, ImageLoader):
+        assert isinstance(dataset, ImageDataset)
+        return ImageLoader(dataset, sampler=batches, batches_done=batches_done, **options)
     if options["generator"] is None:
-        # As in PictureLoader: what seeds the workers must not shift the global generator.
+        # As in ImageLoader: what seeds the workers must not shift the global generator.
         options["generator"] = torch.Generator().manual_seed(batches.seed or 0)
     return ResumableLoader(
         dataset,
@@ -201,7 +201,7 @@ def interleaved(node: np.ndarray, num_nodes: int, rng: np.random.Generator) -> n
 def _require_known_batching(loader: DataLoader[Any]) -> None:
     """Raises DataError on a loader that makes batches by code of its own: a sharded one would not run it."""
     kind = type(loader)
-    known = next(base for base in (PictureLoader, ResumableLoader, DataLoader) if issubclass(kind, base))
+    known = next(base for base in (ImageLoader, ResumableLoader, DataLoader) if issubclass(kind, base))
     for name in _BATCHING:
         if getattr(kind, name, None) is not getattr(known, name, None):
             raise DataError(
@@ -209,9 +209,9 @@ def _require_known_batching(loader: DataLoader[Any]) -> None:
                 "every node would not go through that. Use torch's DataLoader, with that work in the data set or "
                 "collate_fn."
             )
-    if isinstance(loader, PictureLoader) and type(loader.batches) not in (EpochBatches, ShardedBatches):
+    if isinstance(loader, ImageLoader) and type(loader.batches) not in (EpochBatches, ShardedBatches):
         raise DataError(
-            f"the training PictureLoader picks its batches with {type(loader.batches).__name__}, and data that "
+            f"the training ImageLoader picks its batches with {type(loader.batches).__name__}, and data that "
             "lives on the nodes comes in batches of its own. Give it EpochBatches."
         )
 

@@ -1,4 +1,4 @@
-"""Made-up pictures that a network learns quickly, of any shape and number: for tests and dry runs."""
+"""Artificial images of any shape and number that a network learns quickly, for tests and dry runs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cloudedge_pl.data.base import SPLIT_SEED, PictureDataModule
-from cloudedge_pl.data.pictures import MemoryPictures, Splits, stratified_split
+from cloudedge_pl.data.base import SPLIT_SEED, ImageDataModule
+from cloudedge_pl.data.images import MemoryImages, Splits, stratified_split
 from cloudedge_pl.errors import require_positive, require_range, require_types
 
 PATTERN_CELLS = 4
 
-MAX_PICTURES = 10_000_000
-"""More than this are taken for a mistake, before memory is."""
+MAX_IMAGES = 10_000_000
+"""A larger number is treated as a mistake before memory is allocated."""
 
 
-class SyntheticDataModule(PictureDataModule):
-    """A random smooth pattern for each class, and noise on every picture; classes are equally frequent.
+class SyntheticDataModule(ImageDataModule):
+    """A random smooth pattern per class, with noise on every image. All classes are equally frequent.
 
     Args:
         num_classes: at least 1.
-        num_train: pictures to train and validate on.
-        num_test: pictures to test on.
+        num_train: number of images for training and validation.
+        num_test: number of images for the test.
         channels: C.
         image_size: H and W.
-        noise: standard deviation of the noise, on pixels in 0..1.
-        seed: of patterns and noise, too.
-        augment: crops training pictures; patterns have a left and a right, so none is mirrored.
-        **options: see :class:`~cloudedge_pl.data.base.PictureDataModule`.
+        noise: standard deviation of the noise, for pixels in 0..1.
+        batch_size: images in a training batch.
+        val_fraction: share of the training images that is used for validation, in [0, 1).
+        seed: of the patterns, the noise, the order and the augmentation.
+        augment: whether training images are cropped at random. They are not mirrored, because a mirrored pattern is
+            another pattern.
+        **options: further arguments of :class:`~cloudedge_pl.data.base.ImageDataModule`.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class SyntheticDataModule(PictureDataModule):
         channels: int = 3,
         image_size: int = 32,
         noise: float = 0.15,
+        batch_size: int = 32,
+        val_fraction: float = 0.2,
         seed: int = 0,
         augment: bool = False,
         **options: Any,
@@ -50,9 +55,7 @@ class SyntheticDataModule(PictureDataModule):
         require_positive(
             "data", num_classes=num_classes, num_train=num_train, num_test=num_test, channels=channels
         )
-        require_range(
-            "data", 1, MAX_PICTURES, num_train=num_train, num_test=num_test, num_classes=num_classes
-        )
+        require_range("data", 1, MAX_IMAGES, num_train=num_train, num_test=num_test, num_classes=num_classes)
         require_range("data", 0, float("inf"), open_high=True, noise=noise)
         super().__init__(
             class_names=[f"pattern {index}" for index in range(num_classes)],
@@ -60,6 +63,8 @@ class SyntheticDataModule(PictureDataModule):
             image_size=image_size,
             mean=[0.5] * channels,
             std=[0.25] * channels,
+            batch_size=batch_size,
+            val_fraction=val_fraction,
             seed=seed,
             augment=augment,
             **{"horizontal_flip": False} | options,
@@ -78,8 +83,8 @@ class SyntheticDataModule(PictureDataModule):
         rest, val = stratified_split(train.labels, self.val_fraction, SPLIT_SEED)
         return Splits(train.subset(rest), train.subset(val), test)
 
-    def _draw(self, patterns: Tensor, count: int, generator: torch.Generator) -> MemoryPictures:
+    def _draw(self, patterns: Tensor, count: int, generator: torch.Generator) -> MemoryImages:
         labels = torch.arange(count) % self.num_classes
         images = patterns[labels]
         images = images + self.noise * torch.randn(images.shape, generator=generator)
-        return MemoryPictures(images.clamp(0, 1).mul(255).round().to(torch.uint8), labels)
+        return MemoryImages(images.clamp(0, 1).mul(255).round().to(torch.uint8), labels)

@@ -28,7 +28,7 @@ class OffloadGoal:
     """
 
     objective: str = "deepest"
-    weights: Mapping[str, float] = field(default_factory=lambda: {"delay": 1.0})
+    weights: Mapping[str, float] = field(default_factory=lambda: {"delay": 1.0, "energy": 0.0, "upload": 0.0})
     exclude_ends: bool = False
     split_point: int | None = None
     memory_share: float = 0.8

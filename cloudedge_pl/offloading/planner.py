@@ -38,7 +38,7 @@ def plan_offloading(
         goal: objective and choice of split points; None takes the defaults. A ``split_point`` in it is taken whether it
             is feasible or not; ``plan.is_feasible`` tells.
         formulas: by which costs are computed; None takes the defaults.
-        codec: form in which the cut tensors are sent to the cloud; None sends them unchanged.
+        codec: form in which the cut tensors are sent to the cloud; None takes the default, int8.
 
     Raises:
         InfeasiblePlanError: if no split point keeps every limit. The message lists what is in the way at each, and what

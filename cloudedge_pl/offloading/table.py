@@ -121,7 +121,7 @@ def cost_table(
         fleet: nodes, master, cloud and link.
         workload: arrival rate, phase and window.
         formulas: by which costs are computed; None takes the defaults.
-        codec: form in which the cut tensors are sent to the cloud; None sends them unchanged.
+        codec: form in which the cut tensors are sent to the cloud; None takes the default, int8.
 
     Source: Xu 2020, Sec. 3; :mod:`cloudedge_pl.costs` names the deviations beside each formula.
     """

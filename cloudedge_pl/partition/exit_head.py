@@ -27,8 +27,8 @@ class ExitHeadConfig:
     """
 
     hidden_channels: int = 64
-    num_layers: int = 1
-    pool: int = 4
+    num_layers: int = 0
+    pool: int = 1
 
     def __post_init__(self) -> None:
         require_fields("exit head", self)

@@ -5,14 +5,17 @@ The paper's published text lacks the values, so its claims are compared, not its
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
+from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.costs.formulas import CostFormulas
 from cloudedge_pl.costs.memory import edge_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
@@ -35,8 +38,9 @@ from cloudedge_pl.reports.style import (
 )
 
 NUM_NODES = (10, 20, 30)
-WORKLOAD = Workload(arrival_rate=40.0, max_delay_seconds=1.0)
+WORKLOAD = Workload(arrival_rate=40.0, max_delay_seconds=1.0, phase="inference")
 FORMULAS = CostFormulas(waiting="mm1")
+UNCHANGED = CodecConfig("none")
 
 
 def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: float = 20e6) -> Fleet:
@@ -49,14 +53,20 @@ def paper_fleet(num_nodes: int = 10, device: str = "raspberry-pi-4", bandwidth: 
         device: name of a preset.
         bandwidth: bandwidth of the link in bit/s.
     """
+    link = Link(
+        bandwidth_bits_per_second=bandwidth,
+        propagation_seconds=0.02,
+        variation=0.0,
+        uplink_bits_per_second=(40e6, 55e6, 70e6),
+    )
     return Fleet.preset(
-        device, num_nodes, link=Link(bandwidth_bits_per_second=bandwidth, propagation_seconds=0.02)
+        device, num_nodes, link=link, speed_spread=0.0, memory_bytes=None, max_energy_joules=math.inf
     )
 
 
 def offloading_positions(profile: CostProfile, workload: Workload = WORKLOAD) -> Sweep:
-    """Where TMOA cuts a network on 10, 20 and 30 nodes, as in the paper's Table 1."""
-    return sweep(profile, paper_fleet(), workload, "num_nodes", NUM_NODES, formulas=FORMULAS)
+    """Where TMOA cuts a network on 10, 20 and 30 nodes: the question of the paper's Table 1."""
+    return sweep(profile, paper_fleet(), workload, "num_nodes", NUM_NODES, formulas=FORMULAS, codec=UNCHANGED)
 
 
 def save_paper_figures(profile: CostProfile, folder: Path) -> list[Path]:
@@ -83,8 +93,14 @@ def _memory(profile: CostProfile, path: Path) -> Path:
     axes.bar(
         points, maps, 0.86, weights, color=LINK, linewidth=0, label="all feature maps (together: the paper)"
     )
-    training = edge_memory_bytes(profile, Workload(phase="training"))
-    axes.plot(points, edge_memory_bytes(profile, Workload()), color=INK, marker=".", label="inference")
+    training = edge_memory_bytes(profile, Workload(phase="training", optimizer_slots=1))
+    axes.plot(
+        points,
+        edge_memory_bytes(profile, Workload(phase="inference")),
+        color=INK,
+        marker=".",
+        label="inference",
+    )
     axes.plot(points, training, color=EDGE, marker=".", linestyle="--", label="training, SGD")
     axes.yaxis.set_major_formatter(QuantityFormatter(format_bytes))
     axes.set_ylabel("memory on a node")
@@ -106,7 +122,7 @@ def _delay(profile: CostProfile, path: Path) -> Path:
     )
     for axes, (title, device, bandwidth) in zip(panels, settings, strict=True):
         fleet = paper_fleet(device=device, bandwidth=bandwidth)
-        table = cost_table(profile, fleet, Workload(arrival_rate=10.0), FORMULAS)
+        table = cost_table(profile, fleet, replace(WORKLOAD, arrival_rate=10.0), FORMULAS, UNCHANGED)
         bottom = np.zeros(table.num_points)
         for part in DELAY_PARTS:
             height = np.where(np.isfinite(table.delay_seconds), table.delay_parts[part], 0.0)

@@ -56,7 +56,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
         seed: of the ants; the same seed makes the same schedules.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic eta, in [1, 10].
-        rho: share of the pheromone that evaporates in a round, in (0, 1).
+        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
         deposit: the paper's Q, above 0: pheromone that a round lays on a pair if all its ants use it in
             schedules at the lower bound.
         ants: of a round, at least 1.
@@ -75,7 +75,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
         seed: int = 0,
         alpha: float = 1.0,
         beta: float = 5.0,
-        rho: float = 0.5,
+        evaporation_rate: float = 0.5,
         deposit: float = 5.0,
         ants: int = 10,
         released: int = 3,
@@ -85,7 +85,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
         tolerance: float = 1e-4,
     ) -> None:
         require_range("atsa", 1, 10, alpha=alpha, beta=beta)
-        require_range("atsa", 0, 1, open_low=True, open_high=True, rho=rho)
+        require_range("atsa", 0, 1, open_low=True, open_high=True, evaporation_rate=evaporation_rate)
         require_positive("atsa", deposit=deposit)
         require_range(
             "atsa",
@@ -105,7 +105,7 @@ class AdaptiveTaskScheduler(SeededScheduler):
         self._settings = (
             float(alpha),
             float(beta),
-            float(rho),
+            float(evaporation_rate),
             float(deposit),
             int(ants),
             int(released),

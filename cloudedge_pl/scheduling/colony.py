@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
     alpha: float
     beta: float
-    rho: float
+    evaporation_rate: float
     deposit: float
     ants: int
     released: int
@@ -118,7 +118,7 @@ def search(
         ants += 1
         _lay(pairs, schedule, laid, settings.deposit * bound / makespan / settings.ants)
         if ants % settings.ants == 0:
-            tau = np.maximum((1.0 - settings.rho) * tau + laid, LEAST_TRAIL * settings.deposit)
+            tau = np.maximum((1.0 - settings.evaporation_rate) * tau + laid, LEAST_TRAIL * settings.deposit)
             laid[:] = 0.0
         since += 1
         if makespan < best:

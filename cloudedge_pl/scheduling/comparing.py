@@ -1,4 +1,4 @@
-"""What it takes to compare schedulers fairly: kernels that are compiled already, and windows that suit all of them."""
+"""Fair comparisons of schedulers: kernels are compiled first, slow schedulers are left out of large windows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from cloudedge_pl.scheduling.families import generate
 from cloudedge_pl.scheduling.registry import schedule
-from cloudedge_pl.scheduling.types import NodeState, TaskWindow
+from cloudedge_pl.scheduling.types import NodeState, Scheduler, TaskWindow
 
 MOST_PAIRS: dict[str, int] = {
     "aco": 10**5,
@@ -18,26 +18,27 @@ MOST_PAIRS: dict[str, int] = {
     "sufferage": 10**6,
     "work_stealing": 10**7,
 }
-"""Pairs of task and node up to which a comparison runs a scheduler: beyond, one window takes seconds to hours."""
+"""Largest number of pairs of task and node for which a comparison runs a scheduler. Beyond it, one window takes seconds
+to hours."""
 
 
 def suits(name: str, num_pairs: int) -> bool:
-    """Whether a scheduler is quick enough to be compared on a window of so many pairs of task and node."""
+    """Returns whether a scheduler is fast enough to be compared on a window of ``num_pairs`` pairs of task and node."""
     return num_pairs <= MOST_PAIRS.get(name, num_pairs)
 
 
-def warm_up(name: str, window: TaskWindow, state: NodeState | None = None) -> None:
-    """Runs a scheduler on a few tasks, so that no later call compiles its kernels or loads them from disk.
+def warm_up(scheduler: str | Scheduler, window: TaskWindow, state: NodeState | None = None) -> None:
+    """Runs a scheduler on a few tasks, so that later calls neither compile its kernels nor load them from disk.
 
-    Unlike tasks take other kernels than equal ones; those of the window may be either, and its first ones may be equal
-    where the rest is not.
+    Unequal tasks use other kernels than equal ones. The window may hold either, and its first tasks may be equal while
+    the others are not, so all three cases run.
 
     Args:
-        name: of :data:`~cloudedge_pl.scheduling.SCHEDULERS`.
-        window: what will be timed; its first tasks show how it lies in memory.
-        state: of its nodes; None takes every node idle.
+        scheduler: a key of :data:`~cloudedge_pl.scheduling.SCHEDULERS`, or a scheduler that is used for this only.
+        window: the window that will be timed; its first tasks show its memory layout.
+        state: of its nodes; None means idle nodes.
     """
     unlike = generate("unrelated", 6, 3)
-    schedule(unlike, name)
-    schedule(np.broadcast_to(unlike[0], unlike.shape), name)
-    schedule(TaskWindow(window.times_seconds[:3]), name, state=state)
+    schedule(unlike, scheduler)
+    schedule(np.broadcast_to(unlike[0], unlike.shape), scheduler)
+    schedule(TaskWindow(window.times_seconds[:3]), scheduler, state=state)

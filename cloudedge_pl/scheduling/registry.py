@@ -1,4 +1,4 @@
-"""The schedulers there are, by name."""
+"""The package's schedulers by name."""
 
 from __future__ import annotations
 
@@ -44,40 +44,52 @@ SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
 
 
 def create_scheduler(name: str, *, seed: int = 0, **options: Any) -> Scheduler:
-    """Makes a scheduler.
+    """Makes a scheduler by name.
 
     Args:
-        name: of :data:`SCHEDULERS`.
-        seed: of its draws; at least 0.
-        options: its own arguments.
+        name: a key of :data:`SCHEDULERS`.
+        seed: of its random draws, at least 0.
+        **options: further arguments of the scheduler.
 
     Raises:
-        ValueError: on an unknown name or option, or an option out of its range.
+        ValueError: if the name or an option is unknown, or an option is out of range.
     """
-    make = lookup(SCHEDULERS, name, "scheduler")
-    known = {option: option for option in inspect.signature(make).parameters}
+    return make_scheduler(lookup(SCHEDULERS, name, "scheduler"), name, {"seed": seed, **options})
+
+
+def make_scheduler(make: Callable[..., Scheduler], name: str, options: Mapping[str, Any]) -> Scheduler:
+    """Makes a scheduler of a class and checks its options.
+
+    Args:
+        make: the class.
+        name: of the scheduler, for messages.
+        options: arguments of the class.
+
+    Raises:
+        ValueError: if an option is unknown, of the wrong type or out of range.
+    """
     for option in options:
-        lookup(known, option, f"option of scheduler {name!r},")
-    require_types(f"scheduler {name!r}", make, {**options, "seed": seed})
-    return make(seed=seed, **options)
+        lookup(inspect.signature(make).parameters, option, f"option of scheduler {name!r},")
+    require_types(f"scheduler {name!r}", make, options)
+    return make(**options)
 
 
 def as_scheduler(scheduler: str | Mapping[str, Any] | Scheduler, *, seed: int = 0) -> Scheduler:
-    """Returns a scheduler as it is, or makes one.
+    """Returns the scheduler that is given, or makes the one that is described.
 
     Args:
-        scheduler: a name of :data:`SCHEDULERS`, or a mapping of ``name`` and its options, or a scheduler.
-        seed: of the one that is made, unless the mapping has its own.
+        scheduler: a key of :data:`SCHEDULERS`, a mapping of ``name`` and options, or a scheduler.
+        seed: of a scheduler that is made, unless the mapping has its own.
 
     Raises:
-        ValueError: on an unknown name or option, a mapping without a name, or what is no scheduler at all.
+        ValueError: if a name or an option is unknown, a mapping has no name, or the object is not a scheduler.
     """
     if isinstance(scheduler, str):
         return create_scheduler(scheduler, seed=seed)
     if isinstance(scheduler, Mapping):
         if "name" not in scheduler:
             raise ValueError(
-                f"scheduler {dict(scheduler)} has no name; there are: {', '.join(sorted(SCHEDULERS))}."
+                f"scheduler {dict(scheduler)} has no name; choose one of: {', '.join(sorted(SCHEDULERS))}."
             )
         return create_scheduler(**{"seed": seed, **scheduler})
     if not isinstance(scheduler, Scheduler):
@@ -98,15 +110,15 @@ def schedule(
     """Assigns tasks to nodes.
 
     Args:
-        times: seconds of each task on each node, [num_tasks, num_nodes], ``inf`` where it cannot run; or a window.
-        scheduler: a name of :data:`SCHEDULERS`, a mapping of it and its options, or a scheduler that has learned
-            already.
-        state: the nodes; None takes every node idle, with memory without limit.
-        seed: of the scheduler that is made by name.
-        options: likewise.
+        times: seconds of each task on each node [num_tasks, num_nodes], ``inf`` where it cannot run; or a window.
+        scheduler: a key of :data:`SCHEDULERS`, a mapping of ``name`` and options, or a scheduler, which may have seen
+            earlier windows.
+        state: state of the nodes; None means idle nodes with unlimited memory.
+        seed: of a scheduler that is made.
+        **options: of a scheduler that is made by name.
 
     Raises:
-        ValueError: on an unknown name or option, or where a task fits nowhere.
+        ValueError: if a name or an option is unknown, or a task fits on no node.
 
     Example:
         >>> import numpy as np
@@ -119,6 +131,6 @@ def schedule(
         scheduler = {"name": scheduler, **options}
     elif options:
         raise ValueError(
-            f"options {sorted(options)} go with the name of a scheduler; a {type(scheduler).__name__} has its own."
+            f"options {sorted(options)} belong to the name of a scheduler; this {type(scheduler).__name__} has its own."
         )
     return as_scheduler(scheduler, seed=seed).assign(window, state or NodeState.idle(window.num_nodes))

@@ -20,7 +20,7 @@ def ant_system(
     tau: np.ndarray,
     alpha: float,
     beta: float,
-    rho: float,
+    evaporation_rate: float,
     deposit: float,
     ants: int,
     evaluations: int,
@@ -38,7 +38,7 @@ def ant_system(
         tau: [num_tasks, num_nodes] pheromone, changed in place.
         alpha: weight of the pheromone.
         beta: weight of the heuristic.
-        rho: share that evaporates.
+        evaporation_rate: share that evaporates.
         deposit: Q.
         ants: of a round.
         evaluations: schedules built in all.
@@ -88,7 +88,7 @@ def ant_system(
         if (evaluation + 1) % ants == 0:
             for i in range(num_tasks):
                 for j in range(num_nodes):
-                    tau[i, j] = (1.0 - rho) * tau[i, j] + laid[i, j]
+                    tau[i, j] = (1.0 - evaporation_rate) * tau[i, j] + laid[i, j]
                     laid[i, j] = 0.0
     return best_node, history
 

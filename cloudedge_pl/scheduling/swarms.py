@@ -93,7 +93,7 @@ class AntSystem(SwarmScheduler):
         seed: of the ants.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic, in [1, 10].
-        rho: share of the pheromone that evaporates in a round, in (0, 1).
+        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
         deposit: Q, above 0.
         ants: of a round, at least 1.
         evaluations: schedules built in all, at least 1.
@@ -108,17 +108,22 @@ class AntSystem(SwarmScheduler):
         seed: int = 0,
         alpha: float = 1.0,
         beta: float = 1.0,
-        rho: float = 0.1,
+        evaporation_rate: float = 0.1,
         deposit: float = 5.0,
         ants: int = 20,
         evaluations: int = 10_000,
     ) -> None:
         super().__init__(seed=seed)
         require_range(self.name, 1, 10, alpha=alpha, beta=beta)
-        require_range(self.name, 0, 1, open_low=True, open_high=True, rho=rho)
+        require_range(self.name, 0, 1, open_low=True, open_high=True, evaporation_rate=evaporation_rate)
         require_positive(self.name, deposit=deposit)
         require_range(self.name, 1, math.inf, open_high=True, whole=True, ants=ants, evaluations=evaluations)
-        self.alpha, self.beta, self.rho, self.deposit = float(alpha), float(beta), float(rho), float(deposit)
+        self.alpha, self.beta, self.evaporation_rate, self.deposit = (
+            float(alpha),
+            float(beta),
+            float(evaporation_rate),
+            float(deposit),
+        )
         self.ants, self.evaluations = int(ants), int(evaluations)
 
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
@@ -135,7 +140,7 @@ class AntSystem(SwarmScheduler):
             self._first_pheromone(times),
             self.alpha,
             self.beta,
-            self.rho,
+            self.evaporation_rate,
             self.deposit,
             self.ants,
             self.budget(times),
@@ -162,7 +167,7 @@ class PrintedAdaptiveTaskScheduler(AntSystem):
         seed: of the ants.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic, in [1, 10].
-        rho: share of the pheromone that evaporates in a round, in (0, 1).
+        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
         deposit: Q, above 0.
         ants: of a round, at least 1.
         evaluations: schedules built in all, at least 1.
@@ -177,7 +182,7 @@ class PrintedAdaptiveTaskScheduler(AntSystem):
         seed: int = 0,
         alpha: float = 1.0,
         beta: float = 5.0,
-        rho: float = 0.5,
+        evaporation_rate: float = 0.5,
         deposit: float = 5.0,
         ants: int = 20,
         evaluations: int = 10_000,
@@ -186,7 +191,7 @@ class PrintedAdaptiveTaskScheduler(AntSystem):
             seed=seed,
             alpha=alpha,
             beta=beta,
-            rho=rho,
+            evaporation_rate=evaporation_rate,
             deposit=deposit,
             ants=ants,
             evaluations=evaluations,

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import cloudedge_pl.commands.train as command
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.scheduling import LongestProcessingTime
 from cloudedge_pl.signals import Interrupted, stopped_by_signals
 from tests.commands.test_train import QUICK
 from tests.training.helpers import CLASSES, SmallNet
@@ -174,8 +175,8 @@ def test_schedulers_that_had_run_are_in_the_summary(
 ) -> None:
     import cloudedge_pl.commands.schedule as schedule
 
-    def warm_up(name: str, *_: Any) -> None:
-        if name == "lpt":
+    def warm_up(scheduler: Any, *_: Any) -> None:
+        if isinstance(scheduler, LongestProcessingTime):
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(schedule, "warm_up", warm_up)

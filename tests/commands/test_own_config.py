@@ -52,8 +52,8 @@ def test_keys_of_the_run_and_of_the_command_line(checkpoint: Path) -> None:
 
 def test_a_group_takes_the_place_of_the_runs_own(checkpoint: Path) -> None:
     cfg = resumed(f"ckpt_path={checkpoint}", "scheduler=fcfs")
-    assert cfg.scheduler.name == "fcfs"
-    assert "rho" not in cfg.scheduler  # of atsa
+    assert cfg.scheduler._target_.endswith("FirstComeFirstServed")
+    assert "evaporation_rate" not in cfg.scheduler  # of atsa
     assert cfg.model.backbone == "resnet18"
 
 
@@ -104,7 +104,8 @@ def test_evaluate_takes_groups_flags_and_folders_as_the_other_commands_do(
     evaluate.main()
     ((flags, cfg),) = seen
     assert flags == ["-m"]
-    assert (cfg.scheduler.name, cfg.data.batch_size, cfg.model.backbone) == ("fcfs", 3, "resnet18")
+    assert (cfg.data.batch_size, cfg.model.backbone) == (3, "resnet18")
+    assert cfg.scheduler._target_.endswith("FirstComeFirstServed")
     assert cfg.ckpt == str(checkpoint.resolve())
     assert "failures" in cfg.hydra.callbacks
 

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
 
 from cloudedge_pl.commands.reporting import resolved
-from cloudedge_pl.commands.schedule import Selection, _run
+from cloudedge_pl.commands.schedule import _run
+from cloudedge_pl.commands.scheduler_entries import Selection
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.errors import DataError
 from cloudedge_pl.reports.schedule_table import ScheduleRow
-from cloudedge_pl.scheduling import SCHEDULERS, NodeState, TaskWindow, create_scheduler
+from cloudedge_pl.scheduling import SCHEDULERS, FirstComeFirstServed, NodeState, TaskWindow, create_scheduler
 
 
 def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -61,9 +63,30 @@ def test_an_unknown_scheduler_is_answered_without_a_traceback(tmp_path: Path) ->
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_has_a_config_that_states_its_defaults(name: str) -> None:
     with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
-        options = dict(compose("schedule", overrides=[f"scheduler={name}"]).scheduler)
-    plain, configured = create_scheduler(name), create_scheduler(**options)
+        configured = instantiate(compose("schedule", overrides=[f"scheduler={name}", "seed=3"]).scheduler)
+    plain = create_scheduler(name, seed=3)
+    assert type(plain) is type(configured)
     assert vars(plain) == vars(configured)
+
+
+class LastNode(FirstComeFirstServed):
+    """A scheduler of another project."""
+
+    def __init__(self, *, offset: int = 1) -> None:
+        super().__init__()
+        self.offset = offset
+
+
+def test_classes_are_schedulers_too() -> None:
+    own = f"{{_target_: {__name__}.LastNode, offset: 2}}"
+    found = selected(f"compare=[{{_target_: cloudedge_pl.scheduling.MinMin}},{own}]", "convergence=[]")
+    assert [entry.label for entry in found.rows] == ["atsa", "min_min", "LastNode", "fcfs"]
+    assert isinstance(found.rows[2].build(), LastNode)
+    assert found.rows[2].options == {"offset": 2}
+    with pytest.raises(
+        ValueError, match=r"unknown option of scheduler 'LastNode', 'ofset'\. Did you mean 'offset'"
+    ):
+        selected(f"compare=[{{_target_: {__name__}.LastNode, ofset: 2}}]")
 
 
 def selected(*overrides: str) -> Selection:

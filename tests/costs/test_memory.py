@@ -64,14 +64,14 @@ def test_auto_goes_by_the_phase(phase):
 
 def test_unknown_mode_names_those_there_are():
     with pytest.raises(ValueError, match=r"unknown memory formula 'trainign'\. Did you mean 'training'\?"):
-        edge_memory_bytes(two_layers(), Workload(), "trainign")
+        edge_memory_bytes(two_layers(), Workload(phase="inference"), "trainign")
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(profiles())
 def test_memory_never_falls_with_depth(profile):
     for mode in ("auto", *ACTIVATIONS):
-        memory = edge_memory_bytes(profile, Workload(), mode)
+        memory = edge_memory_bytes(profile, Workload(phase="inference"), mode)
         assert memory[0] == 0
         assert (np.diff(memory) >= 0).all()
 

@@ -1,4 +1,4 @@
-"""CIFAR-10, on a few made-up pictures in torchvision's format."""
+"""CIFAR-10, on a few made-up images in torchvision's format."""
 
 import pickle
 from pathlib import Path
@@ -15,7 +15,7 @@ from cloudedge_pl.errors import DataError
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Five training files and a test file of 20 pictures each; torchvision's check of their digest is off."""
+    """Five training files and a test file of 20 images each; torchvision's check of their digest is off."""
     monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)
     folder = tmp_path / CIFAR10.base_folder
     folder.mkdir()
@@ -31,10 +31,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_pictures_keep_their_labels(root):
     data = Cifar10DataModule(root, download=False, batch_size=10)
     assert (data.num_classes, data.input_shape) == (10, (3, 32, 32))
-    for pictures, count in zip(data.splits, (90, 10, 20), strict=True):
-        images = pictures.take(torch.arange(count))
+    for split, count in zip(data.splits, (90, 10, 20), strict=True):
+        images = split.take(torch.arange(count))
         assert images.shape == (count, 3, 32, 32)
-        assert images[:, 0, 0, 0].equal(pictures.labels.to(torch.uint8))
+        assert images[:, 0, 0, 0].equal(split.labels.to(torch.uint8))
 
 
 def test_larger_pictures_are_made_batch_by_batch(root):

@@ -10,12 +10,12 @@ from cloudedge_pl.data import DigitsDataModule
 def test_splits_are_fixed_stratified_and_disjoint():
     one, other = DigitsDataModule(seed=0), DigitsDataModule(seed=1)
     for split, expected in [("train", 1295), ("val", 143), ("test", 359)]:
-        pictures = getattr(one.splits, split)
-        assert len(pictures.labels) == expected
-        assert pictures.images.equal(getattr(other.splits, split).images), "no seed changes the splits"
-        share = torch.bincount(pictures.labels, minlength=10) / expected
+        images = getattr(one.splits, split)
+        assert len(images.labels) == expected
+        assert images.images.equal(getattr(other.splits, split).images), "no seed changes the splits"
+        share = torch.bincount(images.labels, minlength=10) / expected
         assert ((share > 0.09) & (share < 0.11)).all()
-    everything = torch.cat([pictures.images for pictures in one.splits])
+    everything = torch.cat([images.images for images in one.splits])
     whole_set = load_digits().images.sum()
     assert abs(everything.double().sum() / 255 / 3 / 16 - whole_set / 16) < 0.001 * whole_set / 16
 

@@ -1,4 +1,4 @@
-"""Trees of pictures: what is read, and what is refused."""
+"""Trees of images: what is read, and what is refused."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def _paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (10
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """10 training and 2 test pictures a class; picture k of class c is of the one colour (k, c, 100)."""
+    """10 training and 2 test images a class; image k of class c is of the one colour (k, c, 100)."""
     for split, count in (("train", 10), ("test", 2)):
         for label, name in enumerate(CLASSES):
             for number in range(count):
@@ -38,26 +38,26 @@ def test_pictures_keep_their_labels_and_are_split_by_class(tree):
     data = _data(tree, val_fraction=0.2)
     assert (data.num_classes, data.class_names, data.input_shape) == (2, CLASSES, (3, 8, 8))
     numbers = set()
-    for pictures, count in zip(data.splits, (16, 4, 4), strict=True):
-        assert torch.bincount(pictures.labels).tolist() == [count // 2] * 2
-        images = pictures.take(torch.arange(count))
+    for split, count in zip(data.splits, (16, 4, 4), strict=True):
+        assert torch.bincount(split.labels).tolist() == [count // 2] * 2
+        images = split.take(torch.arange(count))
         assert images.shape == (count, 3, 8, 8)
-        assert images[:, 1, 0, 0].equal(pictures.labels.to(torch.uint8))
-        if pictures is not data.splits.test:
+        assert images[:, 1, 0, 0].equal(split.labels.to(torch.uint8))
+        if split is not data.splits.test:
             numbers |= {(number, label) for number, label, _ in images[:, :, 0, 0].tolist()}
-    assert len(numbers) == 20, "no training picture is lost or used twice"
+    assert len(numbers) == 20, "no training image is lost or used twice"
 
 
 def test_a_val_folder_validates_and_leaves_the_training_pictures_whole(tree):
     for name in CLASSES:
         _paint(tree / "val" / name / "0.png", (255, 0, 0))
     splits = _data(tree).splits
-    assert [len(pictures.labels) for pictures in splits] == [20, 2, 4]
+    assert [len(images.labels) for images in splits] == [20, 2, 4]
     assert (splits.val.take(torch.arange(2))[:, 0] == 255).all()
 
 
 @pytest.mark.parametrize("options", [{"cache": False}, {"cache_limit_bytes": 1000}])
-def test_pictures_that_are_not_kept_in_memory_are_the_same_pictures(tree, options):
+def test_pictures_that_are_not_kept_in_memory_are_the_same_images(tree, options):
     kept = list(_data(tree, augment=True).train_dataloader())
     read = list(_data(tree, augment=True, **options).train_dataloader())
     assert len(kept) == len(read) == 4
@@ -117,18 +117,18 @@ def _empty_tree(root):
 
 def _empty_class(root):
     (root / "train" / "fish").mkdir()
-    (root / "train" / "fish" / "notes.txt").write_text("no picture")
-    return root, "no picture in: fish"
+    (root / "train" / "fish" / "notes.txt").write_text("no image")
+    return root, "no image in: fish"
 
 
 def _extra_train(root):
     _paint(root / "train" / "fish" / "0.png", (1, 1, 1))
-    return root, "train has classes that test has not: fish"
+    return root, "train has classes that test lacks: fish"
 
 
 def _extra_test(root):
     _paint(root / "test" / "bird" / "0.png", (1, 1, 1))
-    return root, "test has classes that train has not: bird"
+    return root, "test has classes that train lacks: bird"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_tree_that_cannot_be_trained_on_is_refused_at_once(tree, spoil):
         _data(root)
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no picture", "truncated"])
+@pytest.mark.parametrize("content", [b"", b"this is no image", "truncated"])
 def test_a_picture_that_cannot_be_read_is_named(tree, content):
     path = tree / "train" / "dog" / "broken.jpg"
     if content == "truncated":
@@ -153,7 +153,7 @@ def test_a_picture_that_cannot_be_read_is_named(tree, content):
 
 
 def test_fewer_pictures_than_a_batch_are_refused(tree):
-    with pytest.raises(DataError, match="18 training pictures do not fill one batch of 64"):
+    with pytest.raises(DataError, match="18 training images do not fill one batch of 64"):
         _data(tree, batch_size=64).setup()
 
 

@@ -1,15 +1,22 @@
-"""Order, batches and resumption of the training pictures."""
+"""Order, batches and resumption of the training images."""
 
 import pytest
 import torch
 
-from cloudedge_pl.data import DATA_MODULES, SyntheticDataModule
+from cloudedge_pl.data import SyntheticDataModule
 from cloudedge_pl.data.loading import EpochBatches
 from cloudedge_pl.lightning import pl
 
 
 def _data(**options) -> SyntheticDataModule:
-    defaults = {"num_train": 80, "num_test": 20, "image_size": 8, "batch_size": 16, "augment": True}
+    defaults = {
+        "num_train": 80,
+        "num_test": 20,
+        "image_size": 8,
+        "batch_size": 16,
+        "val_fraction": 0.1,
+        "augment": True,
+    }
     return SyntheticDataModule(**defaults | options)
 
 
@@ -176,11 +183,7 @@ def test_validate_test_and_predict_see_every_picture_once(tmp_path):
     assert torch.cat(predictions).equal(data.splits.test.labels)
 
 
-def test_training_works_without_validation_pictures(tmp_path):
+def test_training_works_without_validation_images(tmp_path):
     recorder = Recorder()
     _trainer(tmp_path).fit(recorder, datamodule=_data(val_fraction=0))
     assert len(recorder.seen) == 15
-
-
-def test_every_module_is_in_the_registry_under_the_name_of_its_config():
-    assert sorted(DATA_MODULES) == ["cifar10", "digits", "image_folder", "synthetic"]

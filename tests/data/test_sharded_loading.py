@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, SequentialSampler, SubsetRandomSampler
 
 from cloudedge_pl.data import SyntheticDataModule
-from cloudedge_pl.data.loading import EpochBatches, PictureLoader, ResumableLoader, batches_processed
+from cloudedge_pl.data.loading import EpochBatches, ImageLoader, ResumableLoader, batches_processed
 from cloudedge_pl.data.sharded_loading import ShardedBatches, shard_loader
 from cloudedge_pl.data.sharding import make_shards
 from cloudedge_pl.data.shards import Shards
@@ -121,8 +121,15 @@ def _samples(loader) -> list[list[int]]:
     return [rows.int().tolist() for rows, _ in loader]
 
 
-def _pictures(**options) -> SyntheticDataModule:
-    defaults = {"num_train": 80, "num_test": 20, "image_size": 8, "batch_size": 16, "augment": True}
+def _images(**options) -> SyntheticDataModule:
+    defaults = {
+        "num_train": 80,
+        "num_test": 20,
+        "image_size": 8,
+        "batch_size": 16,
+        "val_fraction": 0.1,
+        "augment": True,
+    }
     return SyntheticDataModule(**defaults | options)
 
 
@@ -174,7 +181,7 @@ def test_a_sharded_loader_keeps_the_options():
 def test_workers_give_the_same_batches():
     assert _samples(_loader(num_workers=2)) == _samples(_loader())
     for workers in (0, 2):
-        loader = shard_loader(_pictures(num_workers=workers).train_dataloader(), _shards_of)
+        loader = shard_loader(_images(num_workers=workers).train_dataloader(), _shards_of)
         loader.sampler.set_epoch(1)
         seen = list(loader)
         if workers == 0:
@@ -185,21 +192,21 @@ def test_workers_give_the_same_batches():
 
 
 def test_the_loader_of_pictures_stays_one():
-    before = _pictures().train_dataloader()
+    before = _images().train_dataloader()
     loader = shard_loader(before, _shards_of, seed=5)
     assert type(loader) is type(before)
     assert (loader.batches.batch_size, loader.batches.drop_last, loader.batches.seed) == (16, True, 5)
     seen = [labels for _, labels in loader]
     assert len(seen) == len(loader) == len(loader.dataset) // 16 > 1
     for number, labels in enumerate(seen):
-        assert labels.equal(loader.dataset.pictures.labels[loader.sampler.batch(0, number)])
+        assert labels.equal(loader.dataset.images.labels[loader.sampler.batch(0, number)])
         np.testing.assert_array_equal(
             loader.sampler.nodes(0, number),
             _shards_of(loader.dataset).node[loader.sampler.batch(0, number)],
         )
 
 
-@pytest.mark.parametrize("make", [_loader, lambda: shard_loader(_pictures().train_dataloader(), _shards_of)])
+@pytest.mark.parametrize("make", [_loader, lambda: shard_loader(_images().train_dataloader(), _shards_of)])
 @pytest.mark.parametrize("done", [1, 3])
 def test_a_loader_goes_on_where_its_state_was_taken(make, done):
     loader = make()
@@ -265,7 +272,7 @@ class MixedIn(Shorter, DataLoader):
     pass
 
 
-class OnlyEven(PictureLoader):
+class OnlyEven(ImageLoader):
     def __iter__(self):
         return (batch for number, batch in enumerate(super().__iter__()) if number % 2 == 0)
 
@@ -291,8 +298,8 @@ class Backwards(EpochBatches):
         return super().order(epoch)[::-1].copy()
 
 
-def _other_pictures(kind: type[PictureLoader], batches: type[EpochBatches]) -> PictureLoader:
-    dataset = _pictures().train_dataloader().dataset
+def _other_images(kind: type[ImageLoader], batches: type[EpochBatches]) -> ImageLoader:
+    dataset = _images().train_dataloader().dataset
     return kind(dataset, sampler=batches(len(dataset), 16, 0, drop_last=True))
 
 
@@ -305,12 +312,12 @@ def _other_pictures(kind: type[PictureLoader], batches: type[EpochBatches]) -> P
         ),
         (lambda: Grouped(Rows(), batch_size=4), "a Grouped, which overrides _index_sampler"),
         (lambda: MixedIn(Rows(), batch_size=4), "a MixedIn, which overrides __len__"),
-        (lambda: _other_pictures(OnlyEven, EpochBatches), "a OnlyEven, which overrides __iter__"),
+        (lambda: _other_images(OnlyEven, EpochBatches), "a OnlyEven, which overrides __iter__"),
         (
             lambda: Placed(Rows(), batches=EpochBatches(50, 4, 0, False), batch_size=4),
             "a Placed, which overrides state_dict",
         ),
-        (lambda: _other_pictures(PictureLoader, Backwards), "with Backwards.*Give it EpochBatches"),
+        (lambda: _other_images(ImageLoader, Backwards), "with Backwards.*Give it EpochBatches"),
     ],
 )
 def test_loaders_that_make_batches_in_a_way_of_their_own_are_refused(make, message):

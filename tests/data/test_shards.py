@@ -202,8 +202,10 @@ def test_labels_of_parts_and_of_sums_of_data_sets():
         assert labels_of(part).tolist() == [part[row][1] for row in range(len(part))]
 
 
-def test_labels_of_our_own_pictures():
-    data = SyntheticDataModule(num_train=80, num_test=20, image_size=8, batch_size=16, augment=True)
+def test_labels_of_our_own_images():
+    data = SyntheticDataModule(
+        num_train=80, num_test=20, image_size=8, batch_size=16, val_fraction=0.1, augment=True
+    )
     dataset = data.train_dataloader().dataset
     _, handed_out = dataset[Batch(torch.arange(len(dataset)), 0, 0)]
     np.testing.assert_array_equal(labels_of(dataset), handed_out.numpy())

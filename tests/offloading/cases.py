@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
+from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
 
@@ -57,9 +60,32 @@ def make_node(name: str = "node", **changes: float) -> EdgeNode:
     return EdgeNode(name, **values)
 
 
+LINK = Link(
+    bandwidth_bits_per_second=50e6,
+    propagation_seconds=0.01,
+    variation=0.0,
+    uplink_bits_per_second=(40e6, 55e6, 70e6),
+)
+"""A fast, constant link."""
+
+UNCHANGED = CodecConfig("none")
+
+
 def make_fleet(num_nodes: int = 3, **changes: float) -> Fleet:
-    """Like nodes."""
-    return Fleet(tuple(make_node(f"node-{index}", **changes) for index in range(num_nodes)))
+    """Equal nodes on a fast, constant link."""
+    return Fleet(tuple(make_node(f"node-{index}", **changes) for index in range(num_nodes)), link=LINK)
+
+
+def make_workload(**changes: Any) -> Workload:
+    """8 inference tasks per second, 1 second each at most; one copy of optimizer state."""
+    values: dict[str, Any] = {
+        "arrival_rate": 8.0,
+        "max_delay_seconds": 1.0,
+        "phase": "inference",
+        "optimizer_slots": 1,
+        **changes,
+    }
+    return Workload(**values)
 
 
 def powers_of_ten(low: float, high: float) -> st.SearchStrategy[float]:

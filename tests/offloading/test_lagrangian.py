@@ -12,7 +12,6 @@ from scipy.optimize import linprog
 
 from cloudedge_pl.costs import CostFormulas
 from cloudedge_pl.errors import InfeasiblePlanError
-from cloudedge_pl.fleet import Workload
 from cloudedge_pl.offloading import (
     OBJECTIVES,
     OffloadGoal,
@@ -21,7 +20,7 @@ from cloudedge_pl.offloading import (
     plan_dict,
     plan_offloading,
 )
-from tests.offloading.cases import fleets, make_fleet, make_profile, profiles, workloads
+from tests.offloading.cases import fleets, make_fleet, make_profile, make_workload, profiles, workloads
 
 SEARCHES = st.sampled_from([name for name in sorted(OBJECTIVES) if name not in ("cloud_only", "edge_only")])
 
@@ -136,7 +135,7 @@ def test_by_hand():
         exit_activation_bytes=np.zeros(3),
     )
     fleet = replace(make_fleet(memory_bytes=20e6), master=make_fleet(1).nodes[0])
-    workload = Workload(arrival_rate=1e-3, max_delay_seconds=float("inf"))
+    workload = make_workload(arrival_rate=1e-3, max_delay_seconds=float("inf"))
     plan = plan_offloading(profile, fleet, workload, goal=OffloadGoal(memory_share=1.0))
     dual = lagrangian_dual(plan)
     assert (plan.split_point, dual.optimum) == (1, 1)
@@ -150,7 +149,7 @@ def test_by_hand():
 
 def test_free_limits_have_no_price():
     plan = plan_offloading(
-        make_profile(1, 6), make_fleet(), Workload(arrival_rate=0.01, max_delay_seconds=1e6)
+        make_profile(1, 6), make_fleet(), make_workload(arrival_rate=0.01, max_delay_seconds=1e6)
     )
     dual = lagrangian_dual(plan)
     assert dual.gap == pytest.approx(0, abs=1e-9)
@@ -160,7 +159,10 @@ def test_free_limits_have_no_price():
 
 def test_where_nothing_is_feasible_there_are_no_prices():
     plan = plan_offloading(
-        make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=1e-9), goal=OffloadGoal(split_point=2)
+        make_profile(1, 6),
+        make_fleet(),
+        make_workload(max_delay_seconds=1e-9),
+        goal=OffloadGoal(split_point=2),
     )
     with pytest.raises(InfeasiblePlanError, match="no prices"):
         lagrangian_dual(plan)

@@ -15,9 +15,17 @@ from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Fleet, Link, Workload
 from cloudedge_pl.offloading import OffloadGoal, plan_dict, plan_offloading
 from cloudedge_pl.offloading.table import DELAY_PARTS, ENERGY_PARTS, cost_table
-from tests.offloading.cases import fleets, make_fleet, make_node, make_profile, profiles, workloads
+from tests.offloading.cases import (
+    fleets,
+    make_fleet,
+    make_node,
+    make_profile,
+    make_workload,
+    profiles,
+    workloads,
+)
 
-EASY = Workload(arrival_rate=0.01, max_delay_seconds=1e6)
+EASY = make_workload(arrival_rate=0.01, max_delay_seconds=1e6)
 
 
 def test_without_tight_limits_everything_runs_at_the_edge():
@@ -60,7 +68,7 @@ def test_a_weight_on_one_criterion_is_that_objective():
     profile, fleet, workload = (
         make_profile(8, 8),
         make_fleet(2),
-        Workload(arrival_rate=0.5, max_delay_seconds=100),
+        make_workload(arrival_rate=0.5, max_delay_seconds=100),
     )
     for criterion, objective in {
         "delay": "min_delay",
@@ -100,7 +108,7 @@ def test_reasons_give_value_limit_node_and_excess():
 
 def test_overload_is_named_with_its_utilisation_and_is_never_a_negative_delay():
     profile = make_profile(1, 6)
-    busy = Workload(arrival_rate=1e5, max_delay_seconds=10)
+    busy = make_workload(arrival_rate=1e5, max_delay_seconds=10)
     plan = plan_offloading(profile, make_fleet(2), busy)
     assert plan.split_point == 0
     assert "overload: node-0 would be busy" in plan.reasons[6]
@@ -112,7 +120,7 @@ def test_overload_is_named_with_its_utilisation_and_is_never_a_negative_delay():
 def test_no_feasible_split_point_says_what_is_in_the_way_and_what_to_change():
     profile = make_profile(1, 6)
     with pytest.raises(InfeasiblePlanError) as error:
-        plan_offloading(profile, make_fleet(), Workload(max_delay_seconds=1e-9))
+        plan_offloading(profile, make_fleet(), make_workload(max_delay_seconds=1e-9))
     lines = str(error.value).splitlines()
     assert "no split point of 'random-1' is feasible" in lines[0]
     for index in range(7):
@@ -124,11 +132,11 @@ def test_no_feasible_split_point_says_what_is_in_the_way_and_what_to_change():
 
 def test_what_to_change_does_free_the_split_point():
     profile, fleet = make_profile(1, 6), make_fleet()
-    table = cost_table(profile, fleet, Workload())
+    table = cost_table(profile, fleet, make_workload())
     needed = float(table.delay_seconds.min())
     with pytest.raises(InfeasiblePlanError, match=f"frees split point {int(table.delay_seconds.argmin())},"):
-        plan_offloading(profile, fleet, Workload(max_delay_seconds=0.99 * needed))
-    plan_offloading(profile, fleet, Workload(max_delay_seconds=1.01 * needed))
+        plan_offloading(profile, fleet, make_workload(max_delay_seconds=0.99 * needed))
+    plan_offloading(profile, fleet, make_workload(max_delay_seconds=1.01 * needed))
 
 
 def test_two_broken_limits_are_named_together():
@@ -136,7 +144,7 @@ def test_two_broken_limits_are_named_together():
     with pytest.raises(
         InfeasiblePlanError, match=r"max_delay_seconds.* and max_energy_joules.*no single limit"
     ):
-        plan_offloading(profile, make_fleet(max_energy_joules=1e-6), Workload(max_delay_seconds=1e-9))
+        plan_offloading(profile, make_fleet(max_energy_joules=1e-6), make_workload(max_delay_seconds=1e-9))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +209,7 @@ def test_the_papers_options_are_its_printed_forms():
 
 
 def test_plan_as_json_has_every_split_point():
-    plan = plan_offloading(make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=float("inf")))
+    plan = plan_offloading(make_profile(1, 6), make_fleet(), make_workload(max_delay_seconds=float("inf")))
     content = json.loads(json.dumps(plan_dict(plan), allow_nan=False))
     assert content["split_point"] == plan.split_point
     assert content["workload"]["max_delay_seconds"] is None

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given, settings
 
 from cloudedge_pl.errors import InfeasiblePlanError
-from cloudedge_pl.fleet import Fleet, Link, Workload
+from cloudedge_pl.fleet import Fleet, Link
 from cloudedge_pl.offloading import OffloadGoal, binding, bottlenecks, next_steps, plan_offloading, sweep
 from cloudedge_pl.offloading.sensitivity import BOTTLENECKS, with_num_nodes
-from tests.offloading.cases import fleets, make_fleet, make_node, make_profile, profiles, workloads
+from tests.offloading.cases import (
+    fleets,
+    make_fleet,
+    make_node,
+    make_profile,
+    make_workload,
+    profiles,
+    workloads,
+)
 
-EASY = Workload(arrival_rate=0.01, max_delay_seconds=1e6)
+EASY = make_workload(arrival_rate=0.01, max_delay_seconds=1e6)
 PROFILE = make_profile(1, 6)
 
 
@@ -85,7 +93,7 @@ def test_bottlenecks_are_named_and_everything_is_in_the_cloud_at_0(profile, flee
 
 
 def test_a_sweep_is_one_plan_after_the_other():
-    workload = Workload(arrival_rate=0.1, max_delay_seconds=1.0)
+    workload = make_workload(arrival_rate=0.1, max_delay_seconds=1.0)
     values = [1e3, 1e6, 3e6, 1e7, 1e9]
     found = sweep(
         PROFILE, make_fleet(), workload, "memory_bytes", values, goal=OffloadGoal(objective="deepest")
@@ -100,7 +108,7 @@ def test_a_sweep_is_one_plan_after_the_other():
 
 
 def test_a_sweep_goes_on_where_nothing_is_feasible():
-    found = sweep(PROFILE, make_fleet(), Workload(arrival_rate=0.1), "max_delay_seconds", [1e-9, 10.0])
+    found = sweep(PROFILE, make_fleet(), make_workload(arrival_rate=0.1), "max_delay_seconds", [1e-9, 10.0])
     assert found.split_point[0] == -1
     assert np.isnan(found.delay_seconds[0])
     assert found.binding[0] == ("delay",)
@@ -115,7 +123,7 @@ def test_more_of_it_never_moves_the_cut_forward(parameter):
         parameter, [0.05, 0.2, 1e7]
     )
     found = sweep(
-        PROFILE, make_fleet(4), Workload(arrival_rate=5.0, max_delay_seconds=0.5), parameter, values
+        PROFILE, make_fleet(4), make_workload(arrival_rate=5.0, max_delay_seconds=0.5), parameter, values
     )
     assert (np.diff(found.split_point) >= 0).all()
 

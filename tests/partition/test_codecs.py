@@ -379,7 +379,7 @@ def test_the_planner_counts_what_is_sent(name, shapes, ratio, seed):
     network = replace(
         make_profile(0, 2), cut_shapes=((), tuple(shapes), ()), cut_bytes=np.array([768, size, 40])
     )
-    training = Workload(phase="training")
+    training = Workload(phase="training", optimizer_slots=1)
     assert upload_bytes(network, training, CodecConfig(name, ratio=ratio))[1] == pytest.approx(
         sum(up for up, _ in sent)
     )
@@ -395,7 +395,7 @@ def test_the_planner_counts_what_a_network_sends(name):
     torch.manual_seed(0)
     picture = normal(0, 1, 3, 8, 8)
     chain = trace(Residual().eval(), picture)
-    sizes = upload_bytes(profile(chain, picture), Workload(), CodecConfig(name, ratio=0.4))
+    sizes = upload_bytes(profile(chain, picture), Workload(phase="inference"), CodecConfig(name, ratio=0.4))
     for j in range(1, chain.num_segments):
         live = chain.edge(j)(picture)
         codec = build_codec(CodecConfig(name, ratio=0.4), chain.live_shapes(j))

@@ -51,7 +51,7 @@ def test_its_size_follows_the_config():
 
     assert parameters(num_layers=0, pool=1) == 16 * 10 + 10
     assert parameters(num_layers=0, pool=2) == 4 * 16 * 10 + 10
-    assert parameters(hidden_channels=32) < parameters(hidden_channels=64) < parameters(num_layers=2)
+    assert parameters(num_layers=1, hidden_channels=32) < parameters(num_layers=1) < parameters(num_layers=2)
 
 
 def test_convolutions_halve_the_maps_down_to_the_grid_and_no_further():

@@ -17,12 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from cloudedge_pl.fleet import Workload
 from cloudedge_pl.offloading import plan_offloading
 from cloudedge_pl.reports import plan_figures, run_figures, schedule_figures
 from cloudedge_pl.scheduling import NodeState, TaskWindow, schedule
 from cloudedge_pl.scheduling.families import generate
-from tests.offloading.cases import make_fleet, make_profile
+from tests.offloading.cases import make_fleet, make_profile, make_workload
 
 SLACK_PIXELS = 1.0
 
@@ -128,7 +127,7 @@ PLANS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("case", PLANS.values(), ids=PLANS)
 def test_plans(case: Callable[[], Any], tmp_path: Path, drawn: list) -> None:
     profile, fleet = case()
-    workload = Workload(arrival_rate=0.1, max_delay_seconds=2.0)
+    workload = make_workload(arrival_rate=0.1, max_delay_seconds=2.0)
     plan_figures.save_plan_figures(plan_offloading(profile, fleet, workload), tmp_path)
     (plan, texts), (pareto, its_texts) = drawn
     assert_readable(plan, texts)
@@ -139,7 +138,7 @@ def test_plans(case: Callable[[], Any], tmp_path: Path, drawn: list) -> None:
 def test_close_ticks_have_texts_of_their_own(tmp_path: Path, drawn: list) -> None:
     fleet = make_fleet()
     plan_figures.save_plan_figures(
-        plan_offloading(make_profile(2, 2), fleet, Workload(arrival_rate=0.1)), tmp_path
+        plan_offloading(make_profile(2, 2), fleet, make_workload(arrival_rate=0.1)), tmp_path
     )
     for figure, _ in drawn:
         for axes in figure.axes:

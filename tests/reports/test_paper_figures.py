@@ -14,7 +14,6 @@ import torchvision
 from cloudedge_pl.costs import CodecConfig, CostFormulas
 from cloudedge_pl.costs.memory import edge_memory_bytes
 from cloudedge_pl.costs.profile import CostProfile
-from cloudedge_pl.fleet import Workload
 from cloudedge_pl.offloading import cost_table, sweep
 from cloudedge_pl.partition import profile
 from cloudedge_pl.reports.paper_figures import (
@@ -25,6 +24,7 @@ from cloudedge_pl.reports.paper_figures import (
     paper_fleet,
     stages,
 )
+from tests.offloading.cases import make_workload
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,20 @@ def test_table_1_the_position_moves_back_with_more_nodes(resnet34):
     assert offloading_positions(resnet34).split_point.tolist() == [11, 19, 25]
     for formulas in (CostFormulas(), CostFormulas.paper()):
         positions = sweep(
-            resnet34, paper_fleet(), WORKLOAD, "num_nodes", NUM_NODES, formulas=formulas
+            resnet34,
+            paper_fleet(),
+            WORKLOAD,
+            "num_nodes",
+            NUM_NODES,
+            formulas=formulas,
+            codec=CodecConfig("none"),
         ).split_point
         assert (np.diff(positions) >= 0).all()
         assert positions[0] < positions[-1]
 
 
 def test_figure_5_memory_grows_most_in_layer4_and_hardly_in_the_linear_layer(resnet34):
-    memory = edge_memory_bytes(resnet34, Workload(), "paper")
+    memory = edge_memory_bytes(resnet34, make_workload(), "paper")
     stage = {name: (first, last) for name, first, last in stages(resnet34.names)}
     assert stage["layer4"] == (28, 33)
     grown = memory[stage["layer4"][1]] - memory[stage["layer3"][1]]
@@ -56,7 +62,9 @@ def test_figure_5_memory_grows_most_in_layer4_and_hardly_in_the_linear_layer(res
 def test_figure_6_delay_falls_where_the_transfer_rules_and_rises_where_the_node_does(resnet34):
     def delay(device: str, bandwidth: float) -> np.ndarray:
         fleet = paper_fleet(device=device, bandwidth=bandwidth)
-        return cost_table(resnet34, fleet, Workload(arrival_rate=10.0), FORMULAS).delay_seconds
+        return cost_table(
+            resnet34, fleet, make_workload(arrival_rate=10.0), FORMULAS, CodecConfig("none")
+        ).delay_seconds
 
     falling, rising = delay("jetson-nano", 5e6), delay("raspberry-pi-4", 50e6)
     ends = [last for _, _, last in stages(resnet34.names)]
@@ -67,7 +75,7 @@ def test_figure_6_delay_falls_where_the_transfer_rules_and_rises_where_the_node_
 
 
 def test_data_volume_a_cut_before_layer4_sends_more_than_the_picture(resnet34):
-    table = cost_table(resnet34, paper_fleet(), WORKLOAD, FORMULAS)
+    table = cost_table(resnet34, paper_fleet(), WORKLOAD, FORMULAS, CodecConfig("none"))
     ratio = table.upload_bytes / table.upload_bytes[0]
     np.testing.assert_allclose(ratio[[1, 9, 17, 29, 33, 34]], [5.33, 2.67, 1.33, 0.67, 0.0136, 0], atol=0.01)
     assert (ratio[1:29] > 1).all()

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from cloudedge_pl.fleet import Link, Workload
 from cloudedge_pl.offloading import OffloadGoal, plan_offloading
 from cloudedge_pl.reports.plan_table import CHOSEN, plan_notes, plan_table
-from tests.offloading.cases import make_fleet, make_node, make_profile
+from tests.offloading.cases import LINK, UNCHANGED, make_fleet, make_node, make_profile, make_workload
 
 
 def render(plan, width: int = 110) -> list[str]:
@@ -20,7 +19,7 @@ def render(plan, width: int = 110) -> list[str]:
 
 
 def test_every_split_point_has_one_row_and_the_choice_is_marked():
-    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1))
+    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), make_workload(arrival_rate=0.1))
     lines = render(plan)
     assert max(len(line) for line in lines) <= 110
     for index, name in enumerate(plan.profile.names):
@@ -32,7 +31,7 @@ def test_every_split_point_has_one_row_and_the_choice_is_marked():
 
 def test_the_table_names_what_limits():
     plan = plan_offloading(
-        make_profile(1, 6), make_fleet(), Workload(max_delay_seconds=2.0, arrival_rate=0.1)
+        make_profile(1, 6), make_fleet(), make_workload(max_delay_seconds=2.0, arrival_rate=0.1)
     )
     text = " ".join(render(plan))
     assert "memory 800 MB" in text
@@ -42,7 +41,7 @@ def test_the_table_names_what_limits():
 
 def test_an_overloaded_queue_has_no_delay():
     plan = plan_offloading(
-        make_profile(1, 6), make_fleet(1), Workload(arrival_rate=1e5, max_delay_seconds=10)
+        make_profile(1, 6), make_fleet(1), make_workload(arrival_rate=1e5, max_delay_seconds=10)
     )
     (row,) = [line for line in render(plan) if " layer6 " in line]
     assert "overload" in row
@@ -54,7 +53,7 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
     plan = plan_offloading(
         make_profile(1, 6),
         make_fleet(memory_bytes=1e3),
-        Workload(arrival_rate=0.1),
+        make_workload(arrival_rate=0.1),
         goal=OffloadGoal(split_point=5),
     )
     lines = render(plan)
@@ -64,7 +63,7 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
 
 
 def test_notes_say_what_would_help_and_what_it_is_worth():
-    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1))
+    plan = plan_offloading(make_profile(1, 6), make_fleet(memory_bytes=2e6), make_workload(arrival_rate=0.1))
     notes = plan_notes(plan)
     assert any(
         note.startswith("better: split point 3, if ") and "rather than 1.6 MB" in note for note in notes
@@ -75,23 +74,27 @@ def test_notes_say_what_would_help_and_what_it_is_worth():
 
 
 def test_a_crowded_link_is_pointed_out():
-    crowded = replace(make_fleet(), link=Link(bandwidth_bits_per_second=1e5))
-    workload = Workload(arrival_rate=100.0, max_delay_seconds=100.0)
-    plan = plan_offloading(make_profile(1, 6), crowded, workload, goal=OffloadGoal(split_point=1))
+    crowded = replace(make_fleet(), link=replace(LINK, bandwidth_bits_per_second=1e5))
+    workload = make_workload(arrival_rate=100.0, max_delay_seconds=100.0)
+    plan = plan_offloading(
+        make_profile(1, 6), crowded, workload, goal=OffloadGoal(split_point=1), codec=UNCHANGED
+    )
     assert any(note.startswith("caution: all uploads together would take") for note in plan_notes(plan))
 
 
 def test_a_master_that_could_not_answer_every_task_is_pointed_out():
     weak = replace(make_fleet(), master=make_node("boss", flops_per_second=1e6))
     plan = plan_offloading(
-        make_profile(1, 6), weak, Workload(arrival_rate=1.0), goal=OffloadGoal(split_point=1)
+        make_profile(1, 6), weak, make_workload(arrival_rate=1.0), goal=OffloadGoal(split_point=1)
     )
     assert any("of the master's time" in note for note in plan_notes(plan))
 
 
 def test_what_is_needed_and_what_there_is_are_told_apart():
-    free = plan_offloading(make_profile(1, 6), make_fleet(), Workload(arrival_rate=0.1))
-    barely = Workload(arrival_rate=0.1, max_delay_seconds=float(free.costs.delay_seconds[6]) * (1 - 1e-6))
+    free = plan_offloading(make_profile(1, 6), make_fleet(), make_workload(arrival_rate=0.1))
+    barely = make_workload(
+        arrival_rate=0.1, max_delay_seconds=float(free.costs.delay_seconds[6]) * (1 - 1e-6)
+    )
     plan = plan_offloading(make_profile(1, 6), make_fleet(), barely)
     (note,) = [note for note in plan_notes(plan) if note.startswith("better: split point 6, if delay")]
     needed, now = note.partition(" might be ")[2].split(" rather than ")
@@ -104,7 +107,7 @@ def test_the_verdict_and_the_end_of_long_names_are_there_in_80_columns():
     profile = make_profile(1, 6)
     names = ("input", *(f"encoder.layers.encoder_layer_{n}.self_attention" for n in range(6)))
     plan = plan_offloading(
-        replace(profile, names=names), make_fleet(memory_bytes=2e6), Workload(arrival_rate=0.1)
+        replace(profile, names=names), make_fleet(memory_bytes=2e6), make_workload(arrival_rate=0.1)
     )
     lines = render(plan, width=80)
     assert any("feasible" in line for line in lines)

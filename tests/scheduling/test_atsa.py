@@ -283,8 +283,8 @@ def test_pheromone_grows_where_schedules_use_it_and_leads_the_ants():
     assert not np.array_equal(plain, led({"0": 50.0, "1": 0.02}))
 
 
-@pytest.mark.parametrize("rho", [0.2, 0.8])
-def test_pheromone_on_used_pairs_rises_above_that_on_others(rho):
+@pytest.mark.parametrize("evaporation_rate", [0.2, 0.8])
+def test_pheromone_on_used_pairs_rises_above_that_on_others(evaporation_rate):
     from cloudedge_pl.scheduling.colony import Settings, search
     from cloudedge_pl.scheduling.compiled import stream
     from cloudedge_pl.scheduling.first_schedules import best_listed
@@ -294,7 +294,7 @@ def test_pheromone_on_used_pairs_rises_above_that_on_others(rho):
     times = generate("unrelated", 40, 3, seed=1) / np.array([20.0, 1.0, 1.0])
     free = np.full(3, np.inf)
     first, _ = best_listed(times, np.zeros(3), np.zeros(40), free)
-    settings = Settings(1.0, 5.0, rho, 5.0, 10, 3, 3, 1000, -1.0)
+    settings = Settings(1.0, 5.0, evaporation_rate, 5.0, 10, 3, 3, 1000, -1.0)
     bound, log_price, rent, _ = prices(times, np.zeros(3), np.zeros(40), free, np.zeros((1, 3)), 150)
     price = np.exp(log_price) / np.exp(log_price).sum()
     args = (times, np.zeros(3), np.zeros(40), free, price, rent, bound, np.ones(3), settings)

@@ -23,8 +23,8 @@ def test_every_scheduler_answers_and_keeps_a_plain_state(name):
 @pytest.mark.parametrize(
     "options",
     [
-        {"rho": 0.0},
-        {"rho": 1.0},
+        {"evaporation_rate": 0.0},
+        {"evaporation_rate": 1.0},
         {"alpha": 0.5},
         {"beta": 11.0},
         {"deposit": 0.0},

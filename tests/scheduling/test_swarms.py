@@ -22,7 +22,7 @@ def test_search_beats_chance_and_learns(name):
 def test_the_printed_form_heads_for_least_total_work_whatever_the_loads():
     """Where one node is the fastest for every task, the printed objective drives the work there."""
     times = np.random.default_rng(1).uniform(1, 2, (30, 1)) * np.array([[1.0, 1.5, 2.0, 2.5]])
-    printed = schedule(times, "atsa_paper", evaluations=20000, rho=0.05)
+    printed = schedule(times, "atsa_paper", evaluations=20000, evaporation_rate=0.05)
     improved = schedule(times, "atsa")
     assert printed.tasks_per_node[0] > 0.8 * len(times)
     assert printed.makespan_seconds > 1.5 * improved.makespan_seconds
@@ -46,7 +46,7 @@ def test_the_printed_heuristic_is_memory_alone():
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("aco", {"rho": 1.0}),
+        ("aco", {"evaporation_rate": 1.0}),
         ("aco", {"evaluations": 0}),
         ("atsa_paper", {"alpha": 0.0}),
         ("pso", {"inertia": 1.0}),

@@ -15,7 +15,7 @@ from cloudedge_pl.costs import SplitCosts
 from cloudedge_pl.costs.queueing import Load, pooled_waiting_seconds, waiting_seconds
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
 from cloudedge_pl.errors import CheckpointError
-from cloudedge_pl.fleet import Fleet, Link, Phase, Workload
+from cloudedge_pl.fleet import Fleet, Phase
 from cloudedge_pl.scheduling import (
     SCHEDULERS,
     Assignment,
@@ -27,6 +27,7 @@ from cloudedge_pl.scheduling import (
 )
 from cloudedge_pl.simulation import Simulator
 from cloudedge_pl.simulation.accounts import COLUMNS
+from tests.offloading.cases import LINK, make_workload
 
 RULE = DormancyRule(sleep_ratio=1.3, wake_ratio=1.1, smoothing=0.2, warmup_windows=2, dwell_windows=1)
 
@@ -45,11 +46,11 @@ def make(
     scheduler: Scheduler | str = "min_completion",
     **costs: float,
 ) -> Simulator:
-    nodes = Fleet.preset("raspberry-pi-4", num_nodes, speed_spread=0.3).nodes
+    nodes = Fleet.preset("raspberry-pi-4", num_nodes, speed_spread=0.3, memory_bytes=None).nodes
     rates = np.random.default_rng(seed + 1).uniform(10e6, 90e6, num_nodes)
     fleet = Fleet(
         tuple(replace(n, throughput_bits_per_second=float(r)) for n, r in zip(nodes, rates, strict=True)),
-        link=Link(variation=variation, propagation_seconds=0.02),
+        link=replace(LINK, variation=variation, propagation_seconds=0.02),
         master=replace(nodes[0], name="master", throughput_bits_per_second=40e6, transmit_watts=3.0),
     )
     values = {
@@ -65,7 +66,7 @@ def make(
     }
     execution = np.random.default_rng(seed).uniform(0.05, 0.2, num_nodes)
     costs_at_split = SplitCosts(execution_seconds=execution, **values)
-    workload = Workload(arrival_rate=rate, phase=phase)
+    workload = make_workload(arrival_rate=rate, phase=phase)
     return Simulator(costs_at_split, fleet, workload, as_scheduler(scheduler), decide=decide, seed=seed)
 
 
@@ -290,10 +291,10 @@ class BySpeed:
 def test_inference_waits_as_long_as_the_planner_says(dispatch: str, load: float) -> None:
     seconds = np.full(6, 0.1) if dispatch == "pooled" else np.array([0.05, 0.1, 0.15])
     rate = load * (1 / seconds).sum()
-    fleet = Fleet.preset("raspberry-pi-4", len(seconds))
+    fleet = Fleet.preset("raspberry-pi-4", len(seconds), speed_spread=0.0, memory_bytes=None, link=LINK)
     scheduler: Scheduler = as_scheduler("atsa") if dispatch == "pooled" else BySpeed()
     costs = SplitCosts(seconds, 0.0, 0.005, 20_000.0, 0.0, 0.0, 0.0, 0.002, 1e6)
-    workload = Workload(arrival_rate=rate)
+    workload = make_workload(arrival_rate=rate)
     simulator = Simulator(costs, fleet, workload, scheduler)
     for _ in range(8 if dispatch == "per node" else 80):
         simulator.step(5000 if dispatch == "pooled" else 2000)

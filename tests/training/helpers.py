@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from cloudedge_pl.training.nodes.replicas import Replicas
 from cloudedge_pl.training.nodes.replicated import ReplicatedEdge
 
 CLASSES = 5
+SGD: dict[str, Any] = {"optimizer": "sgd", "weight_decay": 1e-4}
+WORKLOAD = ce.Workload(arrival_rate=8.0, max_delay_seconds=1.0, optimizer_slots=1)
+EXIT_HEAD = ce.ExitHeadConfig(num_layers=1, pool=4)
 
 
 class ResidualBlock(nn.Module):
@@ -92,20 +96,30 @@ def loader(batch_size: int = 16, **options: Any) -> DataLoader:
 
 
 def make_fleet(num_nodes: int = 3, variation: float = 0.0) -> ce.Fleet:
-    link = ce.Link(variation=variation, propagation_seconds=0.01)
-    return ce.Fleet.preset("raspberry-pi-4", num_nodes, speed_spread=0.4, link=link)
+    """Nodes of unlike speed, with all the memory and energy of their device, on a fast link."""
+    link = ce.Link(
+        bandwidth_bits_per_second=50e6,
+        propagation_seconds=0.01,
+        variation=variation,
+        uplink_bits_per_second=(40e6, 55e6, 70e6),
+    )
+    limits: dict[str, Any] = {"memory_bytes": None, "max_energy_joules": math.inf}
+    return ce.Fleet.preset("raspberry-pi-4", num_nodes, speed_spread=0.4, link=link, **limits)
 
 
 def make_strategy(
     split_point: int | None = 2, num_nodes: int = 3, variation: float = 0.0, **options: Any
 ) -> ce.CloudEdgeStrategy:
     offloading = {} if split_point is None else {"split_point": split_point}
-    return ce.CloudEdgeStrategy(
-        fleet=make_fleet(num_nodes, variation),
-        backbone="net",
-        offloading=offloading,
-        **options,
-    )
+    settings: dict[str, Any] = {
+        "fleet": make_fleet(num_nodes, variation),
+        "workload": WORKLOAD,
+        "codec": "none",
+        "exit_head": EXIT_HEAD,
+        "backbone": "net",
+        "offloading": offloading,
+    }
+    return ce.CloudEdgeStrategy(**{**settings, **options})
 
 
 def make_trainer(root: Path, strategy: Any = "auto", **options: Any) -> pl.Trainer:

@@ -36,8 +36,8 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
     (:class:`~cloudedge_pl.WeightedAggregation`) every node trains its own weights.
 
     Args:
-        fleet: what the network runs on; None takes ten nodes of different speed (:meth:`Fleet.preset`).
-        workload: arrival rate and limits; None takes the defaults with ``phase="training"``.
+        fleet: what the network runs on; None takes the default, ten nodes of four kinds (:meth:`Fleet.preset`).
+        workload: arrival rate and limits; None takes the defaults.
         backbone: name of the module's attribute that is the backbone, dots allowed; "" if it is the module itself.
         granularity: split points after every weighted "layer", or only between "block"s that one tensor joins.
         split_modules: names of the backbone's submodules after which it may be cut, in the order in which they run,
@@ -46,7 +46,7 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
             takes the defaults.
         formulas: a :class:`~cloudedge_pl.CostFormulas` or a mapping of its fields; None takes the defaults.
         codec: form in which the cut tensors are sent to the cloud, in the plan and in training: a name, a
-            :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None sends them unchanged.
+            :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None takes the default, int8.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
         exit_head: size of the simplified cloud model; None takes the defaults.
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit

@@ -28,8 +28,8 @@ class CutSettings:
         ValueError: on an unknown name, or a value out of range.
     """
 
-    fleet: Fleet = field(default_factory=lambda: Fleet.preset(num_nodes=10, speed_spread=0.4))
-    workload: Workload = field(default_factory=lambda: Workload(phase="training"))
+    fleet: Fleet = field(default_factory=Fleet.preset)
+    workload: Workload = field(default_factory=Workload)
     backbone: str = "backbone"
     granularity: str = "layer"
     split_modules: Sequence[str] | None = None

@@ -17,6 +17,9 @@ from cloudedge_pl.signals import Interrupted
 from cloudedge_pl.training.module import SCHEDULES
 from tests.training.helpers import (
     CLASSES,
+    EXIT_HEAD,
+    SGD,
+    WORKLOAD,
     SmallNet,
     loader,
     make_fleet,
@@ -29,7 +32,7 @@ from tests.training.helpers import (
 def make_module() -> ce.CloudEdgeModule:
     torch.manual_seed(1)
     net = SmallNet(norm=True, dropout=0.3)
-    return ce.CloudEdgeModule(net, num_classes=CLASSES, learning_rate=0.05)
+    return ce.CloudEdgeModule(net, num_classes=CLASSES, learning_rate=0.05, **SGD)
 
 
 def make_strategy(split_point: int = 2, scheduler: Any = "atsa") -> ce.CloudEdgeStrategy:
@@ -37,12 +40,21 @@ def make_strategy(split_point: int = 2, scheduler: Any = "atsa") -> ce.CloudEdge
         fleet=make_fleet(3, variation=0.6),
         offloading={"split_point": split_point},
         scheduler=scheduler,
+        workload=WORKLOAD,
+        exit_head=EXIT_HEAD,
+        codec="none",
     )
 
 
 def make_data() -> ce.SyntheticDataModule:
     return ce.SyntheticDataModule(
-        num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True
+        num_classes=CLASSES,
+        num_train=96,
+        num_test=32,
+        image_size=8,
+        val_fraction=0.1,
+        batch_size=16,
+        augment=True,
     )
 
 

@@ -14,7 +14,16 @@ import torch
 
 import cloudedge_pl as ce
 from cloudedge_pl.lightning import pl
-from tests.training.helpers import CLASSES, SmallNet, make_fleet, make_trainer, parameters_of
+from tests.training.helpers import (
+    CLASSES,
+    EXIT_HEAD,
+    SGD,
+    WORKLOAD,
+    SmallNet,
+    make_fleet,
+    make_trainer,
+    parameters_of,
+)
 
 AGGREGATIONS: dict[str, dict[str, Any]] = {
     "steps": {"every_n_steps": 4, "failure_rate": 0.05},
@@ -28,14 +37,24 @@ def fit(root: Path, kind: str, *callbacks: pl.Callback, ckpt_path: Any = None) -
     """Trains for four epochs of five steps; everything that moves, as it was after the last step."""
     pl.seed_everything(7)
     torch.manual_seed(1)
-    module = ce.CloudEdgeModule(SmallNet(norm=True, dropout=0.3), num_classes=CLASSES, learning_rate=0.05)
+    module = ce.CloudEdgeModule(
+        SmallNet(norm=True, dropout=0.3), num_classes=CLASSES, learning_rate=0.05, **SGD
+    )
     data = ce.SyntheticDataModule(
-        num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True
+        num_classes=CLASSES,
+        num_train=96,
+        num_test=32,
+        image_size=8,
+        val_fraction=0.1,
+        batch_size=16,
+        augment=True,
     )
     strategy = ce.CloudEdgeStrategy(
         fleet=make_fleet(3, variation=0.6),
         offloading={"split_point": 3},
         codec="bottleneck",
+        workload=WORKLOAD,
+        exit_head=EXIT_HEAD,
         shards={"by": "dirichlet", "alpha": 0.5, "min_size": 4} if kind == "steps" else None,
     )
     ending: dict[str, Any] = {}

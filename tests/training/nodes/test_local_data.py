@@ -96,7 +96,13 @@ def test_the_projects_own_pictures_are_sharded_too(tmp_path: Path) -> None:
         shards={"by": "dirichlet", "min_size": 4},
     )
     data = ce.SyntheticDataModule(
-        num_classes=CLASSES, num_train=96, num_test=32, image_size=8, batch_size=16, augment=True
+        num_classes=CLASSES,
+        num_train=96,
+        num_test=32,
+        image_size=8,
+        val_fraction=0.1,
+        batch_size=16,
+        augment=True,
     )
     module = ce.CloudEdgeModule(SmallNet(norm=True), num_classes=CLASSES)
     aggregation, routes = ce.WeightedAggregation(every_n_steps=4, weighting="samples"), Routes()
@@ -216,6 +222,6 @@ def test_the_classes_are_named_by_the_data_module_the_data_set_or_their_numbers(
     assert local_data(train_dataloaders=DataLoader(data, batch_size=16)).class_names() == numbers
 
     module = ce.SyntheticDataModule(
-        num_classes=CLASSES, num_train=64, num_test=16, image_size=8, batch_size=16
+        num_classes=CLASSES, num_train=64, num_test=16, image_size=8, val_fraction=0.1, batch_size=16
     )
     assert local_data(datamodule=module).class_names() == list(module.class_names)

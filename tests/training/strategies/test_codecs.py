@@ -13,7 +13,16 @@ import cloudedge_pl as ce
 from cloudedge_pl.costs.transmission import upload_bytes
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.lightning import pl
-from tests.training.helpers import OtherModule, SmallNet, loader, make_fleet, make_trainer, parameters_of
+from tests.training.helpers import (
+    EXIT_HEAD,
+    WORKLOAD,
+    OtherModule,
+    SmallNet,
+    loader,
+    make_fleet,
+    make_trainer,
+    parameters_of,
+)
 
 CODECS = ("float16", "bfloat16", "int8", "bottleneck", "top_k")
 
@@ -24,6 +33,8 @@ def make_strategy(codec: str, split_point: int = 2, **options: Any) -> ce.CloudE
         backbone="net",
         offloading={"split_point": split_point},
         codec=ce.CodecConfig(codec, ratio=0.5),
+        workload=WORKLOAD,
+        exit_head=EXIT_HEAD,
         **options,
     )
 

@@ -257,7 +257,7 @@ def test_overfitting_sees_the_same_batches(tmp_path: Path, own: bool, shards: An
     trainer = make_trainer(tmp_path, strategy, callbacks=[Seen()], overfit_batches=2, max_epochs=3)
     if own:
         options: Any = {"num_classes": CLASSES, "num_train": 96, "image_size": 8, "batch_size": 16}
-        trainer.fit(small(), datamodule=ce.SyntheticDataModule(augment=False, **options))
+        trainer.fit(small(), datamodule=ce.SyntheticDataModule(augment=False, val_fraction=0.1, **options))
     else:
         trainer.fit(small(), DataLoader(pictures(), batch_size=16, shuffle=True))
     assert len(seen) == 6

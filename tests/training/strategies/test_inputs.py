@@ -166,7 +166,7 @@ def test_the_whole_module_is_cut(tmp_path: Path) -> None:
     module.eval()
     chain = strategy.deployment.chain
     assert torch.equal(chain.cloud(2)(chain.edge(2)(x)), module(x))
-    again = ce.CloudEdgeStrategy(backbone="", offloading={"split_point": 2})
+    again = ce.CloudEdgeStrategy(backbone="", offloading={"split_point": 2}, codec="none")
     predicted = make_trainer(tmp_path, again).predict(module, loader())
     assert torch.equal(torch.cat(predicted), torch.cat([module(x) for x, _ in loader()]))  # type: ignore[arg-type]
 

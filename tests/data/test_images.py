@@ -1,4 +1,4 @@
-"""Splitting, augmenting, resizing and normalising batches of pictures."""
+"""Splitting, augmenting, resizing and normalising batches of images."""
 
 import zlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cloudedge_pl.data.pictures import crop_and_flip, decode_pictures, normalise, resize, stratified_split
+from cloudedge_pl.data.images import crop_and_flip, decode_images, normalise, resize, stratified_split
 from cloudedge_pl.errors import DataError
 
 LAW = settings(deadline=None, derandomize=True, max_examples=40)
@@ -32,7 +32,7 @@ def test_a_stratified_split_loses_nothing_and_takes_the_same_share_of_each_class
 
 
 def _crop_and_flip_one(image: np.ndarray, top: int, left: int, mirrored: bool, padding: int) -> np.ndarray:
-    """Reference: one picture [C, H, W], by slicing."""
+    """Reference: one image [C, H, W], by slicing."""
     _, height, width = image.shape
     padded = np.pad(image, [(0, 0), (padding, padding), (padding, padding)])
     crop = padded[:, top : top + height, left : left + width]
@@ -47,7 +47,7 @@ def _crop_and_flip_one(image: np.ndarray, top: int, left: int, mirrored: bool, p
     padding=st.integers(0, 3),
     flip=st.booleans(),
 )
-def test_every_augmented_picture_is_a_crop_of_its_own_picture(seed, height, width, padding, flip):
+def test_every_augmented_picture_is_a_crop_of_its_own_image(seed, height, width, padding, flip):
     images = torch.from_numpy(
         np.random.default_rng(seed).integers(1, 256, (3, 2, height, width), dtype=np.uint8)
     )
@@ -64,11 +64,11 @@ def test_every_augmented_picture_is_a_crop_of_its_own_picture(seed, height, widt
         assert any(np.array_equal(after, candidate) for candidate in candidates)
 
 
-def test_augmentation_shifts_both_ways_and_mirrors_about_every_second_picture():
-    picture = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
-    picture[..., 4, 4] = 2  # in the middle
-    picture[..., 4, 5] = 1  # to its right
-    augmented = crop_and_flip(picture.repeat(500, 1, 1, 1), np.random.default_rng(0), 2, horizontal_flip=True)
+def test_augmentation_shifts_both_ways_and_mirrors_about_every_second_image():
+    image = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
+    image[..., 4, 4] = 2  # in the middle
+    image[..., 4, 5] = 1  # to its right
+    augmented = crop_and_flip(image.repeat(500, 1, 1, 1), np.random.default_rng(0), 2, horizontal_flip=True)
     _, _, rows, columns = (augmented == 2).nonzero(as_tuple=True)
     assert rows.unique().tolist() == columns.unique().tolist() == [2, 3, 4, 5, 6]
     right_of_it = augmented[torch.arange(500), 0, rows, columns + 1] == 1
@@ -85,7 +85,7 @@ def test_normalising_is_scaling_to_one_then_subtracting_and_dividing():
     result = normalise(images, torch.tensor([0.5, 0.25]), torch.tensor([0.5, 0.125]))
     expected = torch.tensor([[[[-1.0, (0.2 - 0.5) / 0.5]], [[(1 - 0.25) / 0.125, (0.4 - 0.25) / 0.125]]]])
     torch.testing.assert_close(result, expected)
-    assert images.dtype == torch.uint8, "the pictures themselves stay as they are"
+    assert images.dtype == torch.uint8, "the images themselves stay as they are"
 
 
 def test_resizing_keeps_a_flat_picture_flat_and_leaves_one_that_fits():
@@ -104,7 +104,7 @@ def test_memory_layout_does_not_matter(layout):
 
 def test_unusual_pictures_are_right_or_refused_by_name(tmp_path: Path) -> None:
     def decoded(name: str) -> list[int]:
-        return decode_pictures([tmp_path / name], 4)[0, :, 0, 0].tolist()
+        return decode_images([tmp_path / name], 4)[0, :, 0, 0].tolist()
 
     grey16 = Image.fromarray(np.full((4, 4), 200 * 256, dtype=np.uint16))
     grey16.save(tmp_path / "grey16.png")
@@ -133,7 +133,7 @@ def test_unusual_pictures_are_right_or_refused_by_name(tmp_path: Path) -> None:
     Image.new("F", (4, 4), 0.5).save(tmp_path / "float.tif")
     Image.new("I", (4, 4), 70_000).save(tmp_path / "long.tif")
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     whole = (tmp_path / "cmyk.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     header = bytearray((tmp_path / "bit.png").read_bytes())

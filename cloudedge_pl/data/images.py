@@ -1,6 +1,6 @@
-"""Pictures as batches of uint8 tensors: where they come from, how they are split, augmented and normalised.
+"""Images as batches of uint8 tensors: sources, splits, augmentation and normalisation.
 
-Shapes: n pictures or b in a batch, C channels, H x W pixels.
+Shapes: n images or b in a batch, C channels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from cloudedge_pl.errors import DataError
 MAX_DECODING_THREADS = 8
 
 
-class Pictures(Protocol):
-    """Labelled pictures that are taken a batch at a time."""
+class Images(Protocol):
+    """Labelled images that are taken a batch at a time."""
 
     labels: Tensor
     """int64 [n]"""
 
     def take(self, indices: Tensor) -> Tensor:
-        """Returns the pictures at ``indices`` (int64 [b]) as uint8 [b, C, H, W]."""
+        """Returns the images at ``indices`` (int64 [b]) as uint8 [b, C, H, W]."""
         ...
 
-    def subset(self, indices: Tensor) -> Pictures:
-        """Returns the pictures at ``indices`` only, in that order."""
+    def subset(self, indices: Tensor) -> Images:
+        """Returns only the images at ``indices``, in that order."""
         ...
 
 
 class Splits(NamedTuple):
-    """The pictures to train on, to validate on and to test on."""
+    """The images for training, validation and test."""
 
-    train: Pictures
-    val: Pictures
-    test: Pictures
+    train: Images
+    val: Images
+    test: Images
 
 
-class MemoryPictures:
-    """Pictures held in memory: ``images`` uint8 [n, C, H, W], ``labels`` int64 [n]."""
+class MemoryImages:
+    """Images held in memory: ``images`` uint8 [n, C, H, W], ``labels`` int64 [n]."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         assert images.dtype == torch.uint8, images.dtype
@@ -58,12 +58,12 @@ class MemoryPictures:
     def take(self, indices: Tensor) -> Tensor:
         return self.images[indices]
 
-    def subset(self, indices: Tensor) -> MemoryPictures:
-        return MemoryPictures(self.images[indices], self.labels[indices])
+    def subset(self, indices: Tensor) -> MemoryImages:
+        return MemoryImages(self.images[indices], self.labels[indices])
 
 
-class FilePictures:
-    """Pictures that stay in their files and are decoded each time they are taken."""
+class FileImages:
+    """Images that stay in their files and are decoded whenever they are taken."""
 
     def __init__(self, paths: Sequence[Path], labels: Tensor, image_size: int) -> None:
         self.paths = list(paths)
@@ -71,39 +71,38 @@ class FilePictures:
         self.image_size = image_size
 
     def take(self, indices: Tensor) -> Tensor:
-        return decode_pictures([self.paths[index] for index in indices.tolist()], self.image_size)
+        return decode_images([self.paths[index] for index in indices.tolist()], self.image_size)
 
-    def subset(self, indices: Tensor) -> FilePictures:
+    def subset(self, indices: Tensor) -> FileImages:
         paths = [self.paths[index] for index in indices.tolist()]
-        return FilePictures(paths, self.labels[indices], self.image_size)
+        return FileImages(paths, self.labels[indices], self.image_size)
 
-    def in_memory(self) -> MemoryPictures:
-        """Decodes every picture once."""
-        return MemoryPictures(decode_pictures(self.paths, self.image_size), self.labels)
+    def in_memory(self) -> MemoryImages:
+        """Decodes every image once."""
+        return MemoryImages(decode_images(self.paths, self.image_size), self.labels)
 
     @property
     def decoded_bytes(self) -> int:
-        """What :meth:`in_memory` takes."""
+        """Memory of the decoded images."""
         return len(self.paths) * 3 * self.image_size**2
 
 
-def decode_pictures(paths: Sequence[Path], image_size: int) -> Tensor:
-    """Reads pictures as RGB, scaled and cropped at the centre to a square: uint8 [n, 3, image_size,
-    image_size].
+def decode_images(paths: Sequence[Path], image_size: int) -> Tensor:
+    """Reads images as RGB, scaled and cropped at the centre to a square: uint8 [n, 3, image_size, image_size].
 
-    A picture is turned as its EXIF orientation says; of 16 bits the upper 8 are taken; alpha is left out, as
-    torchvision does; grey, palette, 1-bit and CMYK pictures are converted. Animations, files of several pages and
-    pixels in floating point or 32 bits are refused.
+    Images are rotated by their EXIF orientation. 16-bit images keep their upper 8 bits. The alpha channel is dropped,
+    as in torchvision. Greyscale, palette, 1-bit and CMYK images are converted. Animations, files with several pages
+    and pixels in floating point or 32 bits are refused.
 
     Raises:
-        DataError: on the first file that is no readable picture, naming it.
+        DataError: naming the first file that cannot be read as an image.
     """
     pixels = np.empty((len(paths), image_size, image_size, 3), dtype=np.uint8)
 
     def decode(row: int) -> None:
         pixels[row] = _decode(paths[row], image_size)
 
-    # Pillow lets go of the interpreter while it decodes, so threads decode side by side.
+    # Pillow releases the interpreter lock while it decodes.
     with ThreadPoolExecutor(MAX_DECODING_THREADS) as pool:
         for _ in pool.map(decode, range(len(paths))):
             pass
@@ -115,7 +114,7 @@ def _decode(path: Path, image_size: int) -> np.ndarray:
     try:
         with Image.open(path) as file:
             file.draft("RGB", size)  # a large JPEG is decoded at a fraction of its size, never below `size`
-            picture = _in_rgb(file)
+            image = _in_rgb(file)
     except (
         OSError,
         SyntaxError,
@@ -126,41 +125,42 @@ def _decode(path: Path, image_size: int) -> np.ndarray:
         Image.DecompressionBombError,
     ) as error:
         raise DataError(
-            f"{path} cannot be read as a picture ({error}). Remove it or write it anew."
+            f"{path} cannot be read as an image ({error}). Remove it or write it again."
         ) from error
-    if picture.size != size:
-        picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    if image.size != size:
+        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def _in_rgb(file: Image.Image) -> Image.Image:
-    """A picture as it is meant to be seen, in 3 x 8 bits.
+    """Converts an image to 3 x 8 bits.
 
     Raises:
-        ValueError: where its pixels have no one meaning in 0..255.
+        ValueError: if its pixels have no unique value in 0..255.
     """
-    if (
-        getattr(file, "is_animated", False) and file.format != "MPO"
-    ):  # a camera's JPEG with a small copy in it
-        raise ValueError("it is an animation, or has several pages; save the picture that counts")
+    # A camera's JPEG that embeds a thumbnail has the format MPO and counts as animated.
+    if getattr(file, "is_animated", False) and file.format != "MPO":
+        raise ValueError("it is an animation, or has several pages; save one image")
     if file.mode == "F" or (file.mode == "I" and file.format not in ("PNG", "PPM")):
         raise ValueError(f"its pixels are of mode {file.mode!r}, without a white; save it with 8 or 16 bits")
-    picture = ImageOps.exif_transpose(file)
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
-    return picture.convert("RGB")
+    image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Splits so that every class gives the same share to the second part.
+    """Splits a data set so that every class gives the same share to the second part.
+
+    scikit-learn's ``train_test_split(stratify=...)`` allows neither a share of 0 nor a class of one image.
 
     Args:
         labels: int64 [n].
-        fraction: of each class, rounded to whole pictures, in [0, 1).
-        seed: of the draw.
+        fraction: share of each class, rounded to whole images, in [0, 1).
+        seed: of the random choice.
 
     Returns:
-        Sorted indices (int64) of the first part (1 - fraction) and of the second.
+        Sorted indices (int64) of the first part (1 - fraction) and of the second part.
     """
     rng = np.random.default_rng(seed)
     classes = labels.numpy()
@@ -172,12 +172,13 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 
 
 def crop_and_flip(images: Tensor, rng: np.random.Generator, padding: int, horizontal_flip: bool) -> Tensor:
-    """Shifts every picture by up to ``padding`` pixels each way (black beyond the edge) and mirrors every
-    second.
+    """Shifts every image by up to ``padding`` pixels in each direction, and mirrors half of them.
+
+    Pixels beyond the edge are black.
 
     Args:
         images: [b, C, H, W].
-        rng: its draws decide; the same state gives the same pictures.
+        rng: source of randomness; the same state gives the same images.
         padding: pixels, at least 0.
         horizontal_flip: whether to mirror left and right with probability 1/2.
 
@@ -196,8 +197,7 @@ def crop_and_flip(images: Tensor, rng: np.random.Generator, padding: int, horizo
 
 
 def resize(images: Tensor, image_size: int) -> Tensor:
-    """Resizes a batch bilinearly to [b, C, image_size, image_size]; one that has the size is returned as it
-    is."""
+    """Resizes a batch bilinearly to [b, C, image_size, image_size]; a batch of that size is returned unchanged."""
     if images.shape[-2:] == (image_size, image_size):
         return images
     return F.interpolate(images, size=(image_size, image_size), mode="bilinear", antialias=True)
