@@ -18,7 +18,7 @@ LABEL_ATTRIBUTES = ("targets", "labels", "y")
 def labels_of(dataset: Dataset[Any]) -> np.ndarray:
     """Returns the label of each sample: int64 [num_samples].
 
-    Labels that are kept together are taken from there, and no picture is decoded: those of our own data sets,
+    Labels that are kept together are taken from there, and no image is decoded: those of our own data sets,
     of ``TensorDataset`` (its last tensor), of ``Subset`` and ``ConcatDataset`` (of what they hold), and of any
     data set with an attribute in :data:`LABEL_ATTRIBUTES`. Otherwise the whole data set is read once.
 
