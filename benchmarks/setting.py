@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: the machine and the versions that belong to a number, the fleet, timing, and printing rows."""
+"""Shared by the benchmarks: the machine and versions that belong to a number, the fleet, timing, and printing rows."""
 
 from __future__ import annotations
 

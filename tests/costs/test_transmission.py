@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from cloudedge_pl.costs import transmission
+from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.costs.transmission import (
     download_bytes,
     log_kernel_inverse_rate,
