@@ -158,7 +158,8 @@ def test_of_the_other_commands(
         )
     HydraConfig.instance().set_config(cfg)
     cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
-    monkeypatch.setattr(command, patched, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    home = command if hasattr(command, patched) else import_module("cloudedge_pl.commands.cost_sources")
+    monkeypatch.setattr(home, patched, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
     try:
         with stopped_by_signals(), pytest.raises(Interrupted) as stopped:
             getattr(command, name)(cfg)

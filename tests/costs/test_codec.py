@@ -88,7 +88,9 @@ def test_top_k_sends_values_and_places_and_gets_values_back(shapes, ratio, value
     )
     np.testing.assert_allclose(up, [192, 4 * values + places, 4 * values + places, 0])
     np.testing.assert_allclose(down, [0, 4 * values, 4 * values, 0])
-    np.testing.assert_array_equal(download_bytes(profile, Workload(phase="inference"), CodecConfig("top_k", ratio=ratio)), 0)
+    np.testing.assert_array_equal(
+        download_bytes(profile, Workload(phase="inference"), CodecConfig("top_k", ratio=ratio)), 0
+    )
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
