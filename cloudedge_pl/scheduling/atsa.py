@@ -1,4 +1,4 @@
-"""ATSA, the adaptive task scheduling algorithm: an ant colony that is guided by prices and knows when to stop."""
+"""ATSA, the adaptive task scheduling algorithm: an ant colony guided by prices, with a lower bound to stop at."""
 
 from __future__ import annotations
 
@@ -22,51 +22,50 @@ class AdaptiveTaskScheduler(SeededScheduler):
 
     Identical tasks (a training batch under one split) are scheduled exactly, without a colony. For others:
 
-    1. Prices. A subgradient method solves the dual of the LP relaxation: a lower bound, and what a second of each
-       node, and a byte where memory is scarce, is worth. A task's reduced cost on a node is what it costs there beyond
-       its cheapest node.
-    2. First schedules, by price and by the best of the list rules, improved by local search: moves, swaps and chains
-       that take load off the critical node at the least reduced cost. So no list rule is better: of one window,
-       ``round_robin`` starting at the first node; beyond 10^6 pairs of task and node, min_min, max_min and sufferage,
-       which then take long, are not tried.
-    3. Up to 32 tasks, branch and bound, which mostly proves the optimum.
-    4. Ants. Each takes some tasks of a schedule, the best one or one little worse, off their nodes, one after the
-       other or together, draws new nodes with probability in proportion to tau^alpha * eta^beta, and improves the
-       outcome by the same local search; tau is the pheromone, eta the product of one over the completion time, the
-       memory left free, and the price. After
-       each round pheromone evaporates and every ant's pairs receive Q * bound / makespan.
-    5. The search ends at the lower bound, or after so many evaluations. Pheromone and prices of each node
-       stay warm for the next window; nodes may join and leave, and one that no task could use keeps its own.
+    1. Prices. A subgradient method solves the dual of the LP relaxation. It gives a lower bound, and prices of a second
+       of each node and of a byte where memory is scarce. The reduced cost of a task on a node is what it costs there
+       beyond its cheapest node.
+    2. First schedules: one by price, and the best one of the list rules. Local search improves both by moves, swaps and
+       chains that take load off the critical node at the least reduced cost. The result is therefore never worse than a
+       list rule (``round_robin`` starting at the first node). Beyond 10^6 pairs of task and node, min_min, max_min and
+       sufferage are slow and not tried.
+    3. Up to 32 tasks: branch and bound, which usually proves the optimum.
+    4. Ants. Each ant removes tasks from the best schedule, or from a slightly worse one, one by one or together. It
+       draws new nodes with probability in proportion to tau^alpha * eta^beta and improves the result by the same local
+       search. tau is the pheromone; eta is the product of one over the completion time, the memory left free, and the
+       price. After each round the pheromone evaporates, and the pairs of every ant receive Q * bound / makespan.
+    5. The search ends at the lower bound or after ``evaluations``. The next window starts from each node's pheromone
+       and price. Nodes may join and leave; a node that no task could use keeps its values.
 
-    Between windows it is the prices that adapt. The pheromone, which the paper has, was measured to make schedules
-    neither better nor worse beside prices and local search.
+    The prices do the adapting between windows. In measurements, the paper's pheromone made schedules neither better nor
+    worse in addition to prices and local search.
 
-    A node that can get no task, or whose backlog ends after the last task, is left out of the search: even if it
-    decides the makespan, the tasks of this window are done as early as possible on the others.
+    A node that can run no task, or whose backlog ends after the last task, is left out of the search. Even if it
+    determines the makespan, the tasks of this window are finished as early as possible on the others.
 
-    An evaluation, in :attr:`Assignment.history_seconds`, is one schedule built, one pass of pricing over the
-    matrix, or as many pairs looked at by local search or branch and bound as there are tasks, or 64 if that is more.
+    One evaluation in :attr:`Assignment.history_seconds` is one built schedule, one pass of pricing over the matrix, or
+    as many pairs examined by local search or branch and bound as there are tasks, but at least 64.
 
-    Source: Xu 2020, Sec. 2.2 and the parameters of its Fig. 7; deviates: the deposit takes the makespan where
-    the paper takes the total work, whose minimum is every task on its fastest node; eta counts completion
-    time and price and releases memory; ants vary the best schedule instead of starting anew; prices, local search,
-    bound, branch and bound, and the exact case are added. The printed form is ``atsa_paper``.
+    Source: Xu 2020, Sec. 2.2 and the parameters of its Fig. 7; deviates: the deposit depends on the makespan instead of
+    the total work, which is least with every task on its fastest node; eta includes completion time and price, and
+    memory is released; ants vary the best schedule instead of building a new one; prices, local search, bound, branch
+    and bound, and the exact case are added. The printed form is ``atsa_paper``.
 
     Args:
-        seed: of the ants; the same seed makes the same schedules.
+        seed: of the random draws; the same seed gives the same schedules.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic eta, in [1, 10].
-        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
-        deposit: the paper's Q, above 0: pheromone that a round lays on a pair if all its ants use it in
-            schedules at the lower bound.
-        ants: of a round, at least 1.
-        released: tasks that an ant takes off their nodes one by one, at least 1; together, up to twice as many.
-        candidates: nodes that are tried for a task, the cheapest first, at least 1; four times as many where at least
-            half of the nodes are like others.
-        evaluations: after so many no further ant starts, at least 1; time is in proportion to it and to the number
-            of tasks.
-        price_updates: of the subgradient method at most, at least 1.
-        tolerance: the search ends when the makespan is above the lower bound by this share at most, >= 0.
+        evaporation_rate: share of the pheromone that evaporates in each round, in (0, 1); the paper's rho.
+        deposit: the paper's Q, above 0: the pheromone that one round deposits on a pair if all ants use it in schedules
+            at the lower bound.
+        ants: number of ants per round, at least 1.
+        released: number of tasks that an ant moves one by one, at least 1; it moves up to twice as many together.
+        candidates: number of nodes that are tried for a task, cheapest first, at least 1; four times as many if at
+            least half of the nodes are equal to others.
+        evaluations: no further ant starts after this number, at least 1. Run time is proportional to it and to the
+            number of tasks.
+        price_updates: largest number of updates of the subgradient method, at least 1.
+        tolerance: the search ends when the makespan exceeds the lower bound by at most this share, >= 0.
     """
 
     def __init__(
@@ -118,7 +117,11 @@ class AdaptiveTaskScheduler(SeededScheduler):
 
     @override
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where no way is found to fit all of them."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if no assignment is found in which all tasks fit.
+        """
         instance = Instance.of(window, state)
         if instance.identical:
             node = assign_identical(instance)
@@ -156,7 +159,10 @@ class AdaptiveTaskScheduler(SeededScheduler):
     def _search(
         self, instance: Instance, names: list[str], first: np.ndarray, done: int
     ) -> tuple[np.ndarray, float, np.ndarray]:
-        """Returns a schedule no worse than ``first``, a lower bound and the best makespans, ``done`` of them before."""
+        """Returns a schedule no worse than ``first``, a lower bound, and the best makespans by evaluation.
+
+        ``done`` evaluations were used before.
+        """
         from cloudedge_pl.scheduling.colony import Settings, search
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.pricing import prices
@@ -188,21 +194,21 @@ class AdaptiveTaskScheduler(SeededScheduler):
         )
         self._trail.update(zip(names, trail.tolist(), strict=True))
         known = self._known_prices(names)
-        if (old := ~np.isnan(known)).any():  # only ratios matter; keep them to nodes that are not here now
+        if (old := ~np.isnan(known)).any():  # only ratios matter; keep them to the nodes that are absent now
             log_price = log_price + np.mean(known[old] - log_price[old])
         self._log_price.update(zip(names, log_price.tolist(), strict=True))
         if instance.loads(first).max() < instance.loads(node).max():
-            node = first  # no better but for rounding: the loads of a search are sums in the order of its changes
-        # No schedule was seen while pricing, but the first one needs no prices.
+            node = first  # equal except for rounding: a search sums loads in the order of its changes
+        # Pricing builds no schedule, but the first schedule needs no prices.
         return node, bound, np.concatenate([np.full(passes, history[0]), history])
 
     def _known_prices(self, names: list[str]) -> np.ndarray:
         return np.array([self._log_price.get(name, np.nan) for name in names])
 
     def _first_prices(self, times: np.ndarray, names: list[str]) -> np.ndarray:
-        """Logarithms to start from: in proportion to speed, even, and those of earlier windows.
+        """Returns logarithms of initial prices: in proportion to speed, equal, and those of earlier windows.
 
-        A node that was not there then is as much dearer than the others as it is faster.
+        A node that was absent in earlier windows gets a price in proportion to its speed.
         """
         mean = mean_seconds(times)
         speed = -np.log(mean / mean.max())
@@ -215,12 +221,12 @@ class AdaptiveTaskScheduler(SeededScheduler):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """Windows so far; pheromone and price of each node by its name."""
+        """Returns the number of windows so far, and pheromone and price of each node by name."""
         return {**super().state_dict(), "trail": dict(self._trail), "log_price": dict(self._log_price)}
 
     @override
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         super().load_state_dict(state)
         self._trail = {str(name): float(value) for name, value in state["trail"].items()}
         self._log_price = {str(name): float(value) for name, value in state["log_price"].items()}

@@ -1,4 +1,4 @@
-"""What most schedulers share: a seed, a count of windows, and nothing else to remember."""
+"""Base classes of the schedulers: a seed, a count of windows, and no other state."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 
 class SeededScheduler(ABC):
-    """Builds its schedule from the window and the nodes alone.
+    """A scheduler whose random draws depend on its seed and the number of windows so far.
 
-    Randomness, where there is any, comes from the seed and the number of windows so far, so that a resumed run draws
-    what an uninterrupted one does.
+    A resumed run therefore draws the same numbers as an uninterrupted one.
 
     Args:
-        seed: of the draws; deterministic schedulers have no use for it.
+        seed: of the random draws; deterministic schedulers ignore it.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -28,30 +27,38 @@ class SeededScheduler(ABC):
 
     @abstractmethod
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if a task fits on no node.
+        """
 
     def random(self) -> np.random.Generator:
-        """The generator of this window."""
+        """Returns the random generator of this window."""
         return np.random.default_rng([self.seed, self.windows])
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of windows so far."""
+        """Returns the number of windows so far."""
         return {"windows": self.windows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         self.windows = int(state["windows"])
 
 
 class OnePassScheduler(SeededScheduler):
-    """Looks at every task once; a subclass defines :meth:`place`."""
+    """A scheduler that builds one schedule; a subclass defines :meth:`place`."""
 
     @abstractmethod
     def place(self, instance: Instance) -> np.ndarray:
         """Returns the node of each task, int64 [num_tasks]."""
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if a task fits on no node.
+        """
         instance = Instance.of(window, state)
         node = self.place(instance)
         self.windows += 1

@@ -1,4 +1,4 @@
-"""Lower bounds on the makespan: what no schedule can beat."""
+"""Lower bounds on the makespan of any schedule."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cloudedge_pl.scheduling.identical import identical_counts
 from cloudedge_pl.scheduling.instance import Instance
 
 _BLOCK = 1 << 16
-"""Entries of the matrix that are looked at together: as many as the cache holds."""
+"""Number of matrix entries that are processed together; they fit in the cache."""
 
 
 def lower_bound(instance: Instance) -> float:
-    """A bound from a few passes over the matrix; exact for identical tasks.
+    """Computes a bound in a few passes over the matrix; it is exact for identical tasks.
 
-    The largest of :func:`longest_task_bound`, and :func:`priced_bound` at even prices and at prices in proportion
-    to speed, which is the LP relaxation on uniform, idle machines.
+    It is the largest of :func:`longest_task_bound` and :func:`priced_bound`, at equal prices and at prices in
+    proportion to speed. The latter is the LP relaxation on uniform, idle machines.
     """
     if instance.num_tasks == 0:
         return float(instance.ready_seconds.max())
@@ -32,7 +32,7 @@ def lower_bound(instance: Instance) -> float:
 
 
 def longest_task_bound(instance: Instance) -> float:
-    """The latest ready node, or the task that even the node that does it first does late."""
+    """Returns the latest ready time or the latest earliest completion of a task, whichever is later."""
     bound = float(instance.ready_seconds.max())
     for rows in _blocks(instance.times_seconds):
         bound = max(bound, float((rows + instance.ready_seconds).min(axis=1).max()))
@@ -40,10 +40,10 @@ def longest_task_bound(instance: Instance) -> float:
 
 
 def priced_bound(instance: Instance, prices: np.ndarray) -> float:
-    """The dual bound: what the tasks cost at least if a second of node j is priced at ``prices[j]``.
+    """Computes the dual bound: the least cost of all tasks if a second of node j costs ``prices[j]``.
 
     With prices u > 0 of sum 1, every schedule has makespan >= sum_j u_j load_j >= sum_i min_j u_j et_ij + sum_j u_j
-    ready_j; the best prices give the bound of the LP relaxation (weak duality).
+    ready_j. The best prices give the bound of the LP relaxation (weak duality).
 
     Args:
         instance: the problem.
@@ -54,9 +54,9 @@ def priced_bound(instance: Instance, prices: np.ndarray) -> float:
 
 
 def mean_seconds(times_seconds: np.ndarray) -> np.ndarray:
-    """Returns each node's mean time over the tasks that it can run, float64 [num_nodes], kept above zero.
+    """Returns each node's mean time over the tasks that it can run, float64 [num_nodes], always above zero.
 
-    A node that can run no task gets the mean of the others.
+    A node that can run no task gets the mean of the other nodes.
     """
     total, count = np.zeros(times_seconds.shape[1]), np.zeros(times_seconds.shape[1])
     for rows in _blocks(times_seconds):

@@ -1,4 +1,4 @@
-"""Branch and bound for windows of few tasks: compiled, depth first, with the prices' bound."""
+"""Compiled branch and bound for windows of few tasks: depth first, with the bound of the prices."""
 
 from __future__ import annotations
 
@@ -20,31 +20,23 @@ def branch(
     best_node: np.ndarray,
     most: int,
 ) -> tuple[bool, int]:
-    """Looks for the best schedule, the large tasks first, each on its cheapest node first.
+    """Searches for the best schedule, large tasks first, each on its cheapest node first.
 
-    A branch ends where memory runs out, or where a load or the reduced costs of its tasks leave nothing better than
-    the best schedule.
+    A branch ends when memory runs out, or when a load or the reduced costs of its tasks leave nothing better than the
+    best schedule.
 
     Args:
-        times: [num_tasks, num_nodes].
-        ready: [num_nodes].
-        memory: [num_tasks].
-        capacity: [num_nodes].
-        price: [num_nodes] of a second, of sum 1.
-        rent: [num_nodes] of a byte, in the same unit.
-        enough: a makespan that needs no better one.
-        best_node: [num_tasks] a schedule that memory allows; a better one is written over it.
-        most: pairs of task and node that are looked at.
+        times, ready, memory, capacity, price, rent: as for :func:`cloudedge_pl.scheduling.colony.search`.
+        enough: the search ends at this makespan.
+        best_node: [num_tasks] a schedule that fits in memory; a better one overwrites it.
+        most: largest number of pairs of task and node that are examined.
 
     Returns:
-        Whether no schedule is better than the one in ``best_node``, and how many pairs were looked at.
+        Whether no schedule is better than ``best_node``, and the number of pairs examined.
     """
     num_tasks, num_nodes = times.shape
     reduced, dual = _reduced_costs(times, ready, memory, capacity, price, rent)
-    choices = np.empty((num_tasks, num_nodes), dtype=np.int64)
-    for i in range(num_tasks):
-        choices[i] = np.argsort(reduced[i], kind="mergesort")
-    order = np.argsort(-_sizes(times, memory), kind="mergesort")
+    choices, order = _preferences(times, memory, reduced)
     best = loads(times, ready, best_node).max()
     load, free = ready.copy(), capacity.copy()
     node, tried = np.full(num_tasks, -1), np.zeros(num_tasks, dtype=np.int64)
@@ -56,17 +48,10 @@ def branch(
         if node[i] >= 0:
             load[node[i]] -= times[i, node[i]]
             free[node[i]] += memory[i]
-            node[i] = -1
+        room = (reduced[i], times[i], memory[i], load, free)
         limit = best * (1.0 - 1e-12)
-        while tried[depth] < num_nodes:
-            j = choices[i, tried[depth]]
-            tried[depth] += 1
-            work += 1
-            if cost[depth] + reduced[i, j] >= limit:
-                tried[depth] = num_nodes
-            elif load[j] + times[i, j] < limit and memory[i] <= free[j]:
-                node[i] = j
-                break
+        node[i], tried[depth], examined = _next_node(choices[i], tried[depth], cost[depth], limit, room)
+        work += examined
         if node[i] < 0:
             tried[depth] = 0
             depth -= 1
@@ -89,6 +74,40 @@ def branch(
 
 
 @compiled
+def _next_node(
+    choices: np.ndarray, first: int, cost: float, limit: float, room: tuple[np.ndarray, ...]
+) -> tuple[int, int, int]:
+    """Returns the next node for a task, -1 if there is none; the next choice to try; and the number examined.
+
+    Args:
+        choices: [num_nodes] the task's nodes, cheapest first.
+        first: index of the first choice to try.
+        cost: of the tasks that are placed already.
+        limit: the makespan must be smaller.
+        room: reduced costs and times of the task, its memory, and load and free memory of the nodes.
+    """
+    reduced, times, memory, load, free = room
+    for at in range(first, len(choices)):
+        j = choices[at]
+        if cost + reduced[j] >= limit:
+            return -1, len(choices), at - first + 1
+        if load[j] + times[j] < limit and memory <= free[j]:
+            return j, at + 1, at - first + 1
+    return -1, len(choices), len(choices) - first
+
+
+@compiled
+def _preferences(
+    times: np.ndarray, memory: np.ndarray, reduced: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the nodes of each task, cheapest first [num_tasks, num_nodes], and the tasks, largest first."""
+    choices = np.empty(times.shape, dtype=np.int64)
+    for i in range(len(times)):
+        choices[i] = np.argsort(reduced[i], kind="mergesort")
+    return choices, np.argsort(-_sizes(times, memory), kind="mergesort")
+
+
+@compiled
 def _reduced_costs(
     times: np.ndarray,
     ready: np.ndarray,
@@ -97,7 +116,7 @@ def _reduced_costs(
     price: np.ndarray,
     rent: np.ndarray,
 ) -> tuple[np.ndarray, float]:
-    """What each task costs beyond its cheapest node, [num_tasks, num_nodes], and the bound without these."""
+    """Returns the cost of each task beyond its cheapest node [num_tasks, num_nodes], and the bound without these."""
     reduced, dual = np.empty(times.shape), 0.0
     for j in range(len(ready)):
         dual += price[j] * ready[j]
@@ -114,7 +133,7 @@ def _reduced_costs(
 
 @compiled
 def _sizes(times: np.ndarray, memory: np.ndarray) -> np.ndarray:
-    """Each task's share of the time on the fastest nodes, and of memory, together; [num_tasks]."""
+    """Returns the sum of each task's shares of the time on the fastest nodes and of memory [num_tasks]."""
     size = np.empty(len(times))
     for i in range(len(times)):
         size[i] = times[i].min()

@@ -1,4 +1,4 @@
-"""The ants of ATSA: compiled, and imported only by a window that needs them."""
+"""The compiled colony of ATSA; it is imported when a window needs it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from cloudedge_pl.scheduling.local_search import (
 )
 
 LEAST_TRAIL = 0.02
-"""Pheromone never falls below this share of Q, so that no pair is ruled out (Stuetzle and Hoos 2000)."""
+"""Pheromone never falls below this share of Q, so that no pair is excluded (Stuetzle and Hoos 2000)."""
 
 WORSE, BACK = 0.1, 50
-"""Ants go on from a schedule above the best by this share of what the best is above the bound; after so many ants that
-found nothing better, from the best."""
+"""Ants continue from a schedule that exceeds the best by at most WORSE of the distance between best and bound. After BACK
+ants without improvement they continue from the best."""
 
 PAIRS = 64
-"""An evaluation is as many pairs looked at as there are tasks, but so many at least: small windows are quick."""
-
+"""Smallest number of examined pairs that count as one evaluation; otherwise it is the number of tasks."""
 
 FEW_TASKS, BRANCHED = 32, 5000
-"""Up to so many tasks, branch and bound comes before the ants; it takes so many evaluations at most."""
+"""Up to FEW_TASKS tasks, branch and bound runs before the ants, for at most BRANCHED evaluations."""
 
 
 class Settings(NamedTuple):
@@ -65,24 +64,24 @@ def search(
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Improves a first schedule and one by price, then lets ants vary the better one.
 
-    Where tasks are few, branch and bound comes before the ants, and mostly makes them needless.
+    If tasks are few, branch and bound runs before the ants and usually makes them unnecessary.
 
     Args:
         times: [num_tasks, num_nodes].
         ready: [num_nodes].
         memory: [num_tasks].
         capacity: [num_nodes].
-        price: [num_nodes] of a second, of sum 1.
-        rent: [num_nodes] of a byte, in the same unit.
+        price: [num_nodes] price of a second, of sum 1.
+        rent: [num_nodes] price of a byte, in the same unit.
         bound: lower bound on the makespan.
-        trail: [num_nodes] pheromone to start with.
+        trail: [num_nodes] initial pheromone.
         settings: of the colony.
-        first: [num_tasks] node of each task in a schedule that memory allows.
-        random: state of the generator, moved on.
+        first: [num_tasks] node of each task in a schedule that fits in memory.
+        random: state of the generator; it changes.
 
     Returns:
-        node of each task; lower bound, no worse than ``bound``; best makespan by evaluation; pheromone of each node, of
-        mean 1 over those that were any task's candidates, and as it was for others.
+        The node of each task; a lower bound, at least ``bound``; the best makespan by evaluation; the pheromone of each
+        node, with mean 1 over the candidates of any task, and unchanged for the other nodes.
     """
     num_tasks = len(times)
     pairs = cheapest_pairs(times, memory, price, rent, settings.candidates, 1e-12 * bound)
@@ -96,33 +95,60 @@ def search(
         if _branch(pairs, schedule, ready, capacity, enough, most) and schedule.load.max() > enough:
             bound = enough = schedule.load.max()
         done = _record(history, done, schedules + schedule.work[0] // PAIRS, schedule.load.max())
-    best = schedule.load.max()
-    best_node, best_load = schedule.node.copy(), schedule.load.copy()
     tau = np.empty((num_tasks, k))
     for i in range(num_tasks):
         for a in range(k):
             tau[i, a] = trail[pairs.nodes[i, a]]
-    laid = np.zeros((num_tasks, k))
+    goal = (bound, enough, limit, schedules)
+    node, done = _run_ants(pairs, schedule, tau, capacity, goal, settings, random, history, done)
+    return node, bound, history[:done], _by_node(pairs, tau, trail)
+
+
+@compiled
+def _run_ants(
+    pairs: Pairs,
+    schedule: Partial,
+    tau: np.ndarray,
+    capacity: np.ndarray,
+    goal: tuple[float, float, int, int],
+    settings: Settings,
+    random: np.ndarray,
+    history: np.ndarray,
+    done: int,
+) -> tuple[np.ndarray, int]:
+    """Lets ants vary a schedule until its makespan is small enough or all evaluations are used.
+
+    Args:
+        pairs: the problem.
+        schedule: the schedule to start from; it changes.
+        tau: [num_tasks, num_candidates] pheromone; it changes.
+        capacity: [num_nodes].
+        goal: lower bound, makespan that is small enough, limit of work, and number of schedules built before.
+        settings: of the colony.
+        random: state of the generator.
+        history: best makespan by evaluation; it is filled from ``done`` on.
+        done: number of evaluations so far.
+
+    Returns:
+        The node of each task in the best schedule, and the number of evaluations.
+    """
+    bound, enough, limit, schedules = goal
+    num_tasks = len(pairs.memory)
+    best = schedule.load.max()
+    best_node, best_load = schedule.node.copy(), schedule.load.copy()
+    laid = np.zeros(tau.shape)
     taken = np.empty(min(2 * settings.released, num_tasks), dtype=np.int64)
     now, now_node, now_load, since, ants = best, best_node.copy(), best_load.copy(), 0, 0
     while done < settings.evaluations and best > enough:
-        if ants % 2 == 0:
-            for _ in range(settings.released):
-                _walk(
-                    pairs, schedule, tau, int(uniform(random) * num_tasks), bound, capacity, settings, random
-                )
-        elif not _rebuild(pairs, schedule, tau, taken, bound, capacity, settings, random):
+        if not _vary(pairs, schedule, tau, taken, bound, capacity, settings, random, ants % 2 == 0):
             adopt(pairs, schedule, now_node, now_load)
         improve(pairs, schedule, enough, limit)
         makespan = schedule.load.max()
         ants += 1
         _lay(pairs, schedule, laid, settings.deposit * bound / makespan / settings.ants)
         if ants % settings.ants == 0:
-            tau = np.maximum((1.0 - settings.evaporation_rate) * tau + laid, LEAST_TRAIL * settings.deposit)
-            laid[:] = 0.0
-        since += 1
-        if makespan < best:
-            since = 0
+            _evaporate(tau, laid, settings)
+        since = 0 if makespan < best else since + 1
         if makespan <= best:
             best = makespan
             best_node[:], best_load[:] = schedule.node, schedule.load
@@ -136,7 +162,36 @@ def search(
         else:
             adopt(pairs, schedule, now_node, now_load)
         done = _record(history, done, schedules + ants + schedule.work[0] // max(num_tasks, PAIRS), best)
-    return best_node, bound, history[:done], _by_node(pairs, tau, trail)
+    return best_node, done
+
+
+@compiled
+def _vary(
+    pairs: Pairs,
+    schedule: Partial,
+    tau: np.ndarray,
+    taken: np.ndarray,
+    bound: float,
+    capacity: np.ndarray,
+    settings: Settings,
+    random: np.ndarray,
+    one_by_one: bool,
+) -> bool:
+    """Moves some tasks to other nodes, one by one or together; returns whether the schedule is complete."""
+    if not one_by_one:
+        return _rebuild(pairs, schedule, tau, taken, bound, capacity, settings, random)
+    for _ in range(settings.released):
+        i = int(uniform(random) * len(pairs.memory))
+        _walk(pairs, schedule, tau, i, bound, capacity, settings, random)
+    return True
+
+
+@compiled
+def _evaporate(tau: np.ndarray, laid: np.ndarray, settings: Settings) -> None:
+    """Ends a round: pheromone evaporates, and what the ants deposited is added."""
+    least = LEAST_TRAIL * settings.deposit
+    tau[:] = np.maximum((1.0 - settings.evaporation_rate) * tau + laid, least)
+    laid[:] = 0.0
 
 
 @compiled
@@ -150,9 +205,10 @@ def _start(
     first: np.ndarray,
     history: np.ndarray,
 ) -> tuple[Partial, int, int]:
-    """Returns the better of the first schedule and one by price, both improved where that can pay.
+    """Returns the better of the first schedule and one by price, both improved if that can help.
 
-    The whole of the answer: schedule, schedules built, entries of the history filled.
+    Returns:
+        The schedule, the number of schedules built, and the number of entries of the history.
     """
     num_tasks = len(pairs.memory)
     shortest = np.empty(num_tasks)
@@ -165,7 +221,7 @@ def _start(
     best, schedules = listed.load.max(), 1
     done = _record(history, 0, 1, best)
     schedule = listed
-    # However well it is balanced, a schedule ends above the bound by the priced time that it wastes.
+    # Even if balanced, a schedule exceeds the bound by the priced time that it wastes.
     wasted = listed.cost.sum()
     if wasted > enough - bound and best > enough:
         priced = empty(num_tasks, ready, capacity)
@@ -203,9 +259,9 @@ def _branch(
 
 @compiled
 def _build(pairs: Pairs, schedule: Partial, order: np.ndarray, full: float) -> bool:
-    """Places the tasks in order; returns whether memory was left for all of them.
+    """Places the tasks in order; returns whether there was memory for all of them.
 
-    A task goes to its cheapest node that is not loaded beyond ``full`` by it, else to where it is done first.
+    A task goes to its cheapest node whose load stays below ``full``, else to the node that finishes it first.
     """
     for i in order:
         at = -1
@@ -238,7 +294,7 @@ def _walk(
     settings: Settings,
     random: np.ndarray,
 ) -> None:
-    """Takes task i off its node and draws another one."""
+    """Removes task i from its node and draws another node for it."""
     weights = np.zeros(pairs.nodes.shape[1])
     weigh(pairs, schedule, tau, i, schedule.node[i], bound, capacity, settings, weights)
     if weights.sum() > 0.0:
@@ -258,10 +314,10 @@ def weigh(
     settings: Settings,
     weights: np.ndarray,
 ) -> None:
-    """Fills in tau^alpha * eta^beta of the candidates of task i, 0 where it does not fit and for node ``but``.
+    """Fills in tau^alpha * eta^beta for the candidates of task i; 0 where it does not fit and for node ``but``.
 
-    eta is the product of: bound over completion time; average over average-plus-reduced cost; the share of memory
-    that the task leaves free.
+    eta is the product of bound over completion time, average cost over average plus reduced cost, and the share of
+    memory that the task leaves free.
     """
     weights[:] = 0.0
     average = bound / len(schedule.node)
@@ -286,9 +342,9 @@ def _rebuild(
     settings: Settings,
     random: np.ndarray,
 ) -> bool:
-    """Takes tasks off three nodes, one of them the critical node, and draws new nodes for them, most memory first.
+    """Removes tasks from three nodes, including the critical node, and draws new nodes, largest memory first.
 
-    Returns whether all of them found a node; if not, the schedule is void until one is adopted.
+    Returns whether there was a node for all of them; if not, the schedule is incomplete until another is adopted.
     """
     num_tasks, num_nodes = len(schedule.node), len(schedule.load)
     first = int(np.argmax(schedule.load))
@@ -329,7 +385,7 @@ def _lay(pairs: Pairs, schedule: Partial, laid: np.ndarray, amount: float) -> No
 
 @compiled
 def _by_node(pairs: Pairs, tau: np.ndarray, trail: np.ndarray) -> np.ndarray:
-    """The mean pheromone on the pairs of each node, scaled to mean 1; as in ``trail`` for no task's candidate."""
+    """Returns the mean pheromone on the pairs of each node, scaled to mean 1; ``trail`` for nodes without pairs."""
     total, count = np.zeros(len(trail)), np.zeros(len(trail))
     for i in range(tau.shape[0]):
         for a in range(tau.shape[1]):
@@ -345,7 +401,7 @@ def _by_node(pairs: Pairs, tau: np.ndarray, trail: np.ndarray) -> np.ndarray:
 
 @compiled
 def _record(history: np.ndarray, done: int, evaluations: int, best: float) -> int:
-    """Fills the history up to ``evaluations``: the former best until then, the present one at the end."""
+    """Extends the history to ``evaluations`` entries: the previous best, and the current one at the end."""
     evaluations = min(max(evaluations, done + 1), len(history))
     if done > 0:
         history[done:evaluations] = history[done - 1]

@@ -1,4 +1,4 @@
-"""How kernels are compiled, and the random numbers that they draw; imports numba, so import it late."""
+"""Compilation of the kernels, and their random numbers. It imports numba, so import it only when needed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(kernel: Kernel) -> Kernel:
-    """Compiles on the first call and keeps the machine code on disk, where there is a place for it."""
+    """Compiles a kernel on its first call, and caches the machine code on disk if possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(kernel)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+    except RuntimeError:  # neither the package's folder nor the user's cache is writable
         return numba.njit(**options)(kernel)
 
 
 def stream(seed: int, window: int) -> np.ndarray:
-    """The state of a generator, uint64 [1], that depends on nothing but the seed and the window's number."""
+    """Returns the state of a generator, uint64 [1], which depends on the seed and the number of the window only."""
     return np.random.SeedSequence([seed, window]).generate_state(1, np.uint64) | np.uint64(1)
 
 
 @compiled
 def uniform(state: np.ndarray) -> float:
-    """Draws from [0, 1) and moves the generator on (xorshift64*, Vigna 2016)."""
+    """Draws a number from [0, 1) and advances the generator (xorshift64*, Vigna 2016)."""
     x = state[0]
     x ^= x >> np.uint64(12)
     x ^= x << np.uint64(25)
@@ -38,7 +38,7 @@ def uniform(state: np.ndarray) -> float:
 
 @compiled
 def choose(weights: np.ndarray, state: np.ndarray) -> int:
-    """Draws an index with probability in proportion to ``weights``, of which one at least is positive."""
+    """Draws an index with probability in proportion to ``weights``, at least one of which is positive."""
     draw = uniform(state) * weights.sum()
     last = 0
     for index in range(len(weights)):

@@ -1,4 +1,4 @@
-"""The schedule of least makespan, by branch and bound with a time limit."""
+"""Schedules of minimum makespan, by branch and bound with a time limit."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 class ExactScheduler(SeededScheduler):
     """Minimises the makespan as a mixed-integer program, by HiGHS through ``scipy.optimize.milp``.
 
-    Variables are which pair of task and node is used, and the makespan. What HiGHS has when time is up is kept; the
-    outcome then depends on the machine's speed. Nodes whose backlog ends after the last task are left out, as by ATSA.
-    The lower bound is that of HiGHS less its tolerances, a share of 1e-7 of the makespan and 1e-10 for each task.
+    The variables are the pairs of task and node that are used, and the makespan. When time is up, the best schedule so
+    far is returned; the result then depends on the speed of the machine. Nodes whose backlog ends after the last task
+    are left out, as in ATSA. The lower bound is that of HiGHS less its tolerances: 1e-7 of the makespan and 1e-10 per
+    task.
 
     Args:
-        seed: of the ATSA that makes the first schedule.
-        time_limit_seconds: above 0; a window may take a little longer.
-        gap: HiGHS stops once the makespan is proven to be above the optimum by this share at most, >= 0.
-        start: whether ATSA's schedule is taken as a first one: it ends the search where it is optimal, limits what is
-            searched, and is the answer where HiGHS finds none better.
+        seed: of ATSA, which makes the first schedule.
+        time_limit_seconds: above 0; a window may take slightly longer.
+        gap: HiGHS stops once the makespan is proven to exceed the optimum by at most this share, >= 0.
+        start: whether the search starts from ATSA's schedule. It ends the search if it is optimal, limits the search
+            space, and is returned if HiGHS finds no better one.
     """
 
     def __init__(
@@ -41,7 +42,11 @@ class ExactScheduler(SeededScheduler):
         self.time_limit_seconds, self.gap, self.start = float(time_limit_seconds), float(gap), bool(start)
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere, or time was up too early."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if a task fits on no node, or no schedule was found in time.
+        """
         instance = Instance.of(window, state)
         self.windows += 1
         if instance.identical:
@@ -60,13 +65,13 @@ class ExactScheduler(SeededScheduler):
     def _first(self, window: TaskWindow, state: NodeState) -> Assignment | None:
         try:
             return AdaptiveTaskScheduler(seed=self.seed).assign(window, state)
-        except ValueError:  # a packing that a rule of thumb does not find may exist all the same
+        except ValueError:  # a packing may exist that the heuristic does not find
             return None
 
     def _improve(
         self, instance: Instance, node: np.ndarray, bound: float, ends: float
     ) -> tuple[np.ndarray, float]:
-        """Solves for the nodes that can help, until it is a task and not a backlog that is done last."""
+        """Solves for the useful nodes, until a task and not a backlog ends last."""
         while True:
             useful = np.flatnonzero(instance.useful(node))
             part, first = instance.on(useful), np.searchsorted(useful, node)

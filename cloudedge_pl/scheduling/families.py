@@ -1,4 +1,4 @@
-"""Random windows, by how tasks and nodes relate: for examples, figures and benchmarks."""
+"""Random windows for examples, figures and benchmarks, by the relation of tasks and nodes."""
 
 from __future__ import annotations
 
@@ -69,32 +69,39 @@ FAMILIES: dict[str, Family] = {
     "memory_tight": _correlated,
     "memory_unrelated": _unrelated,
 }
-"""identical: equal tasks, speeds of 1 to 5. uniform: tasks of 1 to 100, speeds of 1 to 5. correlated: as uniform,
-each time off by up to 20%. unrelated: times of 1 to 100, whatever task and node. two_types: tasks of 1 to 100, which
-every third node does 1 to 10 times as fast. few_kinds: 3 kinds of tasks, 3 of nodes, times of 1 to 100. few_large: as
-correlated, but tasks of 1 to 10, and 8% of 50 to 100. heavy_tailed: likewise, tasks by a Pareto distribution of shape
-1.5. restricted: tasks of 1 to 100, each able to run on 30% of the nodes. memory_tight and memory_unrelated: as
-correlated and unrelated, with memory as in :func:`generate_window`. All else drawn evenly."""
+"""Families of execution times. All values are drawn uniformly unless stated otherwise.
+
+- identical: equal tasks, speeds of 1 to 5.
+- uniform: tasks of 1 to 100, speeds of 1 to 5.
+- correlated: as uniform, with every time changed by up to 20%.
+- unrelated: times of 1 to 100, independent of task and node.
+- two_types: tasks of 1 to 100; every third node is 1 to 10 times as fast.
+- few_kinds: 3 kinds of tasks and 3 of nodes, times of 1 to 100.
+- few_large: as correlated, with 92% of the tasks of 1 to 10 and 8% of 50 to 100.
+- heavy_tailed: as correlated, with tasks from a Pareto distribution of shape 1.5.
+- restricted: tasks of 1 to 100, each of which can run on 30% of the nodes.
+- memory_tight, memory_unrelated: as correlated and unrelated, with memory as in :func:`generate_window`.
+"""
 
 
 MEMORY_BINDS = ("memory_tight", "memory_unrelated")
-"""The families in which the tasks of a node compete for its memory."""
+"""Families in which the tasks of a node compete for its memory."""
 
 MAX_PAIRS = 100_000_000
-"""A matrix with more entries (0.8 GB) is taken for a mistake, before memory is."""
+"""A matrix with more entries (0.8 GB) is treated as a mistake before memory is allocated."""
 
 
 def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.ndarray:
-    """Returns execution times in seconds, float64 [num_tasks, num_nodes]; a broadcast row for identical tasks.
+    """Returns execution times in seconds, float64 [num_tasks, num_nodes]; for identical tasks, a broadcast row.
 
     Args:
-        family: a name of :data:`FAMILIES`.
-        num_tasks: a whole number, at least 1.
-        num_nodes: likewise.
-        seed: of the draws; a whole number, at least 0.
+        family: a key of :data:`FAMILIES`.
+        num_tasks: at least 1.
+        num_nodes: at least 1.
+        seed: of the random draws, at least 0.
 
     Raises:
-        ValueError: on an unknown family, or a number out of its range.
+        ValueError: if the family is unknown or a number is out of range.
     """
     make = lookup(FAMILIES, family, "family of times")
     require_range("times", 1, np.inf, open_high=True, whole=True, num_tasks=num_tasks, num_nodes=num_nodes)
@@ -106,10 +113,10 @@ def generate(family: str, num_tasks: int, num_nodes: int, seed: int = 0) -> np.n
 def generate_window(
     family: str, num_tasks: int, num_nodes: int, seed: int = 0
 ) -> tuple[TaskWindow, NodeState]:
-    """Returns a window of the times of :func:`generate`, and its idle nodes.
+    """Returns a window with the times of :func:`generate`, and idle nodes.
 
-    Memory binds in the families of :data:`MEMORY_BINDS` only: tasks hold 1 to 10 bytes while they queue, and unlike
-    nodes have 8% more than all of them need, or, if that is more, room for the largest task each.
+    Memory matters only in the families of :data:`MEMORY_BINDS`: tasks hold 1 to 10 bytes while they queue. The nodes
+    have unequal shares of 8% more memory than all tasks need, and each has room for the largest task.
     """
     times = generate(family, num_tasks, num_nodes, seed)
     if family not in MEMORY_BINDS:

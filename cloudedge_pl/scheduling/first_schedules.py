@@ -1,4 +1,4 @@
-"""What a search starts from: the best of all list rules, so that none of them can be better than its outcome."""
+"""The start of a search: the best schedule of all list rules, so that the result is no worse than any of them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cloudedge_pl.scheduling.rules import (
 )
 
 MOST_PAIRS = 10**6
-"""Pairs of task and node up to which min_min, max_min and sufferage are tried: beyond, each takes seconds."""
+"""Largest number of pairs for which min_min, max_min and sufferage are tried; beyond it, each takes seconds."""
 
 
 @compiled
 def best_listed(
     times: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray
 ) -> tuple[np.ndarray, bool]:
-    """The best schedule of all rules in :mod:`cloudedge_pl.scheduling.rules`, and of one for memory.
+    """Finds the best schedule of all rules in :mod:`cloudedge_pl.scheduling.rules`.
 
-    If lpt runs out of memory, the task of most memory goes first instead of the longest.
+    If lpt runs out of memory, a rule that places the task with the largest memory first is tried too.
 
     Args:
         times: [num_tasks, num_nodes].
@@ -36,7 +36,7 @@ def best_listed(
         capacity: [num_nodes].
 
     Returns:
-        node of each task, and whether any rule found memory for all of them; if not, the nodes are void.
+        The node of each task, and whether any rule found memory for all tasks; if not, the nodes are meaningless.
     """
     num_tasks = len(times)
     arrival, shortest = np.arange(num_tasks), np.empty(num_tasks)
@@ -68,7 +68,7 @@ def best_listed(
 def _better(
     times: np.ndarray, ready: np.ndarray, answer: tuple[np.ndarray, int], best: np.ndarray, least: float
 ) -> tuple[np.ndarray, float]:
-    """The schedule of lower makespan, and this: that of a rule that has placed all tasks, or the best so far."""
+    """Returns the better of the best schedule so far and a rule's complete schedule, and its makespan."""
     node, stuck = answer
     if stuck == -1:
         makespan = loads(times, ready, node).max()

@@ -1,4 +1,4 @@
-"""Identical tasks: the greedy rule is optimal, and can be computed at once instead of task by task."""
+"""Identical tasks: the greedy rule is optimal and can be computed in closed form, without a loop over tasks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
 
 def assign_identical(instance: Instance) -> np.ndarray:
-    """Returns the node of each of identical tasks, int64 [num_tasks], in an optimal schedule.
+    """Returns the node of each identical task, int64 [num_tasks], in an optimal schedule.
 
-    The first task gets the earliest completion, the next one the next: the greedy rule "each task to the node that
-    finishes it first", and a sensible order for a queue.
+    Tasks get completions in increasing order, as by the greedy rule "each task to the node that finishes it first".
 
     Raises:
-        ValueError: if the nodes' memory does not hold all tasks.
+        ValueError: if the tasks do not fit in the memory of the nodes.
     """
     if instance.num_tasks == 0:
         return np.zeros(0, dtype=np.int64)
@@ -31,7 +30,7 @@ def assign_identical(instance: Instance) -> np.ndarray:
 
 
 def identical_counts(instance: Instance) -> np.ndarray:
-    """Returns how many of the identical tasks each node gets, int64 [num_nodes]; fewer than all if memory runs out."""
+    """Returns the number of identical tasks per node, int64 [num_nodes]; their sum is smaller if memory runs out."""
     task_bytes, most = instance.memory_bytes[0], np.full(instance.num_nodes, np.inf)
     if task_bytes > 0:
         most = np.floor(instance.capacity_bytes / task_bytes)
@@ -41,20 +40,20 @@ def identical_counts(instance: Instance) -> np.ndarray:
 def smallest_completions(
     num_tasks: int, task_seconds: np.ndarray, ready_seconds: np.ndarray, most: np.ndarray
 ) -> np.ndarray:
-    """Returns how many of ``num_tasks`` identical tasks each node gets, int64 [num_nodes], for the least makespan.
+    """Returns the number of identical tasks per node, int64 [num_nodes], for the minimum makespan.
 
-    The c-th task of node j is done at ``ready_j + c * et_j``. No schedule has more tasks done by a time T than there
-    are such completions up to T, so the makespan is at least the K-th smallest of them all: taking the K smallest
-    reaches that bound. All completions up to the fluid makespan (tasks cut as finely as one likes) are among them;
-    fewer than num_nodes are left for the heap.
+    The c-th task of node j ends at ``ready_j + c * et_j``. No schedule completes more tasks by a time T than there are
+    such completions up to T, so the makespan is at least the K-th smallest completion, and the K smallest completions
+    reach that bound. All completions up to the fluid makespan (of divisible tasks) are among them; a heap chooses the
+    others, of which there are fewer than num_nodes.
 
-    Source: the exact case of Xu 2020, Sec. 3.4, which searches for it with a colony instead.
+    Source: the exact case of Xu 2020, Sec. 3.4, where a colony searches for it.
 
     Args:
         num_tasks: K.
         task_seconds: [num_nodes] et_j, ``inf`` where the node cannot run the task.
         ready_seconds: [num_nodes].
-        most: [num_nodes] float, tasks that fit the node's memory; ``inf`` for no limit.
+        most: [num_nodes] float, largest number of tasks in the node's memory; ``inf`` for no limit.
     """
     counts = np.zeros(len(task_seconds), dtype=np.int64)
     usable = np.flatnonzero((task_seconds < np.inf) & (most >= 1))
@@ -86,10 +85,10 @@ def smallest_completions(
 
 
 def _fluid_makespan(num_tasks: int, seconds: np.ndarray, ready: np.ndarray) -> float:
-    """The T that solves sum over nodes of max(0, T - ready_j) / et_j = num_tasks."""
+    """Solves sum over nodes of max(0, T - ready_j) / et_j = num_tasks for T."""
     order = np.argsort(ready)
     rate = np.cumsum(1.0 / seconds[order])
     makespan = (num_tasks + np.cumsum(ready[order] / seconds[order])) / rate
-    # With the first k nodes at work T falls in k, until the next node is ready only after T.
+    # T decreases with the number of working nodes, until the next node is ready only after T.
     following = np.append(ready[order][1:], np.inf)
     return float(makespan[np.argmax(makespan <= following)])

@@ -1,4 +1,4 @@
-"""A window on the nodes as they are: which task may run where, checked once for every scheduler."""
+"""The scheduling problem of a window and the state of the nodes, checked once for all schedulers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 @dataclass(frozen=True)
 class Instance:
-    """The scheduling problem that a window and the nodes' state pose: R||Cmax with ready times and memory.
+    """The scheduling problem R||Cmax with ready times and memory.
 
     Args:
         times_seconds: [num_tasks, num_nodes]; ``inf`` where the node is unavailable, cannot run the task, or has too
             little memory for it. One broadcast row if the tasks are identical.
         ready_seconds: [num_nodes].
-        memory_bytes: [num_tasks] that a task takes from its node's capacity; zeros if tasks only have to fit alone.
+        memory_bytes: [num_tasks] taken from the capacity of the task's node; zeros if every task only has to fit alone.
         capacity_bytes: [num_nodes] for all tasks of a node together.
-        identical: whether all tasks are alike, so that they differ in nothing but their order.
+        identical: whether all tasks are equal.
         deadline_seconds: [num_tasks].
     """
 
@@ -46,10 +46,10 @@ class Instance:
 
     @classmethod
     def of(cls, window: TaskWindow, state: NodeState) -> Instance:
-        """Marks what may not be, and checks that every task fits some node.
+        """Makes the problem: marks the pairs that are not possible and checks that every task fits on a node.
 
         Raises:
-            ValueError: if window and state disagree on the number of nodes, or a task fits nowhere: the error
+            ValueError: if window and state have different numbers of nodes, or a task fits on no node; the message
                 names the task and what it lacks.
         """
         if window.num_nodes != state.num_nodes:
@@ -79,7 +79,7 @@ class Instance:
         )
 
     def loads(self, node: np.ndarray) -> np.ndarray:
-        """Returns when each node is done, float64 [num_nodes], if task i runs on ``node[i]``."""
+        """Returns the time at which each node finishes, float64 [num_nodes], if task i runs on ``node[i]``."""
         if self.identical and self.num_tasks:
             row, count = self.times_seconds[0], np.bincount(node, minlength=self.num_nodes)
             return self.ready_seconds + count * np.where(count > 0, row, 0.0)
@@ -87,21 +87,21 @@ class Instance:
         return self.ready_seconds + np.bincount(node, taken, minlength=self.num_nodes)
 
     def last_done(self, node: np.ndarray) -> float:
-        """Returns when the last task is done: the makespan without the nodes that get no task."""
+        """Returns the end of the last task: the makespan without the nodes that get no task."""
         return float(self.loads(node)[np.bincount(node, minlength=self.num_nodes) > 0].max(initial=0.0))
 
     def useful(self, node: np.ndarray) -> np.ndarray:
-        """Returns bool [num_nodes]: what is used here, and by any schedule that has its last task done earlier.
+        """Returns which nodes are used by this schedule, or by any schedule whose last task ends earlier: [num_nodes].
 
-        The others only lift the makespan, whatever is decided: without them an optimal schedule is still one, and what
-        is left can be made early even if their backlog decides the makespan.
+        The other nodes have backlogs that no schedule changes. Without them, the tasks are still finished as early as
+        possible, even if such a backlog determines the makespan.
         """
         used = np.bincount(node, minlength=self.num_nodes) > 0
         runs = (self.times_seconds < np.inf).any(axis=0)
         return used | (runs & (self.ready_seconds < self.last_done(node)))
 
     def on(self, nodes: np.ndarray) -> Instance:
-        """The problem on some nodes only, by their indices."""
+        """Returns the problem on a subset of the nodes, by index."""
         return replace(
             self,
             times_seconds=self.times_seconds[:, nodes],
@@ -112,7 +112,7 @@ class Instance:
     def assignment(
         self, node: np.ndarray, lower_bound_seconds: float, history_seconds: np.ndarray | None = None
     ) -> Assignment:
-        """The finished answer; a scheduler that built one schedule needs to give no history.
+        """Makes the assignment; a scheduler that builds a single schedule gives no history.
 
         Raises:
             ValueError: if a node holds tasks beyond its memory.
@@ -120,20 +120,20 @@ class Instance:
         node = node.astype(np.int64, copy=False)
         loads = self.loads(node)
         makespan = loads.max()
-        assert makespan < np.inf, "a task was put where it cannot run"
+        assert makespan < np.inf, "a task was put on a node that cannot run it"
         self._check_memory(node)
         history = np.array([makespan]) if history_seconds is None else history_seconds
         missed = np.zeros(0, dtype=np.int64)
         if (self.deadline_seconds < np.inf).any():
             missed = np.flatnonzero(self.finish_seconds(node) > self.deadline_seconds)
-        # A bound below every schedule can be above this one by rounding only.
+        # A valid bound can exceed the makespan only by rounding.
         return Assignment(node, loads, min(float(lower_bound_seconds), float(makespan)), history, missed)
 
     def finish_seconds(self, node: np.ndarray) -> np.ndarray:
-        """Returns when each task is done, float64 [num_tasks].
+        """Returns the end of each task, float64 [num_tasks].
 
-        A node serves the earliest deadline first, tasks of equal deadline in order of arrival: if any order meets
-        every deadline, this one does (Jackson 1955).
+        A node runs the task with the earliest deadline first, and tasks of equal deadline in order of arrival. If any
+        order meets every deadline, this one does (Jackson 1955).
         """
         order = np.lexsort((self.deadline_seconds, node))
         taken = self.times_seconds[order, node[order]]
@@ -149,7 +149,7 @@ class Instance:
         assert not len(over), f"node {over[0]} holds tasks beyond its memory"
 
     def overfull(self, node: np.ndarray) -> np.ndarray:
-        """Returns the nodes that hold tasks beyond their memory if task i runs on ``node[i]``."""
+        """Returns the nodes whose tasks exceed their memory if task i runs on ``node[i]``."""
         if not self.memory_binds:
             return np.zeros(0, dtype=np.int64)
         held = np.bincount(node, self.memory_bytes, minlength=self.num_nodes)
@@ -157,7 +157,7 @@ class Instance:
 
 
 def no_memory_left(instance: Instance, task: int, free_bytes: np.ndarray) -> ValueError:
-    """The error of a task that fits no node beside the tasks that are already there."""
+    """Makes the error for a task that does not fit next to the tasks that are already placed."""
     runs = instance.times_seconds[task] < np.inf
     largest = int(np.argmax(np.where(runs, free_bytes, -1.0)))
     needs, free = written_apart(format_bytes, (instance.memory_bytes[task], free_bytes[largest]))

@@ -1,4 +1,4 @@
-"""The makespan problem as a mixed-integer program for HiGHS; imported only by who solves one."""
+"""The makespan problem as a mixed-integer program for HiGHS. It imports SciPy's optimizer, so import it late."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
 
 MAKESPAN, CAPACITY = 1024.0, 1024.0
-"""The makespan and every node's memory in the units that HiGHS counts in."""
+"""Makespan and memory of every node in the units of the program."""
 
 FEASIBLE, REDUCED = 1e-6, 1e-7
-"""What HiGHS takes for nothing, in these units: how far a row may be off, and how far below zero a reduced cost."""
+"""Tolerances of HiGHS in these units: of a row, and of a reduced cost below zero."""
 
 
 class IntegerProgram:
     """The mixed-integer program of an instance, in units in which the solver's absolute tolerances are negligible.
 
-    Seconds are counted so that the makespan is about :data:`MAKESPAN`, bytes so that every node holds
-    :data:`CAPACITY`. What memory the solver's tolerance lets through is found in bytes and forbidden by a cut.
+    Times are scaled so that the makespan is about :data:`MAKESPAN`, memory so that every node holds :data:`CAPACITY`.
+    Excess memory within the solver's tolerance is detected in bytes and excluded by a cut.
 
     Args:
         instance: the problem.
-        most: a makespan that is known, in seconds; ``inf`` if none is.
+        most: makespan of a known schedule in seconds; ``inf`` if there is none.
     """
 
     def __init__(self, instance: Instance, most: float) -> None:
         tasks, nodes = np.nonzero(instance.times_seconds < np.inf)
         keep = instance.ready_seconds[nodes] + instance.times_seconds[tasks, nodes] <= most
-        self.tasks, self.nodes = tasks[keep], nodes[keep]  # a longer pair is in no better schedule
+        self.tasks, self.nodes = tasks[keep], nodes[keep]  # no better schedule uses a longer pair
         self.num_tasks, self.num_nodes = instance.num_tasks, instance.num_nodes
         scale = most if most < np.inf else lower_bound(instance)
         self.unit = scale / MAKESPAN if scale > 0 else 1.0
@@ -48,12 +48,12 @@ class IntegerProgram:
         ]
         if instance.memory_binds:
             room = np.maximum(instance.capacity_bytes, np.finfo(float).tiny)
-            share = instance.memory_bytes[self.tasks] / room[self.nodes]  # nothing of a node without limit
+            share = instance.memory_bytes[self.tasks] / room[self.nodes]  # 0 of a node without limit
             held = self._matrix(self.nodes, share * CAPACITY, self.num_nodes)
             self.rows.append(LinearConstraint(held, -np.inf, CAPACITY))
 
     def solve(self, seconds: float, gap: float) -> Any:
-        """What HiGHS finds within ``seconds``."""
+        """Runs HiGHS for at most ``seconds``."""
         pairs = len(self.tasks)
         return milp(
             np.append(np.zeros(pairs), 1.0),
@@ -64,10 +64,10 @@ class IntegerProgram:
         )
 
     def bound(self, solution: Any) -> float:
-        """The makespan below which HiGHS found nothing, in seconds, less what its tolerances leave open.
+        """Returns the lower bound of HiGHS in seconds, less its tolerances.
 
-        A schedule can lie below the solver's bound by as much as a row may be off, and, by weak duality, by the
-        negative reduced costs that it may use: one of each task, and as many as the makespan counts.
+        A schedule can lie below the solver's bound by the tolerance of a row and, by weak duality, by the negative
+        reduced costs that it may use: one per task, and the makespan's.
         """
         if solution.mip_dual_bound is None or not np.isfinite(solution.mip_dual_bound):
             return 0.0
@@ -75,14 +75,14 @@ class IntegerProgram:
         return max(bound - FEASIBLE - REDUCED * (self.num_tasks + bound), 0.0) * self.unit
 
     def schedule(self, x: np.ndarray) -> np.ndarray:
-        """The node of each task, int64 [num_tasks], in a solution."""
+        """Returns the node of each task in a solution, int64 [num_tasks]."""
         node = np.empty(self.num_tasks, dtype=np.int64)
         used = x[:-1] > 0.5
         node[self.tasks[used]] = self.nodes[used]
         return node
 
     def forbid(self, node: np.ndarray, over: np.ndarray) -> None:
-        """Rules out that the nodes ``over`` hold all the tasks that they hold in ``node``."""
+        """Adds a cut: the nodes ``over`` must not hold all the tasks that they hold in ``node``."""
         for at in over:
             together = (self.nodes == at) & (node[self.tasks] == at)
             cover = self._matrix(np.zeros(len(self.tasks), dtype=np.int64), together.astype(float), 1)
@@ -91,7 +91,7 @@ class IntegerProgram:
     def _matrix(
         self, rows: np.ndarray, values: np.ndarray | float, num_rows: int, makespan: float = 0.0
     ) -> Any:
-        """Sparse [num_rows, pairs + 1]: ``values`` in the row of each pair, ``makespan`` in the last column."""
+        """Builds a sparse [num_rows, pairs + 1]: ``values`` in the row of each pair, ``makespan`` in the last column."""
         pairs = len(rows)
         last = np.full(num_rows, makespan)
         return csr_array(

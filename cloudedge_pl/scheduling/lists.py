@@ -1,6 +1,6 @@
-"""List schedulers: tasks in some order, each placed for good when its turn comes.
+"""List schedulers: tasks are placed one after the other and never moved.
 
-The rules themselves are compiled, in :mod:`cloudedge_pl.scheduling.rules`, which only a window that needs them imports.
+The rules are compiled in :mod:`cloudedge_pl.scheduling.rules`, which is imported when a window needs it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
 
 class RandomScheduler(OnePassScheduler):
-    """Each task to any node that it fits, drawn evenly: what a scheduler must beat to be worth anything."""
+    """Each task goes to a random node with room for it: a baseline that every scheduler should beat."""
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
@@ -33,9 +33,9 @@ class RandomScheduler(OnePassScheduler):
 
 
 class RoundRobin(OnePassScheduler):
-    """Tasks in order of arrival to the nodes in turn; a node that a task does not fit is passed over.
+    """Tasks go to the nodes in turn, in order of arrival; nodes without room for a task are skipped.
 
-    The turn goes on from window to window.
+    The turn continues from window to window.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -65,9 +65,9 @@ class RoundRobin(OnePassScheduler):
 
 
 class FirstComeFirstServed(OnePassScheduler):
-    """Tasks in order of arrival, each to the node that is free first, whatever its speed.
+    """Tasks in order of arrival, each to the node that is free first, regardless of its speed.
 
-    Of nodes that are free at the same time the fastest is taken. Source: the baseline of Xu 2020, Fig. 7.
+    Of nodes that are free at the same time, the fastest is chosen. Source: the baseline of Xu 2020, Fig. 7.
     """
 
     @override
@@ -81,10 +81,10 @@ class FirstComeFirstServed(OnePassScheduler):
 
 
 class WorkStealing(OnePassScheduler):
-    """What a pool of nodes reaches that balances itself, without anyone who knows the times.
+    """Nodes that balance their load by themselves, without knowledge of the execution times.
 
-    Tasks are dealt out in turn. A node that becomes idle takes the last task that it can run off the queue with the
-    most waiting tasks; a task that runs is never taken. The outcome is what a run of the pool would give.
+    Tasks are dealt out in turn. A node that becomes idle takes the last task that it can run from the longest queue.
+    Running tasks are never moved. The result is that of a simulation of such nodes.
 
     Source: Zhao et al. 2018 (DeepThings) and Fernando et al. 2019 (Honeybee); deviates: stealing itself takes no time.
     """
@@ -98,7 +98,7 @@ class WorkStealing(OnePassScheduler):
 
 
 class MinCompletion(OnePassScheduler):
-    """Tasks in order of arrival, each to the node that is done with it first (earliest finish time)."""
+    """Tasks in order of arrival, each to the node that finishes it first (earliest finish time)."""
 
     @override
     def place(self, instance: Instance) -> np.ndarray:
@@ -106,9 +106,9 @@ class MinCompletion(OnePassScheduler):
 
 
 class LongestProcessingTime(OnePassScheduler):
-    """The longest task first, each to the node that is done with it first.
+    """The longest task first, each to the node that finishes it first.
 
-    A task is as long as on its fastest node. Source: Graham 1969, for identical machines.
+    The length of a task is its time on its fastest node. Source: Graham 1969, for identical machines.
     """
 
     @override
@@ -118,7 +118,7 @@ class LongestProcessingTime(OnePassScheduler):
 
 
 class MinMin(OnePassScheduler):
-    """Of all tasks, each at the node that would be done with it first, the one that is done first is placed; repeat.
+    """The task that can be finished earliest is placed next, on the node that finishes it first.
 
     Source: Ibarra and Kim 1977.
     """
@@ -129,7 +129,7 @@ class MinMin(OnePassScheduler):
 
 
 class MaxMin(OnePassScheduler):
-    """As min-min, but the task that is done last is placed first, so that short ones fill the gaps.
+    """As min-min, but the task whose earliest completion is latest is placed next, so that short tasks fill the gaps.
 
     Source: Ibarra and Kim 1977.
     """
@@ -140,9 +140,9 @@ class MaxMin(OnePassScheduler):
 
 
 class Sufferage(OnePassScheduler):
-    """The task goes first that would suffer most if its best node were taken: second-best minus best completion.
+    """The task that loses most without its best node is placed next: second-best minus best completion.
 
-    Source: Maheswaran et al. 1999; deviates: completions are renewed after every task, not after every round.
+    Source: Maheswaran et al. 1999; deviates: completions are updated after every task, not after every round.
     """
 
     @override
@@ -168,7 +168,7 @@ def _earliest_finish(instance: Instance, order: np.ndarray) -> np.ndarray:
 
 
 def _most_urgent(instance: Instance, rule: str) -> np.ndarray:
-    """Places the most urgent task at its earliest completion, again and again."""
+    """Places the most urgent task at its earliest completion until all are placed."""
     if instance.num_tasks == 0:
         return np.zeros(0, dtype=np.int64)
     from cloudedge_pl.scheduling import rules
@@ -187,7 +187,7 @@ def _most_urgent(instance: Instance, rule: str) -> np.ndarray:
 
 
 def _rows(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
-    """The times that differ, and the row of each task in them: identical tasks share one, which is not copied."""
+    """Returns the distinct rows of times and the row of each task; identical tasks share one row."""
     row = (
         np.zeros(instance.num_tasks, dtype=np.int64) if instance.identical else np.arange(instance.num_tasks)
     )
@@ -197,7 +197,7 @@ def _rows(instance: Instance) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _complete(instance: Instance, node: np.ndarray, stuck: int) -> np.ndarray:
-    """Returns the nodes; raises ValueError if a task found no room beside those that were placed."""
+    """Returns the nodes; raises ValueError if there was no room for a task."""
     if stuck < 0:
         return node
     placed = node >= 0
@@ -206,7 +206,7 @@ def _complete(instance: Instance, node: np.ndarray, stuck: int) -> np.ndarray:
 
 
 def _first_free(instance: Instance) -> np.ndarray:
-    """:class:`FirstComeFirstServed` for identical tasks, by a heap."""
+    """Computes :class:`FirstComeFirstServed` for identical tasks with a heap."""
     seconds, ready = instance.times_seconds[0].tolist(), instance.ready_seconds.tolist()
     queue = [(ready[j], seconds[j], j) for j in range(len(seconds)) if seconds[j] < np.inf]
     heapq.heapify(queue)

@@ -1,6 +1,6 @@
-"""Moves, swaps and chains that take load off the critical node, cheapest first.
+"""Compiled local search: moves, swaps and chains that take load off the critical node, cheapest first.
 
-Compiled: the state of a schedule is a tuple of arrays that the kernels change in place.
+The state of a schedule is a tuple of arrays that the kernels change in place.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import numpy as np
 from cloudedge_pl.scheduling.compiled import compiled
 
 BALANCE = 1e-3
-"""What a second of the higher load among the touched nodes counts beside reduced costs: little more than a
-tie-break, since a schedule that wastes no priced time leaves room to balance later."""
-
+"""Weight of a second of the highest changed load, compared to reduced costs. It is little more than a tie-break, because
+a schedule that wastes no priced time can be balanced later."""
 
 ALIKE = 4
-"""So many times as many nodes are tried for a task where kinds of nodes are few."""
+"""Factor by which more nodes are tried for a task if there are few kinds of nodes."""
 
 
 class Pairs(NamedTuple):
-    """The problem, and for each task the nodes that are worth trying.
+    """The problem, and the nodes to try for each task.
 
     times [num_tasks, num_nodes]; memory [num_tasks]; price of a second and rent of a byte [num_nodes]; cheapest
-    [num_tasks], what a task costs on its cheapest node; nodes, reduced and seconds [num_tasks, k]: the k
-    cheapest nodes, -1 where there are fewer, their reduced costs in ascending order, and their times, side by
-    side for the cache's sake.
+    [num_tasks], the cost of a task on its cheapest node; nodes, reduced and seconds [num_tasks, k]: the k cheapest
+    nodes, -1 if there are fewer, their reduced costs in ascending order, and their times, stored contiguously for the
+    cache.
     """
 
     times: np.ndarray
@@ -40,11 +39,11 @@ class Pairs(NamedTuple):
 
 
 class Partial(NamedTuple):
-    """A schedule under change.
+    """A schedule that changes.
 
-    node [num_tasks], -1 where not placed; load and free (memory) [num_nodes]; here and cost [num_tasks], time and
-    reduced cost where the task is; first [num_nodes], after and before [num_tasks]: each node's tasks as a doubly
-    linked list; work [1], pairs looked at so far.
+    node [num_tasks], -1 if not placed; load and free (memory) [num_nodes]; here and cost [num_tasks], time and reduced
+    cost of a task on its node; first [num_nodes], after and before [num_tasks]: the tasks of each node as a doubly
+    linked list; work [1], number of pairs examined so far.
     """
 
     node: np.ndarray
@@ -60,10 +59,10 @@ class Partial(NamedTuple):
 
 @compiled
 def node_kinds(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Nodes that do every task in the same time are of one kind.
+    """Groups nodes into kinds: nodes of one kind run every task in the same time.
 
     Returns:
-        the place of each node among those of its kind, the number of these, both [num_nodes]; the number of kinds.
+        The index of each node within its kind, and the size of its kind, both [num_nodes]; the number of kinds.
     """
     num_tasks, num_nodes = times.shape
     turn, size = np.zeros(num_nodes, dtype=np.int64), np.ones(num_nodes, dtype=np.int64)
@@ -93,9 +92,9 @@ def node_kinds(times: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 def cheapest_pairs(
     times: np.ndarray, memory: np.ndarray, price: np.ndarray, rent: np.ndarray, k: int, epsilon: float
 ) -> Pairs:
-    """Finds each task's k cheapest nodes; ties, up to ``epsilon``, are dealt out evenly over the nodes.
+    """Finds the k cheapest nodes of each task; ties, up to ``epsilon``, are spread evenly over the nodes.
 
-    Where nodes are alike, more are tried, and of each kind as many: those of one kind are no choice.
+    If nodes are equal, more are tried, the same number of each kind, because nodes of one kind are no real choice.
     """
     num_tasks, num_nodes = times.shape
     turn, size, kinds = node_kinds(times)
@@ -129,7 +128,7 @@ def cheapest_pairs(
 
 @compiled
 def loads(times: np.ndarray, ready: np.ndarray, node: np.ndarray) -> np.ndarray:
-    """When each node is done, [num_nodes]; summed as :meth:`Instance.loads` sums, so that it rounds alike."""
+    """Returns the end of each node [num_nodes], summed as in :meth:`Instance.loads`, with the same rounding."""
     load = np.zeros(len(ready))
     for i in range(len(node)):
         load[node[i]] += times[i, node[i]]
@@ -138,7 +137,7 @@ def loads(times: np.ndarray, ready: np.ndarray, node: np.ndarray) -> np.ndarray:
 
 @compiled
 def empty(num_tasks: int, ready: np.ndarray, capacity: np.ndarray) -> Partial:
-    """A schedule with no task placed."""
+    """Returns a schedule without tasks."""
     return Partial(
         np.full(num_tasks, -1),
         ready.copy(),
@@ -154,7 +153,7 @@ def empty(num_tasks: int, ready: np.ndarray, capacity: np.ndarray) -> Partial:
 
 @compiled
 def place(pairs: Pairs, schedule: Partial, i: int, j: int) -> None:
-    """Puts task i, which is nowhere, on node j."""
+    """Puts task i, which has no node, on node j."""
     schedule.node[i] = j
     seconds = pairs.times[i, j]
     schedule.here[i] = seconds
@@ -170,7 +169,7 @@ def place(pairs: Pairs, schedule: Partial, i: int, j: int) -> None:
 
 @compiled
 def remove(pairs: Pairs, schedule: Partial, i: int) -> None:
-    """Takes task i off its node."""
+    """Removes task i from its node."""
     j = schedule.node[i]
     schedule.node[i] = -1
     schedule.load[j] -= schedule.here[i]
@@ -186,7 +185,7 @@ def remove(pairs: Pairs, schedule: Partial, i: int) -> None:
 
 @compiled
 def adopt(pairs: Pairs, schedule: Partial, node: np.ndarray, load: np.ndarray) -> None:
-    """Makes ``schedule`` equal to a complete one; ``load`` is taken over, so that rounding does not pile up."""
+    """Makes ``schedule`` equal to a complete one; ``load`` is copied, so that rounding errors do not accumulate."""
     moved = np.flatnonzero(schedule.node != node)
     for i in moved:
         if schedule.node[i] >= 0:
@@ -198,75 +197,110 @@ def adopt(pairs: Pairs, schedule: Partial, node: np.ndarray, load: np.ndarray) -
 
 @compiled
 def improve(pairs: Pairs, schedule: Partial, enough: float, work_limit: int) -> None:
-    """Changes the schedule until no change makes its critical node less loaded, or the makespan is ``enough``.
+    """Changes the schedule until no change reduces the load of its critical node, or the makespan is ``enough``.
 
-    Ends early once ``schedule.work`` exceeds ``work_limit``.
-
-    A change moves a task from the critical node c to a node j among its candidates; it may take a task of j along
-    to another place: to c (a swap) or to a node h among that task's candidates (a chain). All touched nodes must
-    end below the critical load; of the changes that do, the one that adds least reduced cost is made. The
-    candidates are sorted, so a scan ends where it cannot add less.
+    The search ends early once ``schedule.work`` exceeds ``work_limit``.
     """
-    times, seconds, reduced, memory = pairs.times, pairs.seconds, pairs.reduced, pairs.memory
-    free, load, here, cost = schedule.free, schedule.load, schedule.here, schedule.cost
-    k = pairs.nodes.shape[1]
     while schedule.work[0] <= work_limit:
-        c = int(np.argmax(load))
-        critical = load[c]
-        if critical <= enough:
+        c = int(np.argmax(schedule.load))
+        if schedule.load[c] <= enough:
             return
-        limit = critical * (1.0 - 1e-12)
-        least, best_i, best_j, best_p, best_h = np.inf, -1, -1, -1, -1
-        work = 0
-        i = schedule.first[c]
-        while i >= 0:
-            left = critical - here[i]
-            for a in range(k):
-                j = pairs.nodes[i, a]
-                if j < 0:
-                    break
-                if j == c:
-                    continue
-                added = reduced[i, a] - cost[i]
-                loaded = load[j] + seconds[i, a]
-                work += 1
-                if loaded < limit and memory[i] <= free[j]:
-                    score = added + BALANCE * pairs.price[j] * max(left, loaded)
-                    if score < least:
-                        least, best_i, best_j, best_p = score, i, j, -1
-                p = schedule.first[j]
-                while p >= 0:
-                    work += 1
-                    loaded_less = loaded - here[p]
-                    freed = added - cost[p]
-                    if freed < least and loaded_less < limit and memory[i] <= free[j] + memory[p]:
-                        back = left + times[p, c]
-                        if back < limit and memory[p] <= free[c] + memory[i]:
-                            there = times[p, c] * pairs.price[c] + memory[p] * pairs.rent[c]
-                            swapped = freed + there - pairs.cheapest[p]
-                            score = swapped + BALANCE * pairs.price[c] * max(back, loaded_less)
-                            if score < least:
-                                least, best_i, best_j, best_p, best_h = score, i, j, p, c
-                        for b in range(k):
-                            h = pairs.nodes[p, b]
-                            chained = freed + reduced[p, b]
-                            if h < 0 or chained >= least:
-                                break
-                            if h in (j, c):
-                                continue
-                            work += 1
-                            onward = load[h] + seconds[p, b]
-                            if onward < limit and memory[p] <= free[h]:
-                                score = chained + BALANCE * pairs.price[h] * max(left, loaded_less, onward)
-                                if score < least:
-                                    least, best_i, best_j, best_p, best_h = score, i, j, p, h
-                    p = schedule.after[p]
-            i = schedule.after[i]
+        i, j, p, h, work = _cheapest_change(pairs, schedule, c)
         schedule.work[0] += work
-        if best_i < 0:
+        if i < 0:
             return
-        remove(pairs, schedule, best_i)
-        if best_p >= 0:
-            remove(pairs, schedule, best_p)
-            place(pairs, schedule, best_p, best_h)
-        place(pairs, schedule, best_i, best_j)
+        remove(pairs, schedule, i)
+        if p >= 0:
+            remove(pairs, schedule, p)
+            place(pairs, schedule, p, h)
+        place(pairs, schedule, i, j)
+
+
+@compiled
+def _cheapest_change(pairs: Pairs, schedule: Partial, c: int) -> tuple[int, int, int, int, int]:
+    """Finds the change that reduces the load of the critical node c and adds least reduced cost.
+
+    A change moves a task i from c to a node j among its candidates. It may move a task p of j to another node h: to c
+    (a swap), or to one of its own candidates (a chain). All changed nodes must end below the critical load. Candidates
+    are sorted, so a scan ends where no smaller cost is possible.
+
+    Returns:
+        i, j, p (-1 for a move), h, and the number of pairs examined; i is -1 if there is no change.
+    """
+    times, reduced, memory, price = pairs.times, pairs.reduced, pairs.memory, pairs.price
+    free, load, here, cost = schedule.free, schedule.load, schedule.here, schedule.cost
+    critical = load[c]
+    limit = critical * (1.0 - 1e-12)
+    least, best, work = np.inf, (-1, -1, -1, -1), 0
+    i = schedule.first[c]
+    while i >= 0:
+        left = critical - here[i]
+        for a in range(pairs.nodes.shape[1]):
+            j = pairs.nodes[i, a]
+            if j < 0:
+                break
+            if j == c:
+                continue
+            added = reduced[i, a] - cost[i]
+            loaded = load[j] + pairs.seconds[i, a]
+            work += 1
+            if loaded < limit and memory[i] <= free[j]:
+                score = added + BALANCE * price[j] * max(left, loaded)
+                if score < least:
+                    least, best = score, (i, j, -1, -1)
+            p = schedule.first[j]
+            while p >= 0:
+                work += 1
+                freed, loaded_less = added - cost[p], loaded - here[p]
+                if freed < least and loaded_less < limit and memory[i] <= free[j] + memory[p]:
+                    back = left + times[p, c]
+                    if back < limit and memory[p] <= free[c] + memory[i]:
+                        there = times[p, c] * price[c] + memory[p] * pairs.rent[c]
+                        swapped = freed + there - pairs.cheapest[p]
+                        score = swapped + BALANCE * price[c] * max(back, loaded_less)
+                        if score < least:
+                            least, best = score, (i, j, p, c)
+                    most = (limit, max(left, loaded_less), freed)
+                    score, h, examined = _cheapest_onward(pairs, schedule, p, j, c, least, most)
+                    work += examined
+                    if score < least:
+                        least, best = score, (i, j, p, h)
+                p = schedule.after[p]
+        i = schedule.after[i]
+    return best[0], best[1], best[2], best[3], work
+
+
+@compiled
+def _cheapest_onward(
+    pairs: Pairs, schedule: Partial, p: int, j: int, c: int, least: float, most: tuple[float, float, float]
+) -> tuple[float, int, int]:
+    """Finds the node to which task p of node j moves in a chain that starts at node c.
+
+    Args:
+        pairs: the problem.
+        schedule: the schedule.
+        p: the task.
+        j: its node.
+        c: the critical node.
+        least: score of the best change so far.
+        most: loads must be below the first value; highest load of c and j after the change; cost of the change so far.
+
+    Returns:
+        The score of the chain, at most ``least``; its node, -1 if there is none better; the number of pairs examined.
+    """
+    limit, highest, freed = most
+    at, work = -1, 0
+    for b in range(pairs.nodes.shape[1]):
+        h = pairs.nodes[p, b]
+        chained = freed + pairs.reduced[p, b]
+        if h < 0 or chained >= least:
+            break
+        if h in (j, c):
+            continue
+        work += 1
+        onward = schedule.load[h] + pairs.seconds[p, b]
+        if onward < limit and pairs.memory[p] <= schedule.free[h]:
+            score = chained + BALANCE * pairs.price[h] * max(highest, onward)
+            if score < least:
+                least, at = score, h
+    return least, at, work

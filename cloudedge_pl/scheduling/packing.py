@@ -1,4 +1,4 @@
-"""A node for every task where the nodes' memory is scarce, whatever the time it takes."""
+"""Assignments that respect scarce memory, regardless of execution times."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cloudedge_pl.costs.units import format_bytes, written_apart
 from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 
 KICKS = 40
-"""So often the repair starts again from where it got stuck, with some tasks moved at random."""
+"""Number of restarts of the repair, each after moving some tasks at random."""
 
 SMALL = 2000
-"""Pairs of task and node up to which the search for a packing is made complete."""
+"""Largest number of pairs of task and node for which the search for a packing is complete."""
 
 SMALL_SECONDS = 5.0
 
@@ -19,10 +19,10 @@ SMALL_SECONDS = 5.0
 def pack(instance: Instance) -> np.ndarray:
     """Returns a node for every task, int64 [num_tasks], within the memory of each node.
 
-    Best fit, the largest task first; then moves and swaps that make what is over less; then, for small windows, HiGHS.
+    First best fit, the largest task first; then moves and swaps that reduce the excess; then, for small windows, HiGHS.
 
     Raises:
-        ValueError: if no packing is found; the error says whether there is none.
+        ValueError: if no packing is found; the message says whether none exists.
     """
     node = _best_fit(instance)
     proven = instance.memory_bytes.sum() > instance.capacity_bytes.sum()
@@ -47,12 +47,12 @@ def pack(instance: Instance) -> np.ndarray:
 
 
 def _over(instance: Instance, node: np.ndarray) -> np.ndarray:
-    """Bytes beyond each node's memory, negative where some is free."""
+    """Returns the bytes by which each node exceeds its memory; negative if memory is free."""
     return np.bincount(node, instance.memory_bytes, minlength=instance.num_nodes) - instance.capacity_bytes
 
 
 def _best_fit(instance: Instance) -> np.ndarray:
-    """The largest task first, each where it leaves least memory free; where it fits least badly if nowhere."""
+    """Places the largest task first, where it leaves least memory free, or exceeds the memory least."""
     node = np.empty(instance.num_tasks, dtype=np.int64)
     free = instance.capacity_bytes.copy()
     for i in np.argsort(-instance.memory_bytes, kind="stable"):
@@ -65,13 +65,13 @@ def _best_fit(instance: Instance) -> np.ndarray:
 
 
 def _tightest(left: np.ndarray) -> int:
-    """The node that keeps least memory free, of those where none is missing; it may be without limit everywhere."""
+    """Returns the node with least memory left among those with enough."""
     fits = np.flatnonzero(left >= 0)
     return int(fits[np.argmin(left[fits])])
 
 
 def _repair(instance: Instance, node: np.ndarray) -> bool:
-    """Makes the move or swap that takes most off what is over, again and again; returns whether nothing is over."""
+    """Repeats the move or swap that reduces the excess most; returns whether no excess is left."""
     runs, memory = instance.times_seconds < np.inf, instance.memory_bytes
     everyone = np.arange(instance.num_tasks)
     while True:
@@ -109,7 +109,7 @@ def _kick(instance: Instance, node: np.ndarray, random: np.random.Generator) -> 
 
 
 def _no_packing(instance: Instance) -> ValueError:
-    """The error of the first task that best fit finds no room for."""
+    """Makes the error for the first task for which best fit finds no room."""
     free = instance.capacity_bytes.copy()
     for i in np.argsort(-instance.memory_bytes, kind="stable"):
         left = np.where(instance.times_seconds[i] < np.inf, free - instance.memory_bytes[i], -1.0)
@@ -121,7 +121,7 @@ def _no_packing(instance: Instance) -> ValueError:
 
 
 def _solve(instance: Instance) -> tuple[np.ndarray | None, bool]:
-    """A packing by HiGHS, and, if it gives none, whether there is none."""
+    """Returns a packing by HiGHS or None, and whether none exists."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_array
 

@@ -1,10 +1,10 @@
-"""What a second and a byte of each node are worth: the dual prices of the LP relaxation, by a subgradient method.
+"""Prices of a second and a byte of each node: the dual of the LP relaxation, by a subgradient method.
 
 min T subject to sum_i x_ij et_ij + ready_j <= T, sum_i x_ij m_i <= C_j and sum_j x_ij = 1 has the dual max D(u, v)
 over prices u >= 0 of sum 1 and rents v >= 0 of a byte, D(u, v) = sum_i min_j (u_j et_ij + v_j m_i) + sum_j u_j
-ready_j - sum_j v_j C_j. A task costs ``u_j et_ij + v_j m_i`` on node j, and what it costs beyond the cheapest node is
-its reduced cost there: the makespan of any schedule is at least D(u, v) plus its reduced costs, so a good schedule
-uses cheap pairs only. That is the guidance of the colony.
+ready_j - sum_j v_j C_j. A task costs ``u_j et_ij + v_j m_i`` on node j; its reduced cost there is what it costs beyond
+its cheapest node. The makespan of any schedule is at least D(u, v) plus its reduced costs, so good schedules use cheap
+pairs only. This guides the colony.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from cloudedge_pl.scheduling.compiled import compiled
 
 FIRST_STEP, LAST_STEP, PATIENCE = 0.1, 4e-4, 6
-"""Steps of the logarithms of prices: halved after PATIENCE updates without progress, ended at LAST_STEP."""
+"""Step sizes of the logarithms of prices: halved after PATIENCE updates without progress, until LAST_STEP."""
 
 MOST_LOAD = 3.0
-"""A load counts as so many times the bound at most: one price that is far too low does not throw all of them off."""
+"""A load counts as at most this many times the bound, so that one very low price does not disturb the others."""
 
 SAMPLE = 1 << 20
-"""Of larger matrices, so many entries are looked at while prices are far off."""
+"""Number of entries of a larger matrix that are used while prices are still far from their final values."""
 
 
 def prices(
@@ -31,19 +31,19 @@ def prices(
     starts: np.ndarray,
     updates: int,
 ) -> tuple[float, np.ndarray, np.ndarray, int]:
-    """Improves the best of some first prices until they settle.
+    """Improves the best of some initial prices until they converge.
 
     Args:
         times: [num_tasks, num_nodes] seconds, ``inf`` where a task cannot run.
         ready: [num_nodes] seconds.
         memory: [num_tasks] bytes.
         capacity: [num_nodes] bytes, ``inf`` for no limit.
-        starts: [num_starts, num_nodes] logarithms of first prices.
-        updates: tasks are priced so often at most, all of them or a sample.
+        starts: [num_starts, num_nodes] logarithms of initial prices.
+        updates: largest number of times that all tasks, or a sample of them, are priced.
 
     Returns:
-        The best dual bound, the logarithms of its prices [num_nodes], the rents of a byte [num_nodes] beside prices of
-        sum 1, and how often the whole matrix was priced, rounded up.
+        The best dual bound, the logarithms of its prices [num_nodes], the rents of a byte [num_nodes] for prices of
+        sum 1, and the number of passes over the whole matrix, rounded up.
     """
     passes, step, rent = 0.0, FIRST_STEP, np.zeros(len(ready))
     stride = -(-times.size // SAMPLE)
@@ -71,12 +71,12 @@ def _ascend(
     updates: int,
     step: float,
 ) -> tuple[float, np.ndarray, np.ndarray, int]:
-    """Multiplies the price of nodes that the cheapest pairs load above the bound, and divides the others'.
+    """Raises the prices of nodes that the cheapest pairs load above the bound, and lowers the others.
 
-    A byte's rent rises where these pairs need more memory than there is, and falls to zero where they need less.
-    The first steps go from the best of the starts.
+    The rent of a byte rises if these pairs need more memory than there is, and falls to zero if they need less. The
+    first steps start from the best of ``starts``.
     """
-    num_tasks, num_nodes = times.shape
+    num_nodes = times.shape[1]
     log_prices, best_prices = starts[0].copy(), starts[0].copy()
     best, failures, used = -1.0, 0, 0
     price, load, best_load = np.empty(num_nodes), np.empty(num_nodes), np.empty(num_nodes)
@@ -88,18 +88,7 @@ def _ascend(
         price[:] = np.exp(log_prices - log_prices.max())
         price /= price.sum()
         load[:], held[:] = ready, 0.0
-        bound = 0.0
-        for i in range(num_tasks):
-            least, at = np.inf, 0
-            for j in range(num_nodes):
-                cost = times[i, j] * price[j]
-                if binds:
-                    cost += memory[i] * rent[j]
-                if cost < least:
-                    least, at = cost, j
-            load[at] += times[i, at]
-            held[at] += memory[i]
-            bound += least
+        bound = _price_tasks(times, memory, price, rent, binds, load, held)
         for j in range(num_nodes):
             bound += price[j] * ready[j]
             if limited[j]:
@@ -129,3 +118,29 @@ def _ascend(
                 excess = min(held[j] / capacity[j], MOST_LOAD) - 1.0
                 rent[j] = max(rent[j] + step * excess * scale / (num_nodes * capacity[j]), 0.0)
     return best, best_prices, best_rent, used
+
+
+@compiled
+def _price_tasks(
+    times: np.ndarray,
+    memory: np.ndarray,
+    price: np.ndarray,
+    rent: np.ndarray,
+    binds: bool,
+    load: np.ndarray,
+    held: np.ndarray,
+) -> float:
+    """Adds every task to the load and the held memory of its cheapest node; returns the sum of the least costs."""
+    total = 0.0
+    for i in range(len(times)):
+        least, at = np.inf, 0
+        for j in range(len(load)):
+            cost = times[i, j] * price[j]
+            if binds:
+                cost += memory[i] * rent[j]
+            if cost < least:
+                least, at = cost, j
+        load[at] += times[i, at]
+        held[at] += memory[i]
+        total += least
+    return total

@@ -1,10 +1,10 @@
-"""The list rules, compiled: the schedulers of their names, and what a search starts from.
+"""The compiled list rules of the schedulers of the same names; they also start the search of ATSA.
 
-Each returns the node of each task and which task found no room, -1 if all did. Only times, backlogs and memory are
-looked at; a tie goes to the task or node of the lower number. Arguments, where a rule has them:
+Every rule returns the node of each task, and the task for which there was no room, or -1. Ties go to the task or node
+of the lower number. Arguments:
 
     times: [num_rows, num_nodes] seconds, ``inf`` where a task cannot run.
-    row: [num_tasks] the row of each task in ``times``; tasks that are alike may share one.
+    row: [num_tasks] the row of each task in ``times``; equal tasks may share a row.
     ready: [num_nodes] seconds.
     memory: [num_tasks] bytes.
     capacity: [num_nodes] bytes, ``inf`` for no limit.
@@ -19,14 +19,14 @@ from cloudedge_pl.scheduling.compiled import compiled
 MIN_MIN, MAX_MIN, SUFFERAGE = 0, 1, 2
 
 ENDED = -2
-"""Instead of a task: the rule was stopped, as its makespan would have been above what is known."""
+"""In place of a task: the rule stopped because its makespan would have exceeded the known one."""
 
 
 @compiled
 def earliest_finish(
     times: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The tasks in ``order`` [num_tasks], each where it is done first."""
+    """Places the tasks in ``order`` [num_tasks], each on the node that finishes it first."""
     node = np.full(len(times), -1)
     load, free = ready.copy(), capacity.copy()
     for i in order:
@@ -47,10 +47,10 @@ def earliest_finish(
 def most_urgent(
     times: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray, rule: int, known: float
 ) -> tuple[np.ndarray, int]:
-    """The most urgent task goes where it is done first, again and again; ends where this exceeds ``known``.
+    """Places the most urgent task on the node that finishes it first, until this exceeds ``known``.
 
-    A task is looked at anew if the node just taken was among its best two, as nothing changed for others, and if it
-    may be the most urgent: as loads only grow, what was known of it limits its urgency.
+    A task is evaluated again only if the node used last was among its best two nodes, and if it may be the most urgent.
+    Loads only grow, so its last evaluation limits its urgency.
     """
     num_tasks = len(times)
     node = np.full(num_tasks, -1)
@@ -100,7 +100,7 @@ def most_urgent(
 def _best_two(
     times: np.ndarray, load: np.ndarray, memory: float, free: np.ndarray
 ) -> tuple[int, int, float, float]:
-    """Nodes and completions of a task; -1 and ``inf`` where there is none."""
+    """Returns a task's best two nodes and completions; -1 and ``inf`` if there are none."""
     one, two, early, late = -1, -1, np.inf, np.inf
     for j in range(len(load)):
         done = load[j] + times[j]
@@ -116,7 +116,7 @@ def _best_two(
 def first_free(
     times: np.ndarray, row: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The tasks in order of arrival, each where a node is free first; of such nodes the fastest."""
+    """Places tasks in order of arrival on the node that is free first; among equals, the fastest."""
     node = np.full(len(row), -1)
     load, free = ready.copy(), capacity.copy()
     for i in range(len(row)):
@@ -139,7 +139,7 @@ def first_free(
 def in_turn(
     times: np.ndarray, row: np.ndarray, memory: np.ndarray, capacity: np.ndarray, turn: int
 ) -> tuple[np.ndarray, int]:
-    """The tasks in order of arrival to the nodes in turn, from ``turn`` on, where they fit."""
+    """Places tasks in order of arrival on the nodes in turn, starting with ``turn``, where they fit."""
     num_nodes = len(capacity)
     node, free = np.full(len(row), -1), capacity.copy()
     for i in range(len(row)):
@@ -158,9 +158,10 @@ def in_turn(
 def stealing(
     times: np.ndarray, row: np.ndarray, ready: np.ndarray, memory: np.ndarray, capacity: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The tasks dealt out in turn; a node that runs out takes the last that it can of the longest queue.
+    """Deals tasks out in turn; an idle node takes the last task that it can run from the longest queue.
 
-    Of equal queues it is that of the lowest number; where none of the longest can be taken, the next one is tried.
+    Of equally long queues the one of the lowest number is tried first. If the node can run none of its tasks, the next
+    longest queue is tried.
     """
     num_tasks, num_nodes = len(row), len(ready)
     dealt, stuck = in_turn(times, row, memory, capacity, 0)

@@ -1,4 +1,4 @@
-"""Tasks that arrive over time: windows open by count or by time, and what has not started may be scheduled anew."""
+"""Tasks that arrive over time: windows open by count or by time, and waiting tasks may be scheduled again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from cloudedge_pl.scheduling.types import Assignment, NodeState, Scheduler, Task
 
 @dataclass(frozen=True)
 class StreamSchedule:
-    """What became of a stream of tasks; times are counted from its start.
+    """The schedule of a stream of tasks; times are relative to its start.
 
     Args:
-        node: [num_tasks] int64, where each task ran.
+        node: [num_tasks] int64, the node of each task.
         start_seconds: [num_tasks].
         finish_seconds: [num_tasks].
-        opened_seconds: [num_windows] when windows opened, those for tasks that waited for memory included.
-        moved: how often a waiting task changed its node at the opening of a later window.
-        missed_deadlines: indices of the tasks that were done after their deadline.
+        opened_seconds: [num_windows] opening times, including windows for tasks that waited for memory.
+        moved: number of times that a waiting task changed its node at the opening of a later window.
+        missed_deadlines: indices of the tasks that ended after their deadline.
     """
 
     node: np.ndarray
@@ -45,36 +45,36 @@ def schedule_stream(
     seconds_per_window: float | None = None,
     reschedule: bool = True,
 ) -> StreamSchedule:
-    """Lets a scheduler serve a stream through a sliding window.
+    """Schedules a stream of tasks through a sliding window.
 
     A window opens when ``tasks_per_window`` tasks have arrived since the last one (and with the last task), or every
-    ``seconds_per_window`` seconds in which a task has arrived. It holds the tasks that have arrived and not started;
-    those that run stay where they are. No task starts before its window has opened.
+    ``seconds_per_window`` seconds in which a task has arrived. It holds the tasks that have arrived and not started.
+    Running tasks stay on their nodes, and no task starts before its window has opened.
 
-    Where ``tasks.queue_holds_memory``, a task that runs holds its memory until it ends. If the nodes' memory does not
-    hold all waiting tasks then, the first ones to arrive are served, as many as the scheduler finds room for; the
-    others wait, and a window opens for them whenever a task ends.
+    With ``tasks.queue_holds_memory``, a task holds its memory until it ends. If not all waiting tasks fit in the nodes'
+    memory, those that arrived first are scheduled, as many as the scheduler finds room for. The others wait, and a
+    window opens for them whenever a task ends.
 
     Source: Xu 2020, Sec. 2.2 and Fig. 3; deviates: tasks wait for memory.
 
     Args:
         tasks: all tasks of the stream in order of arrival; deadlines count from the start of the stream.
         arrival_seconds: [num_tasks], finite, ascending, at least 0.
-        scheduler: serves each window and keeps what it learns; a name of :data:`~cloudedge_pl.scheduling.SCHEDULERS`,
-            or a mapping of ``name`` and its options, makes a new one.
-        state: the nodes at the start of the stream; None takes all idle, with memory without limit.
-        tasks_per_window: K, a whole number. Give this or ``seconds_per_window``.
+        scheduler: schedules every window. A key of :data:`~cloudedge_pl.scheduling.SCHEDULERS`, or a mapping of
+            ``name`` and options, makes a new one.
+        state: state of the nodes at the start of the stream; None means idle nodes with unlimited memory.
+        tasks_per_window: K. Give either this or ``seconds_per_window``.
         seconds_per_window: length of a window.
-        reschedule: whether a waiting task may be given another node when the next window opens.
+        reschedule: whether a waiting task may move to another node when the next window opens.
 
     Raises:
-        ValueError: on arrivals that are not finite or out of order, a window that is not given once, or where a task
-            fits nowhere even if nothing else is there; a task is named by its place in the stream.
+        ValueError: if arrivals are not finite or not ascending, not exactly one kind of window is given, or a task fits
+            on no empty node.
     """
     arrival = _checked_arrival(arrival_seconds, tasks.num_tasks)
     openings = list(_openings(arrival, tasks_per_window, seconds_per_window))
     state = state or NodeState.idle(tasks.num_nodes)
-    Instance.of(tasks, state)  # whoever fits no empty node waits in vain
+    Instance.of(tasks, state)  # a task that fits on no empty node would wait for ever
     stream = _Stream(tasks, as_scheduler(scheduler), state, reschedule)
     arrived, upcoming, clock = 0, 0, 0.0
     while upcoming < len(openings) or stream.short_of_memory(arrived):
@@ -92,7 +92,7 @@ def schedule_stream(
 
 
 class _Stream:
-    """What is decided so far: ``node`` is -1, ``start`` and ``finish`` are ``inf`` for a task that waits."""
+    """The decisions so far. A waiting task has ``node`` -1, and ``start`` and ``finish`` are ``inf``."""
 
     def __init__(self, tasks: TaskWindow, scheduler: Scheduler, state: NodeState, reschedule: bool) -> None:
         self.tasks, self.scheduler, self.state, self.reschedule = tasks, scheduler, state, reschedule
@@ -103,16 +103,16 @@ class _Stream:
         self.moved = 0
 
     def short_of_memory(self, arrived: int) -> bool:
-        """Whether one of the first ``arrived`` tasks, whose window has opened, got no node in it."""
+        """Returns whether one of the first ``arrived`` tasks, whose window has opened, has no node."""
         return bool((self.node[:arrived] < 0).any())
 
     def next_end(self, clock: float) -> float:
-        """When the next task ends; ``clock`` itself if nothing runs any more."""
+        """Returns the end of the next task, or ``clock`` if no task runs."""
         running = (self.node >= 0) & (self.finish > clock)
         return float(self.finish[running].min()) if running.any() else clock
 
     def open_window(self, clock: float, arrived: int) -> None:
-        """Gives a node to the tasks among the first ``arrived`` that wait: all of them, or the first that fit."""
+        """Schedules the waiting tasks among the first ``arrived``: all of them, or the first ones that fit."""
         waiting = (self.node < 0) | ((self.start > clock) if self.reschedule else False)
         waiting[arrived:] = False
         fixed = np.flatnonzero((self.node >= 0) & ~waiting)
@@ -138,7 +138,7 @@ class _Stream:
     def _assign(
         self, offered: np.ndarray, nodes: NodeState, clock: float, running: bool
     ) -> tuple[np.ndarray, Assignment | None]:
-        """Serves all that is offered, or else, where memory is held in queues, the longest beginning found to fit."""
+        """Schedules all offered tasks or, if queues hold memory, the longest prefix of them that is found to fit."""
         kept = self.scheduler.state_dict()
         try:
             return offered, self.scheduler.assign(self._window(offered, clock), nodes)
@@ -156,7 +156,7 @@ class _Stream:
             except ValueError as error:
                 too_many, refused = half, error
             self.scheduler.load_state_dict(kept)
-        if assignment is None and not running:  # no end of a task will make room
+        if assignment is None and not running:  # no task will end and make room
             raise ValueError(f"task {offered[0]} of the stream gets no node: {refused}") from refused
         self.scheduler.load_state_dict(after)
         return offered[:fit], assignment
@@ -170,9 +170,9 @@ class _Stream:
         )
 
     def _nodes(self, fixed: np.ndarray, clock: float) -> NodeState:
-        """The nodes at ``clock``: busy with what is fixed; memory of tasks that have ended is free again.
+        """Returns the nodes at ``clock``: busy with the fixed tasks, without the memory of tasks that have not ended.
 
-        Where queues hold no memory, a node's next task starts once the one that runs has given its memory back.
+        If queues hold no memory, a node's next task starts when the running one has released its memory.
         """
         ready = np.maximum(self.state.ready_seconds - clock, 0.0)
         np.maximum.at(ready, self.node[fixed], self.finish[fixed] - clock)
@@ -205,7 +205,7 @@ def _checked_arrival(arrival_seconds: np.ndarray, num_tasks: int) -> np.ndarray:
 def _openings(
     arrival: np.ndarray, tasks_per_window: int | None, seconds_per_window: float | None
 ) -> Iterator[tuple[float, int]]:
-    """When windows open, and how many tasks have arrived by then."""
+    """Yields the opening time of each window and the number of tasks that have arrived by then."""
     if (tasks_per_window is None) == (seconds_per_window is None):
         raise ValueError(
             f"tasks_per_window is {tasks_per_window} and seconds_per_window is {seconds_per_window}; give one of them."

@@ -1,4 +1,4 @@
-"""The metaheuristics that ATSA is compared with: the paper's printed form, the basic ant system, particle swarms."""
+"""Metaheuristics to compare ATSA with: the paper's printed form, the basic ant system, and a particle swarm."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ from cloudedge_pl.scheduling.instance import Instance, no_memory_left
 from cloudedge_pl.scheduling.types import Assignment, NodeState, TaskWindow
 
 Found = tuple[np.ndarray, np.ndarray]
-"""A node for every task, and the best makespan after each evaluation.
+"""The node of every task, and the best makespan after each evaluation.
 
-Where memory ruled out every schedule: the last one's nodes, -1 from the task on for which none was left."""
+If no schedule fits in memory: the nodes of the last one, -1 from the task on for which there was no room."""
 
 
 SAMPLES_EACH = 50
-"""A search samples so many schedules at most for each that there is, so that a window of one task costs little."""
+"""Largest number of sampled schedules per possible schedule, so that a window of one task costs little."""
 
 
 class SwarmScheduler(SeededScheduler):
-    """Samples schedules, better ones as it goes; a subclass defines :meth:`search`.
+    """Samples schedules with increasing quality; a subclass defines :meth:`search`.
 
-    The search counts time in units of the window's mean execution time, so that first pheromone and deposit keep
-    their proportion whatever the window's scale.
+    The search measures time in units of the window's mean execution time, so that the proportion of initial pheromone
+    and deposit does not depend on the scale of the window.
     """
 
     evaluations: int
 
     @abstractmethod
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
-        """Returns the best schedule sampled.
+        """Returns the best sampled schedule.
 
         Args:
-            instance: the problem, with at least one task, its seconds in units of their mean.
+            instance: the problem, with at least one task and times in units of their mean.
             times: its execution times, contiguous [num_tasks, num_nodes].
-            used_memory: share of each node's free memory that each task takes, [num_tasks, num_nodes].
+            used_memory: share of each node's free memory that each task uses, [num_tasks, num_nodes].
         """
 
     def budget(self, times: np.ndarray) -> int:
-        """How many schedules to sample: ``evaluations``, or fewer where there are few schedules in all."""
+        """Returns the number of schedules to sample: ``evaluations``, or fewer if few schedules exist."""
         bits = float(np.log2(np.maximum((times < np.inf).sum(axis=1), 1)).sum())
         if bits >= math.log2(self.evaluations):
             return self.evaluations
         return min(self.evaluations, SAMPLES_EACH * round(2**bits))
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if a task fits on no node.
+        """
         instance = Instance.of(window, state)
         if instance.num_tasks == 0:
             return instance.assignment(np.zeros(0, dtype=np.int64), lower_bound(instance))
-        # Of the window, not of the instance: mu grows with every task, even where tasks hold memory one at a time only.
+        # The window's memory, not the instance's: mu grows with every task, even if tasks hold memory one at a time.
         used_memory = np.zeros(instance.times_seconds.shape)
         np.divide(
             window.memory_bytes[:, None],
@@ -66,7 +70,7 @@ class SwarmScheduler(SeededScheduler):
         unit = float(np.mean(mean_seconds(instance.times_seconds)))
         unit = max(
             unit, float(instance.ready_seconds.max()) * 1e-12
-        )  # beside a backlog, times may be all but zero
+        )  # times may be almost zero compared to a backlog
         scaled = replace(
             instance,
             times_seconds=instance.times_seconds / unit,
@@ -82,21 +86,21 @@ class SwarmScheduler(SeededScheduler):
 
 
 class AntSystem(SwarmScheduler):
-    """The basic ant system: ants build schedules task by task, on pheromone and speed alone.
+    """The basic ant system: ants build schedules task by task, by pheromone and speed only.
 
-    p_ij ~ tau_ij^alpha * (1 / et_ij)^beta; after a round tau evaporates and every ant lays Q / makespan on its pairs.
-    Each window starts anew.
+    p_ij ~ tau_ij^alpha * (1 / et_ij)^beta. After each round tau evaporates, and every ant deposits Q / makespan on its
+    pairs. Every window starts without pheromone.
 
     Source: Dorigo et al. 1996, for schedules as in Tawfeek et al. 2013.
 
     Args:
-        seed: of the ants.
+        seed: of the random draws.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic, in [1, 10].
-        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
+        evaporation_rate: share of the pheromone that evaporates in each round, in (0, 1); the paper's rho.
         deposit: Q, above 0.
-        ants: of a round, at least 1.
-        evaluations: schedules built in all, at least 1.
+        ants: number of ants per round, at least 1.
+        evaluations: number of schedules that are built, at least 1.
     """
 
     name = "aco"
@@ -127,7 +131,7 @@ class AntSystem(SwarmScheduler):
         self.ants, self.evaluations = int(ants), int(evaluations)
 
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
-        """Returns the best schedule that an ant built."""
+        """Returns the best schedule of all ants."""
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.swarm_kernels import ant_system
 
@@ -155,22 +159,22 @@ class AntSystem(SwarmScheduler):
 class PrintedAdaptiveTaskScheduler(AntSystem):
     """ATSA with the formulas as printed.
 
-    p_ij ~ tau_ij^alpha * eta_ij^beta with eta = 1 - mu_j, mu_j the share of the node's memory that the ant has used so
-    far, and tau0 = 1 / mean et of the node; each ant lays Q / Z, Z the total work of its schedule, and the schedule of
-    least Z is kept. As the least total work is that of every task on its fastest node, this works against the
-    makespan: the loads of the schedule show it. Where memory does not bind, eta is constant.
+    p_ij ~ tau_ij^alpha * eta_ij^beta with eta = 1 - mu_j, where mu_j is the share of the node's memory that the ant has
+    used so far, and tau0 = 1 / mean et of the node. Each ant deposits Q / Z, where Z is the total work of its schedule,
+    and the schedule of least Z is returned. Total work is least with every task on its fastest node, which contradicts
+    the goal of a small makespan. If memory is not limited, eta is constant.
 
-    Source: Xu 2020, Sec. 2.2; deviates: the sum of deposits runs over the ants, not over the k tasks; the factor
-    delta cancels; eta stays above zero.
+    Source: Xu 2020, Sec. 2.2; deviates: the sum of deposits runs over the ants, not over the k tasks; the factor delta
+    cancels; eta stays above zero.
 
     Args:
-        seed: of the ants.
+        seed: of the random draws.
         alpha: weight of the pheromone, in [1, 10].
         beta: weight of the heuristic, in [1, 10].
-        evaporation_rate: share of the pheromone that evaporates in a round, in (0, 1).
+        evaporation_rate: share of the pheromone that evaporates in each round, in (0, 1); the paper's rho.
         deposit: Q, above 0.
-        ants: of a round, at least 1.
-        evaluations: schedules built in all, at least 1.
+        ants: number of ants per round, at least 1.
+        evaluations: number of schedules that are built, at least 1.
     """
 
     name = "atsa_paper"
@@ -204,18 +208,18 @@ class PrintedAdaptiveTaskScheduler(AntSystem):
 class ParticleSwarm(SwarmScheduler):
     """Particle swarm optimisation with random keys.
 
-    A particle's coordinate in [0, 1) picks one of the nodes that can run the task, sorted from fastest to slowest.
-    Each window starts anew.
+    A particle's coordinate in [0, 1) selects one of the nodes that can run the task, sorted from fastest to slowest.
+    Every window starts with a new swarm.
 
     Source: Kennedy and Eberhart 1995, with the constriction of Clerc and Kennedy 2002 as defaults.
 
     Args:
-        seed: of the swarm.
-        particles: at least 1.
+        seed: of the random draws.
+        particles: number of particles, at least 1.
         inertia: share of its velocity that a particle keeps, in [0, 1).
-        cognitive: pull towards its own best position, >= 0.
-        social: pull towards the swarm's best position, >= 0.
-        evaluations: schedules in all, at least 1.
+        cognitive: attraction to the particle's own best position, >= 0.
+        social: attraction to the swarm's best position, >= 0.
+        evaluations: number of schedules that are built, at least 1.
     """
 
     def __init__(
@@ -238,7 +242,7 @@ class ParticleSwarm(SwarmScheduler):
         self.particles, self.evaluations = int(particles), int(evaluations)
 
     def search(self, instance: Instance, times: np.ndarray, used_memory: np.ndarray) -> Found:
-        """Returns the best schedule that a particle stood for."""
+        """Returns the best schedule of all particles."""
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.swarm_kernels import particle_swarm
 

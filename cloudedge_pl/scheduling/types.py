@@ -1,4 +1,4 @@
-"""What a scheduler is given and what it gives back."""
+"""Input and output of a scheduler."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ _EMPTY = np.zeros(0)
 class TaskWindow:
     """The tasks of one sliding window, in order of arrival.
 
-    A node runs one task at a time. Times are counted from the opening of the window.
+    A node runs one task at a time. Times are relative to the opening of the window.
 
     Args:
         times_seconds: [num_tasks, num_nodes] execution time of each task on each node (the paper's ET); ``inf``
-            marks a node that cannot run the task. Equal tasks may be one row that is broadcast:
-            ``np.broadcast_to(row, (num_tasks, num_nodes))`` is checked and scheduled without being copied.
-        memory_bytes: [num_tasks] that each task holds while it runs; zeros where memory does not matter.
-        deadline_seconds: [num_tasks] when a task should be done, counted from the opening; ``inf`` if left out.
-        queue_holds_memory: whether a task holds its memory from its assignment to its end (its input waits at
-            the node), so that all tasks of a node must fit at once; otherwise only while it runs, so that
-            each must fit alone.
+            marks a node that cannot run the task. Equal tasks may be one broadcast row:
+            ``np.broadcast_to(row, (num_tasks, num_nodes))`` is checked and scheduled without a copy.
+        memory_bytes: [num_tasks] held by each task while it runs; zeros if memory does not matter.
+        deadline_seconds: [num_tasks] relative to the opening; ``inf`` if left out.
+        queue_holds_memory: whether a task holds its memory from its assignment to its end, because its input waits at
+            the node. All tasks of a node must then fit at once; otherwise every task must fit alone.
+
+    Raises:
+        ValueError: if a shape or a value is not valid.
     """
 
     times_seconds: np.ndarray
@@ -36,7 +38,7 @@ class TaskWindow:
         times = np.asarray(self.times_seconds, dtype=np.float64)
         if times.ndim != 2 or times.shape[1] == 0:
             raise ValueError(
-                f"times_seconds has shape {times.shape}; expected [num_tasks, num_nodes], a node at least."
+                f"times_seconds has shape {times.shape}; expected [num_tasks, num_nodes] with at least one node."
             )
         distinct = times[:1] if times.strides[0] == 0 else times
         if distinct.size and not distinct.min() >= 0:  # nan fails the comparison, too
@@ -57,12 +59,12 @@ class TaskWindow:
     def from_work(
         cls, work_flops: np.ndarray, speed_flops_per_second: np.ndarray, **columns: Any
     ) -> TaskWindow:
-        """A window of tasks that differ in their work only, on nodes that differ in their speed only.
+        """Makes a window of tasks that differ only in their work, on nodes that differ only in their speed.
 
         Args:
             work_flops: [num_tasks].
             speed_flops_per_second: [num_nodes], above 0.
-            columns: any other argument of :class:`TaskWindow`.
+            **columns: further arguments of :class:`TaskWindow`.
         """
         work = np.asarray(work_flops, dtype=np.float64)
         speed = np.asarray(speed_flops_per_second, dtype=np.float64)
@@ -80,14 +82,17 @@ class TaskWindow:
 
 @dataclass(frozen=True)
 class NodeState:
-    """The nodes as a window opens.
+    """State of the nodes at the opening of a window.
 
     Args:
-        ready_seconds: [num_nodes] until the node has done what it was given before; 0 is idle.
+        ready_seconds: [num_nodes] time until the node has finished its earlier tasks; 0 if it is idle.
         free_memory_bytes: [num_nodes] for tasks of this window.
-        available: [num_nodes] bool; nodes that are switched off or gone get no task.
-        names: unique labels by which a scheduler knows a node again in a later window, when others have
-            joined or left; left out, a node is known by its position.
+        available: [num_nodes] bool; nodes that are switched off or absent get no task.
+        names: unique labels by which a scheduler recognises a node in a later window, after others have joined or left.
+            Without names, a node is identified by its position.
+
+    Raises:
+        ValueError: if a shape or a value is not valid, or names are not unique.
     """
 
     ready_seconds: np.ndarray
@@ -119,7 +124,7 @@ class NodeState:
 
     @classmethod
     def idle(cls, num_nodes: int) -> NodeState:
-        """Every node available, idle, and with memory without limit."""
+        """Returns available, idle nodes with unlimited memory."""
         return cls(np.zeros(num_nodes), np.full(num_nodes, np.inf), np.ones(num_nodes, dtype=bool))
 
     @property
@@ -133,11 +138,10 @@ class Assignment:
 
     Args:
         node: [num_tasks] int64.
-        loads_seconds: [num_nodes] when each node is done, what it had before included; the paper's td.
+        loads_seconds: [num_nodes] time at which each node finishes, including its backlog; the paper's td.
         lower_bound_seconds: no schedule has a smaller makespan.
-        history_seconds: [num_evaluations] best makespan so far; one entry for a scheduler that builds one
-            schedule.
-        missed_deadlines: indices of the tasks that are done after their deadline.
+        history_seconds: [num_evaluations] best makespan so far; one entry for a scheduler that builds one schedule.
+        missed_deadlines: indices of the tasks that end after their deadline.
     """
 
     node: np.ndarray
@@ -148,12 +152,12 @@ class Assignment:
 
     @property
     def makespan_seconds(self) -> float:
-        """When the last node is done."""
+        """Time at which the last node finishes."""
         return float(self.loads_seconds.max())
 
     @property
     def gap(self) -> float:
-        """How far the makespan may be above the best there is, as a share of the lower bound; 0 is optimal."""
+        """Largest excess of the makespan over the optimum, as a share of the lower bound; 0 is optimal."""
         if self.lower_bound_seconds == 0:
             return 0.0 if self.makespan_seconds == 0 else float("inf")
         return self.makespan_seconds / self.lower_bound_seconds - 1.0
@@ -166,18 +170,22 @@ class Assignment:
 
 @runtime_checkable
 class Scheduler(Protocol):
-    """Assigns the tasks of a window to nodes; keeps what it learns between windows in its state."""
+    """Assigns the tasks of a window to nodes. What it learns from window to window is its state."""
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
-        """Returns a node for every task; raises ValueError where a task fits nowhere."""
+        """Assigns every task to a node.
+
+        Raises:
+            ValueError: if a task fits on no node.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What must be kept for the next window: plain containers, numbers and strings only."""
+        """Returns the state for the next window: plain containers, numbers and strings only."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         ...
 
 
