@@ -163,7 +163,8 @@ class AdaptiveTaskScheduler(SeededScheduler):
 
         ``done`` evaluations were used before.
         """
-        from cloudedge_pl.scheduling.colony import Settings, search
+        from cloudedge_pl.scheduling.ants import Settings
+        from cloudedge_pl.scheduling.colony import search
         from cloudedge_pl.scheduling.compiled import stream
         from cloudedge_pl.scheduling.pricing import prices
 

@@ -22,8 +22,7 @@ def branch(
 ) -> tuple[bool, int]:
     """Searches for the best schedule, large tasks first, each on its cheapest node first.
 
-    A branch ends when memory runs out, or when a load or the reduced costs of its tasks leave nothing better than the
-    best schedule.
+    A branch ends when memory runs out, or when a load or the reduced costs exclude a better schedule.
 
     Args:
         times, ready, memory, capacity, price, rent: as for :func:`cloudedge_pl.scheduling.colony.search`.
@@ -34,13 +33,12 @@ def branch(
     Returns:
         Whether no schedule is better than ``best_node``, and the number of pairs examined.
     """
-    num_tasks, num_nodes = times.shape
+    num_tasks = len(times)
     reduced, dual = _reduced_costs(times, ready, memory, capacity, price, rent)
     choices, order = _preferences(times, memory, reduced)
     best = loads(times, ready, best_node).max()
-    load, free = ready.copy(), capacity.copy()
+    load, free, cost = ready.copy(), capacity.copy(), np.zeros(num_tasks + 1)
     node, tried = np.full(num_tasks, -1), np.zeros(num_tasks, dtype=np.int64)
-    cost = np.zeros(num_tasks + 1)
     cost[0] = dual
     depth, work = 0, 0
     while depth >= 0:
@@ -48,8 +46,7 @@ def branch(
         if node[i] >= 0:
             load[node[i]] -= times[i, node[i]]
             free[node[i]] += memory[i]
-        room = (reduced[i], times[i], memory[i], load, free)
-        limit = best * (1.0 - 1e-12)
+        room, limit = (reduced[i], times[i], memory[i], load, free), best * (1.0 - 1e-12)
         node[i], tried[depth], examined = _next_node(choices[i], tried[depth], cost[depth], limit, room)
         work += examined
         if node[i] < 0:
@@ -97,9 +94,7 @@ def _next_node(
 
 
 @compiled
-def _preferences(
-    times: np.ndarray, memory: np.ndarray, reduced: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _preferences(times: np.ndarray, memory: np.ndarray, reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the nodes of each task, cheapest first [num_tasks, num_nodes], and the tasks, largest first."""
     choices = np.empty(times.shape, dtype=np.int64)
     for i in range(len(times)):

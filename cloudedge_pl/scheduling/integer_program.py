@@ -91,7 +91,7 @@ class IntegerProgram:
     def _matrix(
         self, rows: np.ndarray, values: np.ndarray | float, num_rows: int, makespan: float = 0.0
     ) -> Any:
-        """Builds a sparse [num_rows, pairs + 1]: ``values`` in the row of each pair, ``makespan`` in the last column."""
+        """Builds a sparse [num_rows, pairs + 1]: ``values`` in the pairs' rows, ``makespan`` in the last column."""
         pairs = len(rows)
         last = np.full(num_rows, makespan)
         return csr_array(

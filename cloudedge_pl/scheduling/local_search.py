@@ -12,8 +12,8 @@ import numpy as np
 from cloudedge_pl.scheduling.compiled import compiled
 
 BALANCE = 1e-3
-"""Weight of a second of the highest changed load, compared to reduced costs. It is little more than a tie-break, because
-a schedule that wastes no priced time can be balanced later."""
+"""Weight of a second of the highest changed load, compared to reduced costs. It is little more than a tie-break: a
+schedule that wastes no priced time can be balanced later."""
 
 ALIKE = 4
 """Factor by which more nodes are tried for a task if there are few kinds of nodes."""
@@ -229,25 +229,24 @@ def _cheapest_change(pairs: Pairs, schedule: Partial, c: int) -> tuple[int, int,
     """
     times, reduced, memory, price = pairs.times, pairs.reduced, pairs.memory, pairs.price
     free, load, here, cost = schedule.free, schedule.load, schedule.here, schedule.cost
-    critical = load[c]
+    critical, k = load[c], pairs.nodes.shape[1]
     limit = critical * (1.0 - 1e-12)
-    least, best, work = np.inf, (-1, -1, -1, -1), 0
+    least, best_i, best_j, best_p, best_h, work = np.inf, -1, -1, -1, -1, 0
     i = schedule.first[c]
     while i >= 0:
         left = critical - here[i]
-        for a in range(pairs.nodes.shape[1]):
+        for a in range(k):
             j = pairs.nodes[i, a]
             if j < 0:
                 break
             if j == c:
                 continue
-            added = reduced[i, a] - cost[i]
-            loaded = load[j] + pairs.seconds[i, a]
+            added, loaded = reduced[i, a] - cost[i], load[j] + pairs.seconds[i, a]
             work += 1
             if loaded < limit and memory[i] <= free[j]:
                 score = added + BALANCE * price[j] * max(left, loaded)
                 if score < least:
-                    least, best = score, (i, j, -1, -1)
+                    least, best_i, best_j, best_p = score, i, j, -1
             p = schedule.first[j]
             while p >= 0:
                 work += 1
@@ -259,48 +258,19 @@ def _cheapest_change(pairs: Pairs, schedule: Partial, c: int) -> tuple[int, int,
                         swapped = freed + there - pairs.cheapest[p]
                         score = swapped + BALANCE * price[c] * max(back, loaded_less)
                         if score < least:
-                            least, best = score, (i, j, p, c)
-                    most = (limit, max(left, loaded_less), freed)
-                    score, h, examined = _cheapest_onward(pairs, schedule, p, j, c, least, most)
-                    work += examined
-                    if score < least:
-                        least, best = score, (i, j, p, h)
+                            least, best_i, best_j, best_p, best_h = score, i, j, p, c
+                    for b in range(k):
+                        h, chained = pairs.nodes[p, b], freed + reduced[p, b]
+                        if h < 0 or chained >= least:
+                            break
+                        if h in (j, c):
+                            continue
+                        work += 1
+                        onward = load[h] + pairs.seconds[p, b]
+                        if onward < limit and memory[p] <= free[h]:
+                            score = chained + BALANCE * price[h] * max(left, loaded_less, onward)
+                            if score < least:
+                                least, best_i, best_j, best_p, best_h = score, i, j, p, h
                 p = schedule.after[p]
         i = schedule.after[i]
-    return best[0], best[1], best[2], best[3], work
-
-
-@compiled
-def _cheapest_onward(
-    pairs: Pairs, schedule: Partial, p: int, j: int, c: int, least: float, most: tuple[float, float, float]
-) -> tuple[float, int, int]:
-    """Finds the node to which task p of node j moves in a chain that starts at node c.
-
-    Args:
-        pairs: the problem.
-        schedule: the schedule.
-        p: the task.
-        j: its node.
-        c: the critical node.
-        least: score of the best change so far.
-        most: loads must be below the first value; highest load of c and j after the change; cost of the change so far.
-
-    Returns:
-        The score of the chain, at most ``least``; its node, -1 if there is none better; the number of pairs examined.
-    """
-    limit, highest, freed = most
-    at, work = -1, 0
-    for b in range(pairs.nodes.shape[1]):
-        h = pairs.nodes[p, b]
-        chained = freed + pairs.reduced[p, b]
-        if h < 0 or chained >= least:
-            break
-        if h in (j, c):
-            continue
-        work += 1
-        onward = schedule.load[h] + pairs.seconds[p, b]
-        if onward < limit and pairs.memory[p] <= schedule.free[h]:
-            score = chained + BALANCE * pairs.price[h] * max(highest, onward)
-            if score < least:
-                least, at = score, h
-    return least, at, work
+    return best_i, best_j, best_p, best_h, work

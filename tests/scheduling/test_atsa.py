@@ -285,7 +285,8 @@ def test_pheromone_grows_where_schedules_use_it_and_leads_the_ants():
 
 @pytest.mark.parametrize("evaporation_rate", [0.2, 0.8])
 def test_pheromone_on_used_pairs_rises_above_that_on_others(evaporation_rate):
-    from cloudedge_pl.scheduling.colony import Settings, search
+    from cloudedge_pl.scheduling.ants import Settings
+    from cloudedge_pl.scheduling.colony import search
     from cloudedge_pl.scheduling.compiled import stream
     from cloudedge_pl.scheduling.first_schedules import best_listed
     from cloudedge_pl.scheduling.pricing import prices
