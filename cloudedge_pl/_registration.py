@@ -1,7 +1,7 @@
-"""Runs something once another package is imported, without importing it.
+"""Runs an action once another package is imported, without importing it.
 
-Lightning finds strategies by name in a registry of its own, and importing Lightning takes seconds. So the package
-waits for the user's own import of it instead of doing it for everyone.
+Lightning finds strategies by name in its registry, and importing Lightning takes seconds. This package therefore waits
+until the user imports it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 
 
 def when_imported(package: str, action: Callable[[], None]) -> None:
-    """Calls ``action`` after ``package`` has been imported: now, if it has been."""
+    """Calls ``action`` after ``package`` has been imported, or now if it has been."""
     if getattr(getattr(sys.modules.get(package), "__spec__", None), "_initializing", True) is False:
         action()
     else:
@@ -23,7 +23,7 @@ def when_imported(package: str, action: Callable[[], None]) -> None:
 
 
 class _Waiter(MetaPathFinder):
-    """Finds nothing itself; lends the package's own loader a second step."""
+    """Finds no module itself, but adds a step to the package's own loader."""
 
     def __init__(self, package: str, action: Callable[[], None]) -> None:
         self.package, self.action = package, action
@@ -33,11 +33,11 @@ class _Waiter(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != self.package:
             return None
-        sys.meta_path.remove(self)  # those behind it find the package
+        sys.meta_path.remove(self)  # the other finders find the package
         try:
             spec = find_spec(fullname)
         finally:
-            sys.meta_path.insert(0, self)  # to find is not to import yet
+            sys.meta_path.insert(0, self)  # finding a package does not import it yet
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader, self)
         return spec

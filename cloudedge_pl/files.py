@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, so that a failure leaves the earlier ones; values that JSON can hold."""
+"""Files that are written completely or not at all, so that a failure keeps earlier ones; values for JSON."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a path in the same folder to write to, which takes the place of ``path`` when the block ends well.
+    """Yields a temporary path in the same folder, and moves the file there to ``path`` if the block succeeds.
 
-    Where the block fails, the file at ``path`` stays as it was and what was written beside it is removed.
+    If the block fails, the file at ``path`` is unchanged and the temporary file is removed.
 
     Args:
         path: of the file; its folder is made.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: some writers choose the format by it.
+    # Some writers choose the format by the suffix, so it is kept.
     part = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         yield part
@@ -35,7 +35,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def new_folder(path: str | os.PathLike[str]) -> Path:
-    """Makes a folder that nobody else has: ``path``, or ``path-2``, ``path-3`` and so on where it is taken."""
+    """Makes a new folder: ``path``, or ``path-2``, ``path-3`` and so on if it exists."""
     first = Path(path)
     first.parent.mkdir(parents=True, exist_ok=True)
     folder, number = first, 1

@@ -1,8 +1,8 @@
 """Which of the two packages of Lightning this process uses: ``pytorch_lightning`` or ``lightning``.
 
-They ship the same classes twice, and the ones are no subclasses of the others. The classes of ``cloudedge_pl`` can
-derive from one of them only, which is decided once: by :func:`use`, else by the environment variable
-CLOUDEDGE_LIGHTNING, else, when the first of those classes is used, by what has been imported until then.
+Both packages contain the same classes, and those of one are not subclasses of the other's. The classes of
+``cloudedge_pl`` derive from one package, which is chosen once: by :func:`use`, else by the environment variable
+CLOUDEDGE_LIGHTNING, else by what has been imported when the first of these classes is used.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from cloudedge_pl.errors import NamespaceError, lookup
 
 VARIABLE = "CLOUDEDGE_LIGHTNING"
 PACKAGES = {"pytorch_lightning": "pytorch_lightning", "lightning": "lightning.pytorch"}
-"""Where the classes are, by the package that ships them."""
+"""Modules that hold the classes, by package."""
 
 ENTRY_POINTS = ("fit", "validate", "test", "predict")
-"""Those of a Trainer, which take modules and data."""
+"""Methods of a Trainer that take modules and data."""
 
 _decided: str | None = None
 
 
 def use(package: str) -> None:
-    """Says which package of Lightning the classes of ``cloudedge_pl`` derive from.
+    """Chooses the package of Lightning that the classes of ``cloudedge_pl`` derive from.
 
     Args:
         package: "lightning" for projects that ``import lightning as L``, or "pytorch_lightning".
 
     Raises:
-        ValueError: for another name.
-        NamespaceError: if the other package has been decided on already.
+        ValueError: if the name is another one.
+        NamespaceError: if the other package has been chosen already.
     """
     global _decided
     lookup(PACKAGES, package, "package of Lightning")
@@ -48,10 +48,10 @@ def use(package: str) -> None:
 
 
 def namespace(asking: str | None = None) -> str:
-    """Returns the package that has been decided on; decides if none has been.
+    """Returns the chosen package, and chooses one if none has been chosen.
 
     Args:
-        asking: the package whose Trainer asks, which decides where neither :func:`use` nor the variable has.
+        asking: package of the Trainer that asks; it is chosen unless :func:`use` or the variable says otherwise.
     """
     if _decided is None:
         use(os.environ.get(VARIABLE) or asking or _imported())
@@ -60,7 +60,7 @@ def namespace(asking: str | None = None) -> str:
 
 
 def _imported() -> str:
-    """The package that has been imported; pytorch_lightning where both or neither are, and it is installed."""
+    """Returns the imported package; if both or neither are imported, pytorch_lightning if it is installed."""
     if "pytorch_lightning" in sys.modules:
         return "pytorch_lightning"
     if PACKAGES["lightning"] in sys.modules or find_spec("pytorch_lightning") is None:
@@ -69,7 +69,7 @@ def _imported() -> str:
 
 
 def package_of(thing: object) -> str | None:
-    """The package of Lightning that an object's class derives from; None if it derives from neither."""
+    """Returns the package of Lightning that an object's class derives from, or None."""
     for ancestor in type(thing).__mro__:
         package = ancestor.__module__.partition(".")[0]
         if package in PACKAGES:
@@ -78,10 +78,10 @@ def package_of(thing: object) -> str | None:
 
 
 def require_one_namespace(*things: object) -> None:
-    """Checks that trainers, modules, callbacks and so on derive from the package that has been decided on.
+    """Checks that trainers, modules, callbacks and other objects derive from the chosen package.
 
     Raises:
-        NamespaceError: naming the first that derives from the other one.
+        NamespaceError: naming the first object that derives from the other package.
     """
     ours = namespace()
     for thing in things:
@@ -100,7 +100,7 @@ def _mixture(what: str, ours: str, theirs: str) -> NamespaceError:
 
 
 def register_strategy(package: str) -> None:
-    """Makes ``Trainer(strategy="cloudedge")`` known to a package of Lightning that has been imported."""
+    """Registers ``Trainer(strategy="cloudedge")`` with a package of Lightning that has been imported."""
     strategies: Any = import_module(f"{PACKAGES[package]}.strategies")
     if "cloudedge" not in strategies.StrategyRegistry:
         description = "cut between a fleet of edge nodes and a cloud"
@@ -109,16 +109,16 @@ def register_strategy(package: str) -> None:
     if made is not None:
         admit(made.CloudEdgeStrategy)
     trainers = [getattr(sys.modules.get(home), "Trainer", None) for home in PACKAGES.values()]
-    if None not in trainers:  # there can be no mixture before both packages have been imported
+    if None not in trainers:  # no mixture is possible before both packages have been imported
         for trainer in trainers:
             for name in ENTRY_POINTS:
                 setattr(trainer, name, _asking_first(getattr(trainer, name)))
 
 
 def admit(strategy: type) -> None:
-    """Lets the other package's Trainer take the strategy, whose ``connect`` can then say what is wrong.
+    """Lets the other package's Trainer accept the strategy, so that its ``connect`` can raise a helpful error.
 
-    The Trainer's own answer is that the strategy is no Strategy, which sends its reader in a circle.
+    The Trainer's own error only says that the strategy is not a Strategy.
     """
     for package, home in PACKAGES.items():
         strategies: Any = sys.modules.get(f"{home}.strategies")
@@ -127,9 +127,9 @@ def admit(strategy: type) -> None:
 
 
 def _asking_first(entry_point: Callable[..., Any]) -> Callable[..., Any]:
-    """A Trainer's method that checks for a mixture where something of ours takes part.
+    """Wraps a method of a Trainer so that it first checks for a mixture if one of our objects takes part.
 
-    The Trainer's own answer is that a LightningModule is no LightningModule, or that a parent was expected.
+    The Trainer's own errors only say that a LightningModule is not a LightningModule, or that a parent was expected.
     """
 
     @functools.wraps(entry_point)
@@ -144,7 +144,7 @@ def _asking_first(entry_point: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_ours(thing: object) -> bool:
-    """Whether an object's class is of this package, or derives from one that is."""
+    """Returns whether an object's class belongs to this package or derives from a class of it."""
     home = __name__.partition(".")[0]
     return any(ancestor.__module__.partition(".")[0] == home for ancestor in type(thing).__mro__)
 

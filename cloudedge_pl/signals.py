@@ -1,4 +1,4 @@
-"""SIGINT (Ctrl-C) and SIGTERM as an exception that ends the process with the status that such a signal stands for."""
+"""SIGINT (Ctrl-C) and SIGTERM as an exception that ends the process with the exit status of the signal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(SystemExit):
-    """A signal stops the run; nobody need catch it, the process then exits with 128 + the signal's number.
+    """A signal stops the run. If it is not caught, the process exits with 128 + the signal's number.
 
     Args:
-        signum: of the signal.
-        at_once: whether it was repeated, so that nothing is saved any more.
-        checkpoint: that was saved for it.
+        signum: number of the signal.
+        at_once: whether the signal was repeated, so that nothing more is saved.
+        checkpoint: path of the checkpoint that was saved because of it.
     """
 
     def __init__(self, signum: int, at_once: bool = False, checkpoint: Path | None = None) -> None:
@@ -30,12 +30,12 @@ class Interrupted(SystemExit):
 
 
 class SignalHandlers:
-    """Hands SIGINT and SIGTERM to a function between :meth:`install` and :meth:`restore`.
+    """Passes SIGINT and SIGTERM to a function between :meth:`install` and :meth:`restore`.
 
-    Processes that are forked meanwhile, as a DataLoader's workers are, leave Ctrl-C to their parent and end on SIGTERM.
+    Processes forked in between, such as the workers of a DataLoader, ignore Ctrl-C and end on SIGTERM.
 
     Args:
-        handle: called with the signal's number, in the main thread.
+        handle: called in the main thread with the signal's number.
     """
 
     def __init__(self, handle: Callable[[int], None]) -> None:
@@ -44,14 +44,14 @@ class SignalHandlers:
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Does nothing outside the main thread, where Python allows no handlers."""
+        """Installs the handlers. Outside the main thread, where Python allows no handlers, it does nothing."""
         if self._before or threading.current_thread() is not threading.main_thread():
             return
         self._process = os.getpid()
         self._before = {signum: signal.signal(signum, self._receive) for signum in STOPPING}
 
     def restore(self) -> None:
-        """Puts the handlers before it back; may be called more than once."""
+        """Restores the previous handlers; may be called more than once."""
         if threading.current_thread() is not threading.main_thread():
             return
         while self._before:
@@ -66,10 +66,10 @@ class SignalHandlers:
 
 
 class _Stopping:
-    """What a command does with a signal: first it keeps it, until :func:`release_signals`; then it raises.
+    """How a command handles a signal: it is kept until :func:`release_signals`, and raises from then on.
 
-    While Python imports and Hydra makes the run's folder, there is nowhere to leave a summary, and modules of C do not
-    bear to be stopped.
+    While Python imports modules and Hydra makes the run's folder, there is no place for a summary, and interrupting the
+    import of C extensions is not safe.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ _stopping: list[_Stopping] = []
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise :class:`Interrupted` within the block: those before :func:`release_signals` there."""
+    """Within the block, SIGINT and SIGTERM raise :class:`Interrupted`, but not before :func:`release_signals`."""
     stopping = _Stopping()
     handlers = SignalHandlers(stopping.receive)
     handlers.install()
@@ -111,9 +111,9 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def release_signals() -> None:
-    """From here on a signal raises :class:`Interrupted` wherever it comes; one that was kept raises it now.
+    """From now on, a signal raises :class:`Interrupted` at any point; a kept signal raises it now.
 
-    A command calls it where it can leave a summary; outside of :func:`stopped_by_signals` it does nothing.
+    A command calls this once it can write a summary. Outside :func:`stopped_by_signals` it does nothing.
     """
     for stopping in _stopping:
         stopping.release()

@@ -1,4 +1,4 @@
-"""``cloudedge <command>``: finds the command and hands over; imports nothing else, so that help is quick."""
+"""``cloudedge <command>``: finds and runs the command. It imports nothing else, so that help is fast."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``cloudedge evaluate ckpt=PATH``: tests a checkpoint with the config of the run that wrote it.
+"""``cloudedge evaluate ckpt=PATH``: tests a checkpoint with the config of its run.
 
-The run's own config (``.hydra/config.yaml`` above the checkpoint) becomes the config of this command, so that every
-key of it can be overridden: ``cloudedge evaluate ckpt=outputs/.../best.ckpt fleet.link.variation=0.5``.
+The config of the run (``.hydra/config.yaml`` in a folder above the checkpoint) is the config of this command, and every
+key can be overridden: ``cloudedge evaluate ckpt=outputs/.../best.ckpt fleet.link.variation=0.5``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cloudedge_pl.reports.run_table import summary_table
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
-    """Tests ``cfg.ckpt``; leaves summary.json in Hydra's directory and returns it."""
+    """Tests ``cfg.ckpt``, writes summary.json to Hydra's directory and returns its content."""
     started = time.perf_counter()
     record = RunProgress()
 

@@ -1,4 +1,4 @@
-"""``cloudedge COMMAND --help``: every key of the command's config, with its meaning from the YAML's own comments."""
+"""``cloudedge COMMAND --help``: every key of the command's config, explained by the comments in the YAML files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ cloudedge evaluate ckpt=PATH [OVERRIDE ...]: tests a checkpoint of `cloudedge tr
 
   ckpt=PATH  the checkpoint, in the folder of its run: outputs/.../checkpoints/best.ckpt; must be given
 
-Every key below may be overridden; without that, it is as it was in the run.
+Every key below can be overridden; otherwise it has the value of the run.
 """
 
 
 class Key(NamedTuple):
-    """A key of a YAML file: its dotted name, its value as it is written there, and the comment that says what it is."""
+    """A key of a YAML file: its dotted name, its value as written, and its comment."""
 
     name: str
     value: str
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A group of a config: its name, the option that is taken, those there are, what it is for, and its keys."""
+    """A group of a config: its name, the chosen option, all options, its purpose, and its keys."""
 
     group: str
     option: str
@@ -45,11 +45,11 @@ class Section(NamedTuple):
 
 
 def show(command: str, arguments: Sequence[str]) -> str:
-    """The help of a command; ``group=option`` among the arguments picks which option's keys are shown.
+    """Returns the help of a command; ``group=option`` among the arguments chooses the option whose keys are shown.
 
     Args:
         command: "train", "plan", "schedule" or "evaluate".
-        arguments: of the command line.
+        arguments: the command line.
     """
     config = "train" if command == "evaluate" else command
     chosen = {name: value for name, _, value in (each.partition("=") for each in arguments) if value}
@@ -58,8 +58,8 @@ def show(command: str, arguments: Sequence[str]) -> str:
         [EVALUATE] if command == "evaluate" else [f"{title}\n", f"usage: cloudedge {command} [OVERRIDE ...]"]
     )
     lines += [
-        "Overrides: key=value, group=option, +key=value for one more, ~key to leave one out; -m for several runs.",
-        "A value with = { } [ ] ( ) , or blanks goes into quotes within quotes: 'file=\"a=b.csv\"'.",
+        "Overrides: key=value, group=option, +key=value adds a key, ~key removes one; -m starts several runs.",
+        "A value that contains = { } [ ] ( ) , or blanks needs quotes within quotes: 'file=\"a=b.csv\"'.",
     ]
     if keys:
         lines += ["", *_listed(keys, "")]
@@ -71,11 +71,11 @@ def show(command: str, arguments: Sequence[str]) -> str:
 
 
 def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], list[Section]]:
-    """What a config says: the comment at its head, its own keys, and its groups.
+    """Returns the content of a config: its first comment, its own keys, and its groups.
 
     Args:
         config: "train", "plan" or "schedule".
-        chosen: options by group, where they are not the config's own; an ``experiment`` sets what it sets.
+        chosen: options by group that differ from the config's; an ``experiment`` overrides further keys.
     """
     title, groups, keys = read(f"{config}.yaml")
     options = {group.name: _options(group.name) for group in groups}
@@ -111,7 +111,7 @@ def _options(group: str) -> list[str]:
 
 
 def read(path: str) -> tuple[str, list[Key], list[Key]]:
-    """The comment at the head of a file of ``conf/``, its defaults list (groups), and its other keys."""
+    """Returns the first comment of a file in ``conf/``, its defaults list (groups), and its other keys."""
     head: list[str] = []
     defaults: list[Key] = []
     keys: list[Key] = []
@@ -148,7 +148,7 @@ def read(path: str) -> tuple[str, list[Key], list[Key]]:
 
 
 def _merged(group: str, option: str) -> tuple[str, list[Key]]:
-    """An option's comment and keys, with those of the options that it builds on."""
+    """Returns an option's comment and keys, including those of the files that it is based on."""
     about, bases, own = read(f"{group}/{option}.yaml")
     keys: list[Key] = []
     for base in bases:
@@ -157,7 +157,7 @@ def _merged(group: str, option: str) -> tuple[str, list[Key]]:
 
 
 def _over(keys: Iterable[Key], changes: Iterable[Key]) -> list[Key]:
-    """Keys with those that change them; what is said of a key stays, unless the change says something else."""
+    """Applies changes to keys; a key keeps its comment unless the change has one."""
     found = {key.name: key for key in keys}
     for key in changes:
         known = found.get(key.name)

@@ -1,4 +1,4 @@
-"""The config of the run that wrote a checkpoint, for the commands that go on from it."""
+"""The config of the run that wrote a checkpoint, for the commands that use the checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FITTED = (
     "data.num_classes",
     "strategy.backbone",
 )
-"""Keys that a checkpoint is bound to: with another value it does not load, or loads something else."""
+"""Keys that must have the values of the run; otherwise its checkpoint does not load, or has another meaning."""
 
 LENGTH = (
     "trainer.max_epochs",
@@ -30,18 +30,18 @@ LENGTH = (
     "trainer.accumulate_grad_batches",
     "data.batch_size",
 )
-"""Keys that say how many steps a training has, over which every ``model.schedule`` but "constant" is laid out."""
+"""Keys that determine the number of training steps, which every ``model.schedule`` except "constant" depends on."""
 
 
 MULTIRUN = ("-m", "--multirun")
-"""Hydra's flags of a sweep, which must come before all overrides."""
+"""Hydra's flags for a sweep, which must precede all overrides."""
 
 
 def find_config(checkpoint: Path) -> Path:
-    """The folder with the config of the run that wrote ``checkpoint``.
+    """Returns the folder with the config of the run that wrote ``checkpoint``.
 
     Raises:
-        FileNotFoundError: if the checkpoint is not there, or no folder above it holds ``.hydra/config.yaml``.
+        FileNotFoundError: if the checkpoint does not exist, or no folder above it holds ``.hydra/config.yaml``.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(
@@ -57,13 +57,14 @@ def find_config(checkpoint: Path) -> Path:
 
 @contextmanager
 def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """The command line of ``cloudedge train``, based on the own config of the run that ``ckpt_path`` is of.
+    """Yields the command line of ``cloudedge train``, based on the config of the run that wrote ``ckpt_path``.
 
-    Overrides stay on top. A group that is given (``scheduler=fcfs``) takes the place of the run's own; ``experiment=``
-    is refused, because it may change any group. Without ``ckpt_path``, or a config beside it, nothing changes.
+    Overrides apply on top. A group that is given (``scheduler=fcfs``) replaces that of the run. ``experiment=`` is
+    refused, because it may change any group. Without ``ckpt_path``, or without the config of its run, the command line
+    is unchanged.
 
     Args:
-        arguments: as the user gave them.
+        arguments: as given by the user.
     """
     given = _given(arguments)
     checkpoint = given.get("ckpt_path")
@@ -93,7 +94,7 @@ def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
 
 @contextmanager
 def based_on(saved: DictConfig, arguments: Sequence[str]) -> Iterator[list[str]]:
-    """A command line whose config is that of a run; groups that it gives (``scheduler=fcfs``) replace the run's own."""
+    """Yields a command line with the config of a run; given groups (``scheduler=fcfs``) replace those of the run."""
     flags = [each for each in arguments if each in MULTIRUN]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "own.yaml").write_text(_primary(saved, _given(arguments)), encoding="utf-8")
@@ -102,14 +103,14 @@ def based_on(saved: DictConfig, arguments: Sequence[str]) -> Iterator[list[str]]
 
 
 def _given(arguments: Sequence[str]) -> dict[str, Any]:
-    """Keys and values of the overrides; what is no override is left to Hydra."""
+    """Returns keys and values of the overrides; Hydra handles the other arguments."""
     overrides = [each for each in arguments if "=" in each and not each.startswith("-")]
     parsed = OverridesParser.create().parse_overrides(overrides)
     return {each.key_or_group: each.value() for each in parsed if not each.is_sweep_override()}
 
 
 def _primary(saved: DictConfig, given: dict[str, Any]) -> str:
-    """A primary config: what was saved, and the groups that the command line chooses anew, last."""
+    """Returns a primary config: the saved one, and after it the groups that the command line chooses."""
     conf = resources.files("cloudedge_pl.conf")
     groups = [key for key, value in given.items() if isinstance(value, str) and conf.joinpath(key).is_dir()]
     content = OmegaConf.masked_copy(saved, [str(key) for key in saved if key not in groups])
@@ -119,18 +120,18 @@ def _primary(saved: DictConfig, given: dict[str, Any]) -> str:
 
 
 def check_resume(cfg: DictConfig) -> None:
-    """Compares the config of a resume with that of the run that wrote the checkpoint, before anything is built.
+    """Compares the config of a resumed run with that of the run that wrote the checkpoint.
 
     Raises:
-        ValueError: if a key that the checkpoint is bound to has another value, or a learning rate schedule that was
-            laid out over the whole training would have to go on beyond its end.
+        ValueError: if a key has a value for which the checkpoint is not valid, or the learning rate schedule was made
+            for another number of steps.
     """
     if cfg.ckpt_path is None:
         return
     try:
         saved = OmegaConf.load(find_config(Path(cfg.ckpt_path)) / "config.yaml")
     except FileNotFoundError:
-        return  # told when the command line was read, or by Lightning
+        return  # reported when the command line was read, or by Lightning
     assert isinstance(saved, DictConfig)
     for key in FITTED:
         before, now = OmegaConf.select(saved, key), OmegaConf.select(cfg, key)

@@ -1,6 +1,6 @@
-"""Keeps out of the commands' output what Lightning says and a user of the commands can do nothing with.
+"""Removes messages of Lightning that do not help a user of the commands.
 
-The process is ours only here: whoever uses the package as a library hears all of it.
+This happens in the commands only. Programs that use the package as a library see all messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAID = {
     "TPU available": "nothing here runs on one",
     "estimate number of stepping batches": "how the learning rate's schedule finds its length",
 }
-"""Part of what Lightning says, and why it is left out."""
+"""Parts of Lightning's messages, and why they are removed."""
 
 
 def _is_for_the_user(record: logging.LogRecord) -> bool:
@@ -30,7 +30,7 @@ def _is_for_the_user(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Leaves :data:`SAID` out of the log, and one warning about Lightning's own code."""
+    """Removes :data:`SAID` from the log, and one warning about Lightning's own code."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(_is_for_the_user)

@@ -1,4 +1,4 @@
-"""How every command shows and leaves what it found, and clear errors instead of tracebacks; imports nothing heavy."""
+"""Output of the commands: console, files and clear errors instead of tracebacks. It imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ OmegaConf.register_new_resolver(
 
 
 def console() -> Console:
-    """Where tables are shown; wide enough for a plan when the output is not a terminal."""
+    """Returns the console for tables; it is wide enough for a plan if the output is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def output_dir() -> Path:
-    """Hydra's directory for this run."""
+    """Returns Hydra's directory of this run."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
 @dataclass
 class Progress:
-    """How far a command came, so that one that is stopped has a summary, too.
+    """Progress of a command, for the summary of an interrupted one.
 
     Attributes:
-        stage: what it does.
-        done: makes the summary of what is done so far.
+        stage: the current stage.
+        done: returns a summary of what is done so far.
     """
 
     stage: str = "set-up"
     done: Callable[[], dict[str, Any]] = dict
 
     def stopped(self, signal: Interrupted) -> dict[str, Any]:
-        """The summary of a command that a signal stops."""
+        """Returns the summary of a command that a signal stops."""
         return self.done() | {"interrupted": signal.signal_name, "interrupted_during": self.stage}
 
 
 @contextlib.contextmanager
 def summary_if_stopped() -> Iterator[Progress]:
-    """Gives a record of what the block does; where a signal stops it, the record is left as summary.json."""
+    """Yields a record of the block's progress, which is written to summary.json if a signal stops the block."""
     started, progress = time.perf_counter(), Progress()
     try:
         release_signals()
@@ -72,7 +72,7 @@ def summary_if_stopped() -> Iterator[Progress]:
 
 
 def say_stopped(progress: Progress, signal: Interrupted) -> None:
-    """The last line of a command that a signal stops."""
+    """Prints the last line of a command that a signal stops."""
     console().print(
         f"Interrupted by {signal.signal_name} during the {progress.stage}; summary.json in {output_dir()} "
         "says what was done.",
@@ -82,7 +82,7 @@ def say_stopped(progress: Progress, signal: Interrupted) -> None:
 
 
 def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Shows an error of the user's input as its message alone and exits with 1; CLOUDEDGE_TRACE=1 shows it all."""
+    """Shows only the message of an error and exits with 1; CLOUDEDGE_TRACE=1 shows the traceback."""
 
     @functools.wraps(command)
     def wrapper(cfg: DictConfig) -> Any:
@@ -101,9 +101,9 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
 
 
 def run(app: Callable[[], Any]) -> None:
-    """Runs a command of Hydra's; what is wrong with the command line itself is shown as one line, too."""
+    """Runs a Hydra command; errors of the command line itself are also shown as one line."""
     before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print, over several lines, and exit on
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them and exiting
     try:
         with quiet_lightning():
             app()
@@ -122,17 +122,17 @@ def run(app: Callable[[], Any]) -> None:
 
 
 def quoted(value: str) -> str:
-    """A value of an override that Hydra takes as it is, ``=`` and braces and all."""
+    """Quotes the value of an override, so that Hydra does not parse ``=``, braces and other characters in it."""
     inner = value.replace("'", "\\'")
     return f"'{inner}'"
 
 
 def described(error: BaseException) -> str:
-    """An error as one line, its own class and message; of a part of the config, with the key that has it."""
+    """Returns an error as one line: class, message, and the key of the config if it is known."""
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
     key = error.args[0].splitlines()[-1] if cause is not error and error.args else ""
     where = f" (in {key})" if key else ""
-    if isinstance(cause, InfeasiblePlanError):  # a table, a line for each split point
+    if isinstance(cause, InfeasiblePlanError):  # a table with a line per split point
         return f"{type(cause).__name__}: {cause}"
     message = " ".join(
         str(cause).partition("Config search path:")[0].partition("See https://hydra")[0].split()
@@ -163,7 +163,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain containers."""
+    """Returns the composed config as plain containers."""
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

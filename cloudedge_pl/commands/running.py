@@ -1,4 +1,4 @@
-"""What the commands that plan or train share: building the parts from the config, and reporting on them."""
+"""Shared parts of the commands that plan or train: building objects from the config, and reporting on them."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ NEEDED = ("data", "model", "strategy", "callbacks", "trainer", "logger", "seed",
 
 
 def report_plan(plan: OffloadPlan, folder: Path) -> None:
-    """Shows the plan as a table; leaves plan.json and its figures in ``folder``."""
+    """Shows the plan as a table, and writes plan.json and figures to ``folder``."""
     console().print(plan_table(plan))
     write_json(folder / "plan.json", plan_dict(plan))
     save_plan_figures(plan, folder / "figures")
 
 
 class PlanReport(pl.Callback):
-    """Shows the plan before training starts and leaves it in ``folder``."""
+    """Shows the plan before training starts and writes it to ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,11 +69,11 @@ class PlanReport(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Counts training images and the seconds that training batches took, validation left out.
+    """Counts training images and the seconds of training batches, without validation.
 
     Attributes:
-        images: so far.
-        seconds: so far.
+        images: number of images so far.
+        seconds: time of their batches.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Throughput(pl.Callback):
 
     @property
     def images_per_second(self) -> float:
-        """nan before the first batch."""
+        """Rate so far; nan before the first batch."""
         return self.images / self.seconds if self.seconds else math.nan
 
     @override
@@ -106,7 +106,7 @@ class Throughput(pl.Callback):
 
 
 def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, pl.Trainer, Throughput]:
-    """Makes data, module and trainer from the config, seeded."""
+    """Seeds all generators and builds data, module and trainer from the config."""
     check_config(cfg, NEEDED)
     pl.seed_everything(cfg.seed, workers=True)
     datamodule = instantiate(cfg.data, _convert_="all")
@@ -122,25 +122,25 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     trainer = instantiate(cfg.trainer, strategy=strategy, callbacks=callbacks, logger=loggers)
     if (
         type(trainer.strategy.checkpoint_io) is pl.plugins.TorchCheckpointIO
-    ):  # Lightning's own: nobody chose another
+    ):  # Lightning's default: no other was chosen
         trainer.strategy.checkpoint_io = CheckedCheckpointIO()
     return datamodule, module, trainer, throughput
 
 
 def _open_metrics(logger: pl.loggers.Logger) -> None:
-    """Opens a CSVLogger's file; its warning of files that will be deleted is for a folder that holds earlier metrics.
+    """Opens the file of a CSVLogger without its warning that files will be deleted, if there are no earlier metrics.
 
-    The folder of a run holds Hydra's files from the start, of which none is deleted.
+    Hydra's files in the folder of the run are not deleted.
     """
     if isinstance(logger, pl.loggers.CSVLogger):
         with warnings.catch_warnings():
             if not Path(logger.log_dir, "metrics.csv").is_file():
                 warnings.filterwarnings("ignore", "Experiment logs directory .* is not empty", UserWarning)
-            _ = logger.experiment  # which it makes when first asked
+            _ = logger.experiment  # created on first access
 
 
 def _callbacks(cfg: DictConfig, cut: bool) -> list[pl.Callback]:
-    """The config's callbacks; those of the cut are left out, aloud, where nothing is cut."""
+    """Builds the callbacks of the config; without a cut, those that need one are left out with a message."""
     callbacks = []
     for name, callback in cfg.callbacks.items():
         if callback is None:
@@ -153,7 +153,7 @@ def _callbacks(cfg: DictConfig, cut: bool) -> list[pl.Callback]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result may depend on."""
+    """Returns the versions of packages that a result may depend on."""
     import platform
 
     import numpy

@@ -1,4 +1,4 @@
-"""Sweeps (``-m``): a job that fails does not stop the others; the end, or a signal, lists what became of each."""
+"""Sweeps (``-m``): a failing job does not stop the others; a list at the end shows the state of every job."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from cloudedge_pl.files import written_whole
 from cloudedge_pl.signals import Interrupted, release_signals
 
 FAILURE_FILE = "failure.json"
-"""What a failed job leaves in its folder; files, so that jobs may run in other processes or on other machines."""
+"""File of a failed job in its folder, so that jobs may run in other processes or on other machines."""
 
 SWEEP_FILE = "sweep.json"
-"""What a sweep leaves in its folder: every job, and what became of it."""
+"""File of a sweep in its folder: every job and its state."""
 
 BASIC = (
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
 )
-"""Hydra's own sweeper and launcher, under which all jobs are known from the start and run in this process."""
+"""Hydra's own sweeper and launcher, with which all jobs are known at the start and run in this process."""
 
 
 def is_job_of_sweep() -> bool:
-    """Whether the command runs as one job of several."""
+    """Returns whether the command runs as a job of a sweep."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def note_failure(message: str) -> None:
-    """Shows why the job failed, and leaves it in the job's folder for the list at the end."""
+    """Shows why the job failed, and writes it to the job's folder for the list at the end."""
     config = HydraConfig.get()
     print(message, file=sys.stderr)
     with written_whole(Path(config.runtime.output_dir) / FAILURE_FILE) as part:
@@ -53,9 +53,9 @@ class Sweep:
     """A sweep that runs in this process.
 
     Attributes:
-        folder: of all its jobs.
-        jobs: overrides by number: of all that are to run, as far as that is known, and of those that have begun.
-        states: by number: stopped, from the start to the end of a job, then done.
+        folder: folder of all jobs.
+        jobs: overrides by number, of all planned jobs that are known and all that have started.
+        states: by number: "stopped" between start and end of a job, "done" after it.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Sweep:
     states: dict[int, str] = field(default_factory=dict)
 
     def results(self) -> list[dict[str, Any]]:
-        """What became of each job, in the order of their numbers: done, failed, stopped or not started."""
+        """Returns the state of each job in order: done, failed, stopped or not started."""
         found = {
             number: {"job": number, "overrides": overrides, "state": self.states.get(number, "not started")}
             for number, overrides in self.jobs.items()
@@ -74,7 +74,7 @@ class Sweep:
         return [found[number] for number in sorted(found)]
 
     def close(self, stopped_by: str | None) -> list[dict[str, Any]]:
-        """Leaves the jobs and what became of each in the folder, and returns them."""
+        """Writes the jobs and their states to the folder, and returns them."""
         results = self.results()
         with written_whole(self.folder / SWEEP_FILE) as part:
             content = {"interrupted": stopped_by, "jobs": results}
@@ -91,7 +91,7 @@ class FailureList(Callback):
     @override
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        for path in folder.glob(f"**/{FAILURE_FILE}"):  # of a sweep before
+        for path in folder.glob(f"**/{FAILURE_FILE}"):  # of an earlier sweep
             path.unlink()
         _running[:] = [Sweep(folder, dict(enumerate(_planned(config))))]
         release_signals()
@@ -117,7 +117,7 @@ class FailureList(Callback):
 
 
 def list_stopped(signal: Interrupted) -> None:
-    """Where a sweep was running, lists what became of its jobs."""
+    """If a sweep was running, lists the states of its jobs."""
     while _running:
         results = _running.pop().close(signal.signal_name)
         counts = Counter(each["state"] for each in results)
@@ -134,7 +134,7 @@ def _counted(counts: Counter[str]) -> str:
 
 
 def _planned(config: DictConfig) -> list[list[str]]:
-    """The overrides of every job, in the order of their numbers; none where the sweeper chooses them as it goes."""
+    """Returns the overrides of every job in order; none if the sweeper chooses them during the sweep."""
     if (config.hydra.sweeper.get("_target_"), config.hydra.launcher.get("_target_")) != BASIC:
         return []
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]

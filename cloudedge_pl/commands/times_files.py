@@ -1,4 +1,4 @@
-"""Matrices of execution times as people have them: NPY, CSV of a spreadsheet or of pandas, plain text."""
+"""Reads matrices of execution times: NPY, CSV from spreadsheets or pandas, and plain text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cloudedge_pl.errors import DataError
 
 
 def read_times(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads a matrix of execution times and, where the file has them, the names of the nodes.
+    """Reads a matrix of execution times and, if the file has them, the names of the nodes.
 
     Args:
-        path: a NPY file, or text in UTF-8 with commas, semicolons or blanks between the columns; ``~`` is the home
-            directory. A first line of names is that of the nodes. Empty lines and what follows a # are left out.
+        path: an NPY file, or text in UTF-8 with commas, semicolons or blanks between the columns; ``~`` is the home
+            directory. A first line of text holds the names of the nodes. Empty lines and text after a # are ignored.
 
     Returns:
-        Seconds, float64 [num_tasks, num_nodes], in C order and writable; the names, none if the file has none.
+        Seconds, float64 [num_tasks, num_nodes], in C order and writable; the names, empty if the file has none.
 
     Raises:
-        DataError: if there is no such file, or it holds no matrix of numbers; the message says what to do.
+        DataError: if the file does not exist or holds no matrix of numbers; the message says what to do.
     """
     path = path.expanduser()
     if not path.is_file():
@@ -117,7 +117,7 @@ def _row(at: int, cells: Sequence[str], delimiter: str | None, num_names: int) -
 
 
 def _refuse_indices(rows: Sequence[Sequence[float]], named: bool) -> None:
-    """Refuses what counts rows or columns from 0 and would be taken for seconds."""
+    """Refuses an index row or column 0, 1, 2, ..., which would be read as seconds."""
     if len(rows[0]) > 1 and not named and list(rows[0]) == list(range(len(rows[0]))):
         raise ValueError(
             "the first row counts the columns, 0, 1, ..., as pandas writes it; save it with header=False."

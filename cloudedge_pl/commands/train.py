@@ -1,4 +1,4 @@
-"""``cloudedge train``: plan, cut, train, test and account for a network, and leave everything in Hydra's directory."""
+"""``cloudedge train``: plans, cuts, trains and tests a network, and writes all results to Hydra's directory."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from cloudedge_pl.training import CloudEdgeStrategy
 
 @dataclass
 class RunProgress(Progress):
-    """How far a run came.
+    """Progress of a run.
 
     Attributes:
-        trainer: once it is made.
+        trainer: the trainer, once it is built.
         throughput: of the training, if there is one.
-        metrics: so far.
+        metrics: logged so far.
     """
 
     trainer: pl.Trainer | None = None
@@ -55,10 +55,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         cfg: the composed config; see ``conf/train.yaml``.
 
     Returns:
-        The summary that summary.json holds; see ``docs/outputs.md`` for its keys.
+        The content of summary.json; see ``docs/outputs.md`` for its keys.
 
     Raises:
-        Interrupted: after a signal, when the summary of what was done is written.
+        Interrupted: after a signal, once the summary is written.
     """
     started = time.perf_counter()
     folder = output_dir()
@@ -111,7 +111,7 @@ def _fit_and_test(cfg: DictConfig, progress: RunProgress) -> None:
 
 
 def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
-    """The numbers of the closing table, and what they came from; those that there are not are None."""
+    """Returns the numbers of the closing table and their context; missing numbers are None."""
     trainer, throughput, metrics = progress.trainer, progress.throughput, progress.metrics
     summary: dict[str, Any] = {
         "test_accuracy_cloud": metrics.get("test/accuracy"),
@@ -143,7 +143,7 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
 
 
 def _alternatives(strategy: CloudEdgeStrategy, accuracy: float | None) -> dict[str, dict[str, Any]]:
-    """The test's tasks on the same fleet without a cut: the network gives the same answers wherever it runs."""
+    """Returns the costs of the test's tasks without a cut; the answers of the network are the same."""
     plan = strategy.plan
     found = {}
     for name, split_point in (("all_in_cloud", 0), ("all_at_edge", plan.costs.num_points - 1)):
@@ -158,13 +158,13 @@ def _alternatives(strategy: CloudEdgeStrategy, accuracy: float | None) -> dict[s
 
 
 def _planned(trainer: pl.Trainer | None) -> CloudEdgeStrategy | None:
-    """The strategy, if it cuts and has come to a plan."""
+    """Returns the strategy if it cuts and has a plan."""
     strategy = None if trainer is None else trainer.strategy
     return strategy if isinstance(strategy, CloudEdgeStrategy) and strategy.is_planned else None
 
 
 def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) -> None:
-    """Shows the closing table and writes summary.json, accounts.json and the figures."""
+    """Shows the closing table, and writes summary.json, accounts.json and the figures."""
     write_json(folder / "summary.json", summary)
     for logger in [] if trainer is None else trainer.loggers:
         logger.save()

@@ -1,7 +1,7 @@
-"""Batches of data that lives on the nodes: they draw from every node in proportion to what it owns.
+"""Batches of data that is stored on the nodes: every batch draws from every node in proportion to its shard.
 
-An epoch runs through all samples once, in an order that depends on (shards, seed, epoch) and on nothing else: no
-global generator is drawn from.
+An epoch runs through all samples once, in an order that depends on (shards, seed, epoch) only. No global generator is
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cloudedge_pl.data.loading import EpochBatches, ImageDataset, ImageLoader, R
 from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError, require_positive, require_range
 
-_ORDER = 1_000_002  # a stream of its own: shards and augmentation draw from others
+_ORDER = 1_000_002  # a separate random stream from those of shards and augmentation
 
 _BATCHING = (
     "__iter__",
@@ -29,21 +29,21 @@ _BATCHING = (
     "state_dict",
     "load_state_dict",
 )
-"""What says which batches a DataLoader hands out, and where it goes on."""
+"""Members that determine which batches a DataLoader yields, and where it resumes."""
 
 
 class ShardedBatches(EpochBatches):
-    """Batches that draw from every node in proportion to its shard; each sample comes once an epoch.
+    """Batches that draw from every node in proportion to its shard; every sample occurs once per epoch.
 
-    In a batch of b samples, a node that owns a share s of all samples has s b of them, give or take at most
-    1 + (num_nodes - 2) s: less than two where all own the same, less than one where there are two nodes.
+    In a batch of b samples, a node that owns a share s of all samples has s b of them, with a deviation of at most
+    1 + (num_nodes - 2) s. That is less than two if all nodes own the same, and less than one for two nodes.
 
     Args:
         shards: who owns each sample.
         batch_size: samples in a batch.
-        seed: of the order, anew in each epoch.
-        drop_last: leaves out the samples that fill no whole batch; other ones in each epoch.
-        reshuffle: False keeps the order of the first epoch in every epoch.
+        seed: of the order of each epoch.
+        drop_last: whether to leave out an incomplete last batch, which differs from epoch to epoch.
+        reshuffle: whether every epoch has an order of its own; False repeats that of the first.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ShardedBatches(EpochBatches):
 
 
 class ShardedSamples(Sampler[int]):
-    """The samples of :class:`ShardedBatches` one by one, for a DataLoader that cuts its own batches."""
+    """The samples of :class:`ShardedBatches` one by one, for a DataLoader that makes its own batches."""
 
     def __init__(self, batches: ShardedBatches) -> None:
         self.batches = batches
@@ -97,7 +97,7 @@ class ShardedSamples(Sampler[int]):
             yield from batch.indices.tolist()
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch that the next iteration runs through; Lightning calls this before each."""
+        """Sets the epoch of the next iteration; Lightning calls this before each."""
         self.batches.set_epoch(epoch)
 
     def nodes(self, epoch: int, number: int) -> np.ndarray:
@@ -113,39 +113,30 @@ def shard_loader(
     batches_done: Callable[[], int] | None = None,
     reshuffle: bool = True,
 ) -> ResumableLoader:
-    """Returns the same loader, with the batches of :class:`ShardedBatches`.
+    """Returns an equal loader with the batches of :class:`ShardedBatches`.
 
-    What comes back has the loader's data set, batch size and other options, and can be stopped and resumed at
-    any batch. ``batches`` is its :class:`ShardedBatches`; ``sampler`` has ``set_epoch`` and ``nodes`` too.
+    It has the data set, batch size and other options of the given loader, and can be resumed at any batch. Its
+    ``batches`` is the :class:`ShardedBatches`; its ``sampler`` has ``set_epoch`` and ``nodes`` too.
 
     Args:
-        loader: of a map-style data set. Left as it is.
-        shards_of: gives the shards of its data set.
+        loader: of a map-style data set; it is not changed.
+        shards_of: returns the shards of its data set.
         seed: of the order; None takes that of the shards.
-        batches_done: as of :class:`ResumableLoader`; None takes the loader's own, if it has one.
-        reshuffle: as of :class:`ShardedBatches`.
+        batches_done: as for :class:`ResumableLoader`; None takes the loader's own, if it has one.
+        reshuffle: as for :class:`ShardedBatches`.
 
     Raises:
-        DataError: on a loader that chooses its batches in a way of its own, or shards of another data set.
+        DataError: if the loader chooses its batches by code of its own, or the shards are of another data set.
     """
     _require_known_batching(loader)
-    dataset, sampler = loader.dataset, loader.sampler
+    dataset = loader.dataset
     if isinstance(dataset, IterableDataset):
         raise DataError(
             f"{type(dataset).__name__} is an IterableDataset, whose samples cannot be owned by nodes. "
             "Use a map-style data set, with __getitem__ and __len__, or let the scheduler route samples."
         )
     num_samples = num_samples_of(dataset)
-    if isinstance(loader, ImageLoader):
-        batch_size, drop_last = loader.batches.batch_size, loader.batches.drop_last
-    elif loader.batch_size is None:
-        raise DataError(
-            "the training DataLoader has no batch_size (it was given batch_sampler or batch_size=None), and "
-            "data that lives on the nodes comes in batches of its own. Give it batch_size and drop_last instead."
-        )
-    else:
-        batch_size, drop_last = loader.batch_size, loader.drop_last
-        _require_every_sample(sampler, num_samples)
+    batch_size, drop_last = _batching(loader, num_samples)
     shards = shards_of(dataset)
     if len(shards.node) != num_samples:
         raise DataError(
@@ -162,7 +153,7 @@ def shard_loader(
         assert isinstance(dataset, ImageDataset)
         return ImageLoader(dataset, sampler=batches, batches_done=batches_done, **options)
     if options["generator"] is None:
-        # As in ImageLoader: what seeds the workers must not shift the global generator.
+        # As in ImageLoader: seeding the workers must not shift the global generator.
         options["generator"] = torch.Generator().manual_seed(batches.seed or 0)
     return ResumableLoader(
         dataset,
@@ -178,13 +169,13 @@ def shard_loader(
 def interleaved(node: np.ndarray, num_nodes: int, rng: np.random.Generator) -> np.ndarray:
     """Shuffles the samples of each node and mixes the nodes evenly.
 
-    The k-th of n samples of a node goes to (k + u) / n of the way, with one u in [0, 1) for each node. Any
-    stretch of the way then holds a node's samples in proportion to its length, to less than one.
+    The k-th of a node's n samples gets the relative position (k + u) / n, with one u in [0, 1) per node. Any interval
+    of positions then holds a node's samples in proportion to its length, to less than one sample.
 
     Args:
         node: int64 [num_samples], the node of each sample.
-        num_nodes: nodes there are.
-        rng: decides every draw.
+        num_nodes: number of nodes.
+        rng: source of randomness.
 
     Returns:
         int64 [num_samples], every sample once.
@@ -199,7 +190,7 @@ def interleaved(node: np.ndarray, num_nodes: int, rng: np.random.Generator) -> n
 
 
 def _require_known_batching(loader: DataLoader[Any]) -> None:
-    """Raises DataError on a loader that makes batches by code of its own: a sharded one would not run it."""
+    """Raises DataError if a loader makes batches by code of its own, which a sharded loader would not run."""
     kind = type(loader)
     known = next(base for base in (ImageLoader, ResumableLoader, DataLoader) if issubclass(kind, base))
     for name in _BATCHING:
@@ -216,8 +207,21 @@ def _require_known_batching(loader: DataLoader[Any]) -> None:
         )
 
 
+def _batching(loader: DataLoader[Any], num_samples: int) -> tuple[int, bool]:
+    """Returns the batch size of a loader, and whether it leaves out an incomplete last batch."""
+    if isinstance(loader, ImageLoader):
+        return loader.batches.batch_size, loader.batches.drop_last
+    if loader.batch_size is None:
+        raise DataError(
+            "the training DataLoader has no batch_size (it was given batch_sampler or batch_size=None), and "
+            "data that lives on the nodes comes in batches of its own. Give it batch_size and drop_last instead."
+        )
+    _require_every_sample(loader.sampler, num_samples)
+    return loader.batch_size, loader.drop_last
+
+
 def _require_every_sample(sampler: Any, num_samples: int) -> None:
-    """Raises DataError on a sampler that picks samples: a new order would undo its choice unseen."""
+    """Raises DataError if a sampler selects samples, because a new order would undo its choice."""
     shuffles = isinstance(sampler, RandomSampler) and not sampler.replacement
     if not (shuffles or isinstance(sampler, SequentialSampler)) or len(sampler) != num_samples:
         raise DataError(
