@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
 
+from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.cli import COMMANDS
 from cloudedge_pl.commands.help import Key, composed, read, show
+from cloudedge_pl.commands.running import NEEDED
 
 
 def names(group: str) -> list[str]:
@@ -62,10 +65,26 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@pytest.mark.parametrize("experiment", names("experiment"))
-def test_experiments_compose(experiment: str) -> None:
+MISSING = {
+    "cifar10_subset": "data.root=images",
+    "image_folder": "data.root=images",
+    "file": "fleet.path=fleet.csv",
+}
+"""The keys that an option leaves to the user."""
+
+
+def composed_config(*overrides: str) -> DictConfig:
+    """The config of ``cloudedge train``, with a folder in place of Hydra's."""
     with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
-        assert compose("train", overrides=[f"experiment={experiment}"]).model
+        text = OmegaConf.to_yaml(compose("train", overrides=list(overrides)))
+    plain = OmegaConf.create(text.replace("${hydra:runtime.output_dir}", "somewhere"))
+    assert isinstance(plain, DictConfig)
+    return plain
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_experiments_are_valid_configs(experiment: str) -> None:
+    check_config(composed_config(f"experiment={experiment}", MISSING["cifar10_subset"]), NEEDED)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +106,9 @@ def test_experiments_compose(experiment: str) -> None:
         for option in names(group)
     ],
 )
-def test_every_option_composes(group: str, option: str) -> None:
-    with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
-        assert compose("train", overrides=[f"{group}={option}"])[group]
+def test_every_option_is_a_valid_config(group: str, option: str) -> None:
+    given = [MISSING[option]] if option in MISSING else []
+    check_config(composed_config(f"{group}={option}", *given), NEEDED)
 
 
 def conf_files() -> list[str]:
@@ -135,8 +154,8 @@ def test_a_key_without_a_comment_is_found(tmp_path: Path, monkeypatch: pytest.Mo
 def test_help_of_an_experiment_shows_what_it_sets() -> None:
     shown = " ".join(show("train", ["experiment=paper"]).split())
     assert "data=cifar10 one of:" in shown
-    assert "trainer.max_epochs=-1 Epochs to train" in shown
-    assert "trainer.max_steps=64000 Optimizer steps" in shown
+    assert "trainer.max_epochs=-1 Largest number of epochs" in shown
+    assert "trainer.max_steps=64000 Largest number of optimizer steps" in shown
     assert "data=digits one of:" in " ".join(show("train", ["experiment=paper", "data=digits"]).split())
 
 

@@ -14,7 +14,7 @@ TIMES = np.array([[1.0, 2.0], [3.0, np.inf]])
     ("arguments", "message"),
     [
         ({"times_seconds": np.ones(3)}, r"shape \(3,\); expected \[num_tasks, num_nodes\]"),
-        ({"times_seconds": np.ones((3, 0))}, "a node at least"),
+        ({"times_seconds": np.ones((3, 0))}, "at least one node"),
         ({"times_seconds": np.array([[1.0, -2.0]])}, r"times_seconds\[0, 1\] is -2"),
         ({"times_seconds": np.array([[1.0], [np.nan]])}, r"times_seconds\[1, 0\] is nan"),
         ({"memory_bytes": np.array([1.0])}, r"memory_bytes has shape \(1,\); expected \[2\]"),
