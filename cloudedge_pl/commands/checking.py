@@ -183,10 +183,12 @@ def get_target(key: str, name: Any) -> Callable[..., Any]:
     """Imports the ``_target_`` of a key.
 
     Raises:
-        ValueError: if it cannot be imported.
+        ValueError: if it is not text, or cannot be imported.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"{key}._target_ is {name!r}; it must be the full name of a class or function.")
     try:
-        return get_method(name) if isinstance(name, str) else name
+        return get_method(name)
     except Exception as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise ValueError(f"{key}._target_ is {name!r}, which cannot be imported: {reason}") from error

@@ -144,6 +144,7 @@ def test_large_windows_leave_out_what_takes_minutes_but_not_what_was_chosen() ->
         ("compare=[{name: aco, seed: -2}]", r"compare\[0\]: seed is -2; it must be a whole number"),
         ("baseline=[lpt]", "baseline is .* it must be the name"),
         ("compare=[{name: aco, label: x},{name: pso, label: x}]", "2 schedulers are called 'x'"),
+        ("scheduler._target_=null", "scheduler._target_ is None; it must be the full name of a class"),
         ("compare=[asta]", "unknown scheduler 'asta'. Did you mean 'atsa'"),
     ],
 )
