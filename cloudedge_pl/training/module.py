@@ -1,4 +1,4 @@
-"""A LightningModule for classification that is ordinary: it trains under any strategy, cut or not."""
+"""An ordinary LightningModule for classification, which trains under any strategy."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cloudedge_pl.errors import lookup, require_positive, require_range, require
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import build_backbone
 from cloudedge_pl.training.cut.forward import PathLogits
+from cloudedge_pl.training.cut.joint_loss import CLOUD_LOSS_WEIGHT, EDGE_LOSS_WEIGHT
 from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -40,14 +41,14 @@ SCHEDULES: dict[str, Callable[[Optimizer, float, int], Any]] = {
 }
 
 ENDLESS_SCHEDULES = {"constant"}
-"""Those of :data:`SCHEDULES` that need no number of steps, and are given 0."""
+"""Schedules that need no number of steps and get 0."""
 
 Stage = Literal["val", "test"]
 PATHS = ("accuracy", "accuracy_exit", "accuracy_answered")
 
 
 class CloudEdgeModule(pl.LightningModule):
-    """Trains a backbone with cross-entropy; logs loss and accuracy, of every path where it is cut.
+    """Trains a backbone with cross-entropy; logs loss and accuracy, of every path if the backbone is cut.
 
     Logged: ``train/loss`` and ``train/accuracy`` (of what was answered); ``val/loss``, ``val/accuracy`` and
     ``test/loss``, ``test/accuracy`` (of the whole network, the cloud's path); under a
@@ -60,10 +61,10 @@ class CloudEdgeModule(pl.LightningModule):
         edge_loss_weight: a in the joint loss a*F_e + b*F_c (Xu 2020, Sec. 2.4), >= 0; read by the strategy.
         cloud_loss_weight: b in it, >= 0; read by the strategy.
         optimizer: a name of :data:`OPTIMIZERS`.
-        learning_rate: the highest of the schedule.
+        learning_rate: highest rate of the schedule.
         momentum: of SGD; the first beta of AdamW.
         weight_decay: L2 of SGD; decoupled in AdamW.
-        schedule: a name of :data:`SCHEDULES`, stepped every step; all but "constant" need a training that ends.
+        schedule: a name of :data:`SCHEDULES`, stepped every step; all but "constant" need a known number of steps.
         label_smoothing: in [0, 1).
         backbone_options: further keywords of the backbone's builder.
         channels_last: convert the backbone to this memory format, as ``.to(memory_format=torch.channels_last)`` does.
@@ -75,8 +76,8 @@ class CloudEdgeModule(pl.LightningModule):
         self,
         backbone: str | nn.Module = "resnet34",
         num_classes: int = 10,
-        edge_loss_weight: float = 0.3,
-        cloud_loss_weight: float = 1.0,
+        edge_loss_weight: float = EDGE_LOSS_WEIGHT,
+        cloud_loss_weight: float = CLOUD_LOSS_WEIGHT,
         optimizer: str = "adamw",
         learning_rate: float = 0.001,
         momentum: float = 0.9,
@@ -167,7 +168,7 @@ class CloudEdgeModule(pl.LightningModule):
             self.log(f"{stage}/{path}", accuracy, prog_bar=path == "accuracy", batch_size=len(labels))
 
     def _paths(self, cloud_logits: Tensor) -> dict[str, Tensor]:
-        """Logits by the names under which their accuracy is logged."""
+        """The logits of every path, by the name of its accuracy in the log."""
         strategy = self.trainer.strategy
         if not isinstance(strategy, CloudEdgeStrategy):
             return {"accuracy": cloud_logits}
@@ -184,7 +185,7 @@ class CloudEdgeModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _num_steps(self) -> int:
-        """How many steps the schedule spans."""
+        """The number of steps of the schedule."""
         if self.schedule in ENDLESS_SCHEDULES:
             return 0
         steps = self.trainer.estimated_stepping_batches

@@ -1,4 +1,4 @@
-"""What the callbacks share: they find their strategy, or say what is missing."""
+"""Finds the strategy of a callback, or raises an error that says what is missing."""
 
 from __future__ import annotations
 

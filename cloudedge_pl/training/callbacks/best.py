@@ -1,4 +1,4 @@
-"""The best checkpoint of a run, wherever the run went on."""
+"""The best checkpoint of a run, across a resume into another folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cloudedge_pl.lightning import pl
 class BestCheckpoint(pl.callbacks.ModelCheckpoint):
     """Lightning's ``ModelCheckpoint`` whose best scores survive a resume into another folder.
 
-    Lightning forgets them there, so that the first score after the resume counts as the best. The earlier folder's
-    checkpoints are kept, never removed from here, and the best one may be among them.
+    Lightning forgets them, so that the first score after the resume counts as the best. Checkpoints in the earlier
+    folder are kept and never removed from here; the best one may be among them.
     """
 
     @override
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuses a metric that the validation would have to log and does not, before an epoch is lost."""
+        """Raises an error before the first epoch if validation does not log the monitored metric."""
         stage, slash, _ = (self.monitor or "").partition("/")
         of_the_stage = {name: name for name in trainer.callback_metrics if name.startswith(f"{stage}/")}
         if slash and of_the_stage:

@@ -1,4 +1,4 @@
-"""Logs what every window cost, and at the end what a task cost on average."""
+"""Logs the costs of every window, and after a test the mean costs of a task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CostLogger(pl.Callback):
     ``test/share_asleep``.
 
     Args:
-        every_n_steps: log every so many batches, at least 1.
+        every_n_steps: batches between two logs, at least 1.
     """
 
     def __init__(self, every_n_steps: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps instead of within one, with a checkpoint that resumes."""
+"""Handles Ctrl-C and SIGTERM between two steps, and saves a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from cloudedge_pl.signals import Interrupted, SignalHandlers
 class InterruptCheckpoint(pl.callbacks.Checkpoint):
     """On Ctrl-C or SIGTERM finishes the batch, saves a checkpoint and raises :class:`Interrupted`.
 
-    That covers training and its validation: before and after, no state is lost that a checkpoint does not hold. A
-    second signal stops at once, without a checkpoint. ``Interrupted`` is a ``SystemExit``: the process ends with 130
-    after Ctrl-C and with 143 after SIGTERM.
+    It acts during training and its validation; outside of them there is no state to lose. A second signal stops
+    immediately, without a checkpoint. ``Interrupted`` is a ``SystemExit``: the exit status is 130 after Ctrl-C and 143
+    after SIGTERM.
 
     It is a ``Checkpoint``, so that Lightning runs it after every callback whose state it saves.
 
     Args:
         dirpath: folder of the checkpoint; None takes the trainer's default root.
-        filename: of the checkpoint, without its ending.
+        filename: name of the checkpoint, without its ending.
     """
 
     def __init__(self, dirpath: str | None = None, filename: str = "interrupted") -> None:
@@ -45,7 +45,7 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning itself notes a SIGTERM that comes while it sets up.
+        # Lightning itself records a SIGTERM that arrives during its set-up.
         self._signum = signal.SIGTERM if trainer.received_sigterm else None
         self._in_step = False
         self._handlers.install()
@@ -84,7 +84,7 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """A batch that never came, because Ctrl-C reached the DataLoader's workers too, is no reason not to save."""
+        """Saves also if no batch came because Ctrl-C reached the DataLoader's workers too."""
         self._handlers.restore()
         if not self._in_step and not isinstance(exception, Interrupted):
             self._stop_if_asked(trainer)

@@ -1,4 +1,4 @@
-"""Checkpoint files that are written whole or not at all, and checked before they are believed."""
+"""Checkpoint files that are written completely or not at all, and whose checksums are verified on reading."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cloudedge_pl.training.checkpoints.reading import reading
 
 
 class CheckedCheckpointIO(pl.plugins.TorchCheckpointIO):
-    """Lightning's own checkpoint files, written aside and renamed, and read after every record's checksum is right.
+    """Lightning's checkpoint files, written to a temporary name and renamed, and read after a check of every record.
 
-    A file of ``torch.save`` is a zip archive, which holds a CRC-32 of each record; ``torch.load`` compares none of
-    them. The checksums being within, the file loads everywhere and there is no second file to lose. Paths with a scheme
+    A file of ``torch.save`` is a zip archive with a CRC-32 of each record, which ``torch.load`` does not verify. The
+    checksums are part of the file, so it loads everywhere and there is no second file to lose. Paths with a scheme
     (``s3://``) are left to Lightning.
     """
 
@@ -47,7 +47,7 @@ class CheckedCheckpointIO(pl.plugins.TorchCheckpointIO):
 
 
 def check_records(path: Path) -> None:
-    """Compares every record of a checkpoint with its CRC-32; a file of before torch 1.6 has none and passes.
+    """Verifies the CRC-32 of every record of a checkpoint; a file from before torch 1.6 has none and passes.
 
     Raises:
         CheckpointError: if one differs.

@@ -22,13 +22,13 @@ class RandomState:
 
     @classmethod
     def capture(cls, device: torch.device) -> RandomState:
-        """Reads the states; no device is waited for."""
+        """Reads the global states, without waiting for the device."""
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         legacy = np.random.get_state()  # noqa: NPY002  # users' augmentations draw from it
         return cls(random.getstate(), legacy, torch.get_rng_state(), cuda)
 
     def restore(self, device: torch.device) -> None:
-        """Sets the states back."""
+        """Sets the global states to these."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)  # noqa: NPY002  # likewise
         torch.set_rng_state(self.torch_cpu)
@@ -48,7 +48,7 @@ class RandomState:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> RandomState:
-        """The states that :meth:`state_dict` gave."""
+        """Returns the states that :meth:`state_dict` returned."""
         version, words, gauss = state["python"]
         name, keys, *rest = state["numpy"]
         return cls(

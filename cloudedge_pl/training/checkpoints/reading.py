@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from cloudedge_pl.lightning import pl
 
 @contextmanager
 def reading(checkpoint_path: Any) -> Iterator[None]:
-    """Says of a file that is no checkpoint, or no whole one, that it is none."""
+    """Inside, errors of reading a file that is not a complete checkpoint become CheckpointError."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, CheckpointError):
@@ -51,9 +51,18 @@ def _unreadable(checkpoint_path: Any, error: Exception) -> CheckpointError:
     )
 
 
+def require_lightning_checkpoint(checkpoint: Mapping[str, Any], path: Any) -> None:
+    """Raises CheckpointError if a file holds something other than a checkpoint of Lightning."""
+    if not {"state_dict", "pytorch-lightning_version"} <= set(checkpoint):
+        raise CheckpointError(
+            f"{path} is no checkpoint of Lightning, but perhaps a state_dict alone; load that into the backbone with "
+            "load_state_dict."
+        )
+
+
 @contextmanager
 def loading_into(module: pl.LightningModule | None) -> Iterator[None]:
-    """Says of weights that do not fit the module where they come from."""
+    """Inside, errors of loading weights that do not fit the module become CheckpointError."""
     try:
         yield
     except RuntimeError as e:

@@ -1,4 +1,4 @@
-"""A backbone planned and cut for a fleet: what the strategy keeps between ``fit``, ``test`` and ``predict``."""
+"""A backbone planned and cut for a fleet; it is kept between ``fit``, ``test`` and ``predict``."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Deployment:
         chain: the backbone's split points.
         plan: the planner's choice and its reasons.
         exit_head: the simplified cloud model on the master; None at split points 0 and N, which need none.
-        codec: what the cut tensors are sent as; None sends them as they are, as split points 0 and N do.
-        fleet: what it runs on.
-        workload: what is asked of it.
+        codec: encodes the cut tensors; None sends them unchanged, as at split points 0 and N.
+        fleet: the nodes, master, cloud and link that it runs on.
+        workload: arrival rate and limits.
     """
 
     chain: SplitChain
@@ -45,13 +45,13 @@ class Deployment:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What is trained beside the backbone, by name."""
+        """The modules that are trained beside the backbone, by name."""
         named = {"exit_head": self.exit_head, "codec": self.codec}
         return {name: module for name, module in named.items() if module is not None}
 
     @property
     def split_point(self) -> int:
-        """Where the backbone is cut."""
+        """The split point at which the backbone is cut."""
         return self.plan.split_point
 
     def simulator(
@@ -62,7 +62,7 @@ class Deployment:
         seed: int,
         split_point: int | None = None,
     ) -> Simulator:
-        """A fresh simulator of this deployment, or of another split point; it gets a scheduler of its own."""
+        """Returns a new simulator of this deployment, or of another split point, with its own copy of the scheduler."""
         workload = replace(self.workload, phase=phase)
         at = self.split_point if split_point is None else split_point
         plan = self.plan
@@ -70,11 +70,11 @@ class Deployment:
         return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide=decide, seed=seed)
 
     def edge_parameter_bytes(self) -> float:
-        """Bytes of weights that every node holds, and that an aggregation exchanges."""
+        """Bytes of the weights that every node holds and an aggregation exchanges."""
         return float(self.plan.profile.cumulative("segment_trainable_bytes")[self.split_point])
 
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with to belong to this deployment."""
+        """The values that a checkpoint of this deployment must have."""
         codec = self.plan.codec
         return {
             "backbone": list(self.chain.names),
@@ -83,7 +83,7 @@ class Deployment:
         }
 
     def check_identity(self, identity: Mapping[str, Any]) -> None:
-        """Raises CheckpointError where a checkpoint is of another backbone or split point."""
+        """Raises CheckpointError if a checkpoint is of another backbone, split point or codec."""
         ours, theirs = list(self.chain.names), list(identity["backbone"])
         if ours != theirs:
             raise CheckpointError(
@@ -111,7 +111,7 @@ class Deployment:
 
 @contextmanager
 def _apart_from_trainer(backbone: nn.Module) -> Iterator[None]:
-    """Inside, a backbone that is a LightningModule knows no trainer: a copy of it is a copy of the network alone."""
+    """Inside, a backbone that is a LightningModule has no trainer, so that copies of it copy the network only."""
     attached = [
         (vars(each), name, vars(each)[name])
         for each in backbone.modules()
@@ -145,18 +145,18 @@ def deploy(
     """Traces, profiles, plans and cuts a backbone.
 
     Args:
-        backbone: any traceable network; it is left as it is.
+        backbone: any traceable network; it is not changed.
         example_input: [1, ...] in the shape of a sample.
-        fleet: what it shall run on.
-        workload: what is asked of it.
+        fleet: the nodes, master, cloud and link to run on.
+        workload: arrival rate and limits.
         granularity: "layer" or "block".
         split_modules: see :func:`~cloudedge_pl.partition.trace`.
         goal: what the plan looks for.
-        formulas: by which costs are computed.
-        codec: form in which the cut tensors are sent to the cloud.
-        exit_head: of the simplified cloud model.
-        seed: of the first weights of exit head and codec; global random states do not move.
-        name: of the model in tables and figures; None takes the backbone's class.
+        formulas: how costs are computed.
+        codec: the form in which the cut tensors are sent to the cloud.
+        exit_head: the size of the simplified cloud model.
+        seed: seed of the first weights of exit head and codec; global random states do not change.
+        name: name of the model in tables and figures; None takes the backbone's class.
     """
     with _apart_from_trainer(backbone):
         chain = trace(backbone, example_input, granularity=granularity, split_modules=split_modules)

@@ -1,4 +1,4 @@
-"""What reaches the backbone in a step: the module's own step, run up to there once, before anything is planned."""
+"""Runs the module's own step up to the backbone once, before the plan, to see which tensor reaches it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEPS = {
 
 
 class _Reached(BaseException):
-    """Ends a dry run; not an Exception, which the module's own code might catch."""
+    """Ends a dry run. It is not an Exception, because the module's own code might catch that."""
 
 
 def reaching_in_step(
@@ -33,10 +33,10 @@ def reaching_in_step(
     batch: Any,
     precision: pl.plugins.Precision,
 ) -> Tensor | None:
-    """The tensor that a step of ``module`` gives its backbone, for a batch as a loader gives it.
+    """Returns the tensor that a step of ``module`` passes to its backbone, for a batch as a loader returns it.
 
-    What comes before the step, the batch's transfer with its hooks and the precision's conversion, runs too, on the
-    device where the module is. See :func:`reaching` for what is put back.
+    The batch's transfer, with its hooks, and the precision's conversion run as well, on the module's device. See
+    :func:`reaching` for what is restored.
     """
     step = getattr(module, _STEPS.get(trainer.state.fn, "training_step"))  # type: ignore[arg-type]  # None outside runs
 
@@ -53,10 +53,10 @@ def reaching_in_step(
 def reaching(
     trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, run: Callable[[], Any]
 ) -> Tensor | None:
-    """The first tensor that ``run`` gives the backbone, where it stops; None where it fails or gives none.
+    """Runs ``run`` until it calls the backbone, and returns the first tensor it passes; None if it fails before.
 
     Random states, logs, metrics, parameters, buffers and attributes of the module, and attributes of the datamodule,
-    are as before afterwards.
+    are restored.
     """
     caught: list[Tensor] = []
 

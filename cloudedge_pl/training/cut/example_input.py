@@ -1,4 +1,4 @@
-"""An input to trace the backbone with: what the user declared, else a sample of the data."""
+"""The input to trace the backbone with: the declared one, else the shape of a sample of the data."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cloudedge_pl.training.cut.first_batches import FirstBatches, is_loader, is_
 def example_input_of(
     trainer: pl.Trainer, module: pl.LightningModule, backbone: nn.Module, precision: pl.plugins.Precision
 ) -> tuple[Tensor, FirstBatches | None]:
-    """Returns zeros [1, ...] in the shape and dtype of one sample as it reaches the backbone, and what was looked at.
+    """Returns zeros [1, ...] in the shape and dtype of a sample as it reaches the backbone, and the batches read.
 
-    Looked for in this order: the module's ``example_input_array``, the first sample of the trainer's data where it can
-    be read again, the datamodule's ``input_shape``, the first batch. With the array the module's ``forward`` runs up to
-    the backbone, with data its step, so that what they resize or choose counts. Where that fails, the shape is the
-    declared one, else that of the batch's first tensor. Random states and the module are as before afterwards, and so
-    is the data, once what was looked at is given back.
+    The sources are tried in this order: the module's ``example_input_array``, the first sample of the trainer's data if
+    it can be read repeatedly, the datamodule's ``input_shape``, the first batch. With the array the module's
+    ``forward`` runs up to the backbone, with data its step, so that resizing and selection in them count. If that
+    fails, the shape is the declared one, else that of the batch's first tensor. Random states and the module are
+    unchanged afterwards, and so is the data once the batches are given back.
 
     Raises:
-        StrategyError: where none of them holds a tensor [B, ...].
+        StrategyError: if no source holds a tensor [B, ...].
     """
     declared = module.example_input_array
     if declared is not None:
@@ -77,7 +77,7 @@ def _called_with(module: pl.LightningModule, declared: Any) -> Any:
 
 
 def _source(trainer: pl.Trainer) -> Any:
-    """The loaders that this stage of the trainer reads, as they were given; None where there are none."""
+    """The loaders that this stage of the trainer reads, as they were given; None if there are none."""
     for loop in (trainer.fit_loop, trainer.validate_loop, trainer.test_loop, trainer.predict_loop):
         if loop._data_source.is_defined():
             return loop._data_source.dataloader()
@@ -89,7 +89,7 @@ def first_tensor(batch: Any, floating: bool) -> Tensor | None:
 
     Args:
         batch: of any nesting.
-        floating: look for floating-point numbers; else for indices, such as the tokens of a text.
+        floating: whether to look for floating-point numbers, or for indices such as the tokens of a text.
     """
     if isinstance(batch, Tensor):
         return batch if batch.is_floating_point() == floating and batch.ndim >= 2 else None

@@ -1,4 +1,4 @@
-"""The first batch of each loader, looked at before a run without being lost to it."""
+"""Reads the first batch of each loader before a run, so that the run does not lose it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _NOTHING = object()
 
 
 class Unread:
-    """A loader that gives the batch which has been looked at again, first, and then what follows it.
+    """A loader whose first epoch begins with a batch that was already read.
 
-    Only so is nothing lost of data that can be read once, as a stream. From its second epoch on it is the loader.
+    Data that can be read only once, such as a stream, would lose the batch otherwise. From the second epoch on this is
+    the loader itself.
 
     Args:
-        loader: that was looked into.
-        first: what it gave.
-        rest: the iterator that gave it.
+        loader: the loader that was read.
+        first: the batch that was read.
+        rest: the iterator that returned it.
     """
 
     def __init__(self, loader: Any, first: Any, rest: Iterator[Any]) -> None:
@@ -33,7 +34,7 @@ class Unread:
         unread, self._unread = self._unread, None
         if unread is None:
             return iter(self._loader)
-        if isinstance(self._loader, DataLoader):  # each of its iterators draws a seed for its workers
+        if isinstance(self._loader, DataLoader):  # each iterator draws a seed for its workers
             torch.empty((), dtype=torch.int64).random_(generator=self._loader.generator)
         return unread
 
@@ -41,7 +42,7 @@ class Unread:
         return len(self._loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_loader":  # a copy that is being made
+        if name == "_loader":  # while a copy is made
             raise AttributeError(name)
         return getattr(self._loader, name)
 
@@ -53,7 +54,7 @@ class FirstBatches:
         source: a loader, or sequences, mappings and combinations of loaders.
 
     Attributes:
-        batches: the first batch of each loader, in the structure in which the loaders are.
+        batches: the first batch of each loader, in the structure of the loaders.
     """
 
     def __init__(self, source: Any) -> None:
@@ -87,7 +88,7 @@ class FirstBatches:
         return None if first is _NOTHING else first
 
     def give_back(self, loader: Any) -> Any:
-        """What the run is to read in place of its next loader; called for each of them, in their order."""
+        """Returns what the run reads in place of its next loader; called once for each loader, in order."""
         unread = self._unread.pop(0) if self._unread else None
         return loader if unread is None else unread
 
@@ -97,7 +98,7 @@ def _parts(source: Any) -> Any:
 
 
 def loaders_of(source: Any) -> Iterator[Any]:
-    """The loaders in sequences, mappings and combinations of them."""
+    """Yields the loaders in sequences, mappings and combinations of loaders."""
     source = _parts(source)
     if isinstance(source, Mapping):
         source = list(source.values())
@@ -109,12 +110,12 @@ def loaders_of(source: Any) -> Iterator[Any]:
 
 
 def is_loader(source: Any) -> bool:
-    """Whether it is one loader, not a combination of several."""
+    """Whether ``source`` is one loader rather than a combination of several."""
     return not isinstance(source, (pl.utilities.combined_loader.CombinedLoader, Mapping, list, tuple))
 
 
 def is_readable_again(loader: Any) -> bool:
-    """Whether a sample can be taken without taking it from the run."""
+    """Whether a sample can be read without taking it away from the run."""
     return (
         isinstance(loader, DataLoader)
         and loader.batch_size is not None

@@ -1,12 +1,13 @@
-"""From the logits to the loss: what a step computed there, recorded once, to be computed again on other logits.
+"""Records what a step computes from the logits to the loss, and replays it on other logits.
 
-While a step runs, a :class:`Tape` notes every tensor operation that depends on the backbone's logits. Those that lead
-to the loss are the slice that :meth:`Tape.replay` computes on the exit head's logits. The module's own code does not
-run again: what it logs, counts or appends happens once. Targets, weights and whatever else does not depend on the
-logits is taken as it was.
+While a step runs, a :class:`Tape` records every tensor operation that depends on the backbone's logits. The operations
+that lead to the loss are the slice that :meth:`Tape.replay` computes on the exit head's logits. The module's own code
+does not run a second time: what it logs, counts or appends happens once. Targets, weights and everything else that does
+not depend on the logits keep their values.
 
-A slice is replayed only where that gives what a second evaluation of the step would; :meth:`Tape.slice` says why not.
-Not seen are values that leave torch's Python functions without a gradient, as in a scripted function under ``no_grad``.
+A slice is replayed only if the result equals a second evaluation of the step; otherwise :meth:`Tape.slice` raises the
+reason. The tape does not see values that leave torch's Python functions without a gradient, as in a scripted function
+under ``no_grad``.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ _SHAPES = {
     ),
     *("is_same_size", "is_tensor", "_is_view", "untyped_storage", "output_nr", "retains_grad", "volatile"),
 }
-"""Say nothing of a tensor's values."""
+"""Functions and attributes that do not depend on a tensor's values."""
 
 _RANDOM = (
     "drop",
@@ -105,11 +106,11 @@ _NEVER = {
 }
 _DETACHES = {"detach", "detach_", "data"}
 _MOVES_BUFFERS = {"batch_norm", "instance_norm"}
-"""Change running statistics, which their result in training does not depend on."""
+"""Functions that change running statistics, on which their result in training does not depend."""
 
 
 class NotReplayable(Exception):  # a reason, not a fault
-    """Why a step's loss cannot be had from its record."""
+    """The reason why a step's loss cannot be computed from its record."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +118,15 @@ class _Operation:
     """One call of a torch function.
 
     Args:
-        function: that was called.
+        function: the function that was called.
         inputs: its arguments, flattened.
-        layout: how they were nested.
-        outputs: tensors that it returned.
-        changed: arguments that it wrote to.
-        versions: of the inputs that do not depend on the logits, by position, after the call.
+        layout: the nesting of the arguments.
+        outputs: the tensors that it returned.
+        changed: the arguments that it wrote to.
+        versions: versions after the call of the inputs that do not depend on the logits, by position.
         grad: whether gradients were enabled.
-        autocast: for each device type, whether it was on and in which dtype.
-        random_state: before a call that may draw from it.
+        autocast: the device type, whether autocast was on, and its dtype.
+        random_state: the random state before a call that may draw from it, else None.
     """
 
     function: Callable[..., Any]
@@ -140,7 +141,7 @@ class _Operation:
 
 
 class _Draws:
-    """torch's global random states as they were."""
+    """torch's global random states at the time of construction."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -158,10 +159,10 @@ class Root:
     """Logits of one call of the backbone.
 
     Args:
-        logits: that the step goes on with.
-        node: that made them in the autograd graph.
+        logits: the tensor that the step continues with.
+        node: its node in the autograd graph.
         grad: whether gradients were enabled.
-        values: a copy, where the replay is to be checked.
+        values: a copy of the logits if the replay is checked, else None.
     """
 
     logits: Tensor
@@ -174,8 +175,8 @@ class Tape(TorchFunctionMode):
     """Records, while it is active, what depends on the logits.
 
     Args:
-        device: of the run.
-        checked: keep copies of the logits, for :meth:`check`.
+        device: the device of the run.
+        checked: whether to keep copies of the logits, for :meth:`check`.
     """
 
     def __init__(self, device: torch.device, checked: bool) -> None:
@@ -189,7 +190,7 @@ class Tape(TorchFunctionMode):
         self._hooks: list[Any] = []
 
     def root(self, x: Tensor, logits: Tensor) -> None:
-        """Notes what a call of the backbone on ``x`` gave."""
+        """Records the logits that a call of the backbone on ``x`` returned."""
         if id(x) in self._tainted:
             self._reason = "the backbone's input depends on its logits"
         values = logits.detach().clone() if self._checked else None
@@ -247,10 +248,10 @@ class Tape(TorchFunctionMode):
         return result
 
     def slice(self, loss: Tensor) -> list[_Operation]:
-        """The operations that lead from the logits to the loss, in their order.
+        """Returns the operations that lead from the logits to the loss, in order.
 
         Raises:
-            NotReplayable: if computing them again would not be what the step itself does on other logits.
+            NotReplayable: if repeating them would not equal the step itself on other logits.
         """
         if self._reason is not None:
             raise NotReplayable(self._reason)
@@ -304,11 +305,11 @@ class Tape(TorchFunctionMode):
                 )
 
     def check(self, steps: Sequence[_Operation], loss: Tensor) -> bool:
-        """Whether the slice gives the loss again on the very same logits; waits for the device."""
+        """Whether the slice reproduces the loss on the same logits; waits for the device."""
         logits = [root.values for root in self.roots if root.values is not None]
         with torch.no_grad():
-            again = self.replay(steps, loss, logits, grad="nowhere")
-        return bool(torch.equal(again, loss) or (again != again).logical_and(loss != loss).all())
+            replayed = self.replay(steps, loss, logits, grad="nowhere")
+        return bool(torch.equal(replayed, loss) or (replayed != replayed).logical_and(loss != loss).all())
 
     def replay(
         self,
@@ -317,13 +318,13 @@ class Tape(TorchFunctionMode):
         logits: Sequence[Tensor],
         grad: Literal["as recorded", "everywhere", "nowhere"] = "as recorded",
     ) -> Tensor:
-        """The loss on other logits.
+        """Returns the loss on other logits.
 
         Args:
-            steps: what :meth:`slice` gave for the loss.
-            loss: of the step.
-            logits: one for each of :attr:`roots`.
-            grad: where gradients are computed; "everywhere" goes through ``no_grad`` and ``detach``.
+            steps: what :meth:`slice` returned for the loss.
+            loss: the loss of the step.
+            logits: one tensor for each of :attr:`roots`.
+            grad: where gradients are computed; "everywhere" includes ``no_grad`` and ``detach``.
         """
         values = {id(root.logits): each for root, each in zip(self.roots, logits, strict=True)}
         now = _Draws(self._device) if any(each.random_state is not None for each in steps) else None
@@ -355,7 +356,7 @@ class Tape(TorchFunctionMode):
 
 
 def _name(function: Any) -> str:
-    """Of a torch function; of a property, the property's."""
+    """The name of a torch function, or of the property that it reads."""
     name = getattr(function, "__name__", type(function).__name__)
     owner = getattr(function, "__self__", None)
     return getattr(owner, "__name__", name) if name == "__get__" else name
@@ -366,7 +367,7 @@ def _version(value: Tensor) -> int:
 
 
 def _memory(value: Tensor) -> int:
-    """The same for all views of one memory."""
+    """An identifier that all views of one memory share."""
     try:
         return value.untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without one

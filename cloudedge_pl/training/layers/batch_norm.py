@@ -1,8 +1,8 @@
-"""Batch normalisation of the edge part as its nodes would do it, in one pass over the whole batch.
+"""Batch normalisation of the edge part as the nodes compute it, in one pass over the whole batch.
 
 ``local`` normalises every node's samples by their own mean and variance. Each node's samples are a contiguous segment
-of the batch, so this is one call per segment. The running statistics become the average of the nodes' own, weighted by
-their tasks U_i, as an aggregation after the step would make them (Xu 2020, Sec. 2.4).
+of the batch. The running statistics become the average of the nodes' own, weighted by their tasks U_i, which equals an
+aggregation after the step (Xu 2020, Sec. 2.4).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BatchNormMode = Literal["shared", "local", "frozen"]
 """Statistics over the whole step, over each node's samples, or the running ones."""
 
 MANY, SMALL = 24, 16_384
-"""Segments, and values in each on average, from and up to which all are normalised together; measured on the CPU."""
+"""Fewest segments, and largest mean number of values in each, for normalising all together; measured on the CPU."""
 
 BATCH_NORM_MODES: dict[str, BatchNormMode] = {"shared": "shared", "local": "local", "frozen": "frozen"}
 
@@ -31,7 +31,7 @@ BATCH_NORM_MODES: dict[str, BatchNormMode] = {"shared": "shared", "local": "loca
 def batch_norms(
     backbone: nn.Module, parameter_names: Sequence[str], buffer_names: Sequence[str]
 ) -> list[_BatchNorm]:
-    """The batch normalisations of ``backbone`` that own one of the named parameters or buffers."""
+    """Returns the batch normalisations of ``backbone`` that own one of the named parameters or buffers."""
     owners = {name.rpartition(".")[0] for name in (*parameter_names, *buffer_names)}
     return [
         child for name, child in backbone.named_modules() if isinstance(child, _BatchNorm) and name in owners
@@ -43,7 +43,7 @@ def normalising(modules: Sequence[_BatchNorm], mode: BatchNormMode, tasks: Seque
     """Inside, ``modules`` in training mode normalise by ``mode``.
 
     Args:
-        modules: of the edge part; one whose ``forward`` somebody has replaced is left as it is.
+        modules: batch normalisations of the edge part; one whose ``forward`` was replaced by somebody is skipped.
         mode: "shared" changes nothing.
         tasks: samples of each node, in the order of the batch; the paper's U_i of the step.
     """
@@ -56,10 +56,10 @@ def normalising(modules: Sequence[_BatchNorm], mode: BatchNormMode, tasks: Seque
 
 
 class _Segments:
-    """How many samples each node has, as tensors on the device of the run: brought there once for all layers.
+    """The number of samples of each node, as tensors that move to the run's device once for all layers.
 
     Args:
-        counts: of the nodes that have any, in the order of the batch.
+        counts: samples of the nodes that have any, in the order of the batch.
     """
 
     def __init__(self, counts: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ class _Segments:
         return self._owners[device]
 
     def shares(self, like: Tensor) -> Tensor:
-        """Each segment's part of the samples, [num_segments], in the type of ``like``."""
+        """Each segment's share of the samples, [num_segments], in the dtype of ``like``."""
         key = like.device, like.dtype
         if key not in self._shares:
             shares = torch.tensor(self.counts, dtype=like.dtype) / sum(self.counts)
@@ -121,7 +121,7 @@ class _Local(_Frozen):
                 "(offloading.split_point)."
             )
         if len(counts) == 1 and x.numel() > x.shape[1]:
-            return type(m).forward(m, x)  # a node alone, and there is a variance
+            return type(m).forward(m, x)  # a single node, with a variance
         many = len(counts) >= MANY and x.numel() <= SMALL * len(counts)
         out, means, variances = self._at_once(x) if many else self._one_by_one(x)
         if m.track_running_stats and m.running_mean is not None and m.running_var is not None:
@@ -137,11 +137,11 @@ class _Local(_Frozen):
         counts = self.segments.counts
         for part in x.split(counts) if len(counts) > 1 else [x]:  # all rows are a single node's
             if part.numel() == channels and m.running_mean is not None and m.running_var is not None:
-                # A single value per channel has no variance: this node can but use the running statistics, in copies,
-                # for the backward pass needs them as they are now.
+                # A single value per channel has no variance, so the node uses the running statistics; copies, because
+                # the backward pass needs their present values.
                 mean, variance, training = m.running_mean.clone(), m.running_var.clone(), False
             else:
-                # With momentum 1 a call leaves the segment's own mean and unbiased variance here.
+                # With momentum 1 a call writes the segment's own mean and unbiased variance here.
                 mean, variance = x.new_zeros(channels, dtype=dtype), x.new_ones(channels, dtype=dtype)
                 training = True
             parts.append(functional.batch_norm(part, mean, variance, m.weight, m.bias, training, 1.0, m.eps))
@@ -150,7 +150,7 @@ class _Local(_Frozen):
         return torch.cat(parts), torch.stack(means), torch.stack(variances)
 
     def _at_once(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same for all segments together: a dozen passes over small maps cost less than many calls."""
+        """As :meth:`_one_by_one`, for all segments together: a few passes over small maps cost less than many calls."""
         m = self.module
         owner, counts = self.segments.owners(x.device)
         values = (counts * (x[0].numel() // x.shape[1]))[:, None]
@@ -188,7 +188,7 @@ class _Local(_Frozen):
             if m.momentum is not None:
                 running.lerp_(now, m.momentum)
                 continue
-            # The factor of a cumulative average stays on the device: to read it is to wait for it, in every layer.
+            # The factor of a cumulative average stays on the device; reading it would wait for it in every layer.
             precise = torch.promote_types(running.dtype, torch.float32)
             factor = m.num_batches_tracked.to(precise).reciprocal()
             running.copy_(running.to(precise).lerp(now.to(precise), factor))

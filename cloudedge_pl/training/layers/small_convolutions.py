@@ -1,17 +1,16 @@
 """Heavy convolutions of few, small feature maps as matrix products, on the CPU.
 
-Late feature maps are a few pixels wide, and a node's part of a batch is a handful of samples: the arithmetic is then
-next to nothing, and a convolution routine spends its time on bringing the weights into its own layout and their
-gradient back, each time a pass over all of them. A matrix product reads and writes them once. Taps of the kernel that
-reach padding alone are left out: of a 3x3 kernel on a map of one pixel, eight of nine. The results are the same up to
-rounding, and lie in memory as a convolution's.
+Late feature maps are a few pixels wide, and a node has a few samples of a batch. The arithmetic is then small, and a
+convolution routine spends most of its time on converting the layout of the weights and of their gradient. A matrix
+product reads and writes them once. Kernel taps that reach only padding are left out: eight of nine for a 3x3 kernel on
+a map of one pixel. The results are equal up to rounding and have a convolution's memory layout.
 
-Two ways: :meth:`SmallConvolutions.as_linear`, for maps of one pixel, is made of PyTorch's own operations, so that
-whatever a module does with its gradients goes on working. :meth:`SmallConvolutions.as_products`, for the nodes'
-replicas, writes the gradient of the weights straight into ``weight.grad``, into memory that is kept: where thirty
-nodes take turns, fresh memory for each costs more than what is written to it. A node's gradient is to be used up, or
-copied, before the next node's backward pass. As that goes past autograd, convolutions whose weights are computed from
-other parameters, or have hooks on their gradient, are left to PyTorch there.
+There are two ways. :meth:`SmallConvolutions.as_linear`, for maps of one pixel, consists of PyTorch's own operations, so
+that anything a module does with its gradients keeps working. :meth:`SmallConvolutions.as_products`, for the nodes'
+replicas, writes the gradient of the weights directly to ``weight.grad``, in memory that is reused: with thirty nodes,
+new memory for each costs more than writing to it. A node's gradient must be used or copied before the next node's
+backward pass. Because this bypasses autograd, convolutions whose weights are computed from other parameters or have
+hooks on their gradient are left to PyTorch.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ from torch.nn import functional
 from cloudedge_pl.training.layers.standing_in import StandIn, standing_in
 
 MOST_PIXELS = 96
-"""Up to so many output pixels in a batch the product is quicker; measured, see benchmarks/README.md."""
+"""Largest number of output pixels in a batch for which the product is faster; see benchmarks/README.md."""
 
 FEWEST_WEIGHTS = 200_000
-"""Smaller kernels stay in the cache, and their layout costs little."""
+"""Fewest weights of a kernel; smaller ones stay in the cache, and their layout costs little."""
 
 
 class SmallConvolutions:
-    """Those of some modules that may be computed as products, and memory for the gradients of their weights.
+    """The convolutions among some modules that may be computed as products, and memory for their weights' gradients.
 
     Args:
-        modules: others than ordinary, heavy convolutions are left as they are, and so are all on another device.
+        modules: any modules; only ordinary, heavy convolutions on the CPU are replaced.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._forwards = [_Forward(module) for module in modules if _is_taken(module)]
 
     def as_products(self) -> AbstractContextManager[None]:
-        """Inside, few output pixels are computed as a matrix product that keeps memory for the weights' gradient."""
+        """Inside, few output pixels are computed as a matrix product that reuses memory for the weights' gradient."""
         return standing_in(self._forwards)
 
     def as_linear(self) -> AbstractContextManager[None]:
-        """Inside, maps of one pixel are computed as a linear layer on the one tap that they meet."""
+        """Inside, maps of one pixel are computed as a linear layer on the one tap that covers them."""
         return standing_in([_Linear(forward.module) for forward in self._forwards])
 
 
@@ -63,8 +62,8 @@ def _is_taken(module: nn.Module) -> TypeGuard[nn.Conv2d]:
 
 
 def _plain_weight(module: nn.Conv2d) -> nn.Parameter | None:
-    """The weight, if all that autograd would do with its gradient is to add it to ``weight.grad``."""
-    # Not module.weight: where that is computed, to ask for it moves the state of a spectral norm.
+    """Returns the weight if autograd would only add its gradient to ``weight.grad``, else None."""
+    # Not module.weight: if it is computed, reading it changes the state of a spectral norm.
     weight = module._parameters.get("weight")
     if weight is None or type(weight) is not nn.Parameter or not weight.is_leaf:
         return None
@@ -82,16 +81,16 @@ class _Forward(StandIn[nn.Conv2d]):
         m = self.module
         size = [_output_size(m, x.shape[2 + axis], axis) for axis in (0, 1)]
         few = len(x) * size[0] * size[1] <= MOST_PIXELS and x.device.type == "cpu"
-        weight = _plain_weight(m)  # asked in every call: hooks, weight norm and its like come and go
+        weight = _plain_weight(m)  # checked in every call: hooks and parametrizations come and go
         if not few or weight is None or torch.is_autocast_enabled("cpu"):
             return nn.Conv2d.forward(m, x)
         if self._memory is None or self._memory.dtype != weight.dtype:
             self._memory = torch.empty_like(weight, requires_grad=False)
         rows = _Product.apply(x, weight, m.stride, m.padding, m.dilation, size, self._memory)
-        # A view made out here may be written to, as the activation or the sum after a convolution does.
+        # A view made here may be written to, as an activation or a sum after a convolution does.
         out = rows.view(len(x), size[0], size[1], -1).permute(0, 3, 1, 2)
         out = out if m.bias is None else out + m.bias[:, None, None]
-        # Laid out as a convolution's: what comes after it may view it.
+        # The layout of a convolution's output: later code may view it.
         return out.contiguous() if x.is_contiguous() and weight.is_contiguous() else out
 
 
@@ -105,9 +104,7 @@ class _Linear(StandIn[nn.Conv2d]):
         if not (one and all(self._is_the_only_tap(met[axis], axis) for axis in (0, 1))):
             return nn.Conv2d.forward(m, x)
         weight = m.weight
-        order = _order(
-            weight
-        )  # that in which the weights lie in memory, so that their gradient comes in it, too
+        order = _order(weight)  # the weights' order in memory, which their gradient then has too
         at = [slice(None) if dim == 1 else met[dim - 2] for dim in order]
         tap = weight.permute(0, *order)[(slice(None), *at)]
         return functional.linear(x.flatten(1), tap, m.bias)[:, :, None, None]
@@ -148,7 +145,7 @@ class _Product(torch.autograd.Function):
             for a in (0, 1)
         ]
         if weight.is_contiguous() and max(map(len, taps)) > 1:
-            taps = [range(extent) for extent in weight.shape[2:]]  # a part of them would be no view
+            taps = [range(extent) for extent in weight.shape[2:]]  # a part of them would not be a view
         window = _Window(x, size, taps, stride, padding, dilation, _order(weight))
         rows, matrix = window.unfold(x), _matrix(weight, taps)
         if matrix.stride(1) != 1:  # a product would copy it, here and in the backward pass
@@ -169,7 +166,7 @@ class _Product(torch.autograd.Function):
 
 
 def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation: int) -> range:
-    """The taps along one axis from the first to the last that meets a real pixel at some output position."""
+    """Returns the taps along one axis from the first to the last that covers a pixel at some output position."""
     met = [
         tap
         for tap in range(kernel)
@@ -179,12 +176,12 @@ def _taps(kernel: int, size: int, out: int, stride: int, padding: int, dilation:
 
 
 def _order(weight: Tensor) -> tuple[int, int, int]:
-    """The dimensions of weights [O, C, kh, kw] behind the first in the order in which they lie in memory."""
+    """Returns the dimensions of weights [O, C, kh, kw] after the first, in their order in memory."""
     return (1, 2, 3) if weight.is_contiguous() else (2, 3, 1)
 
 
 def _matrix(weight: Tensor, taps: Sequence[range]) -> Tensor:
-    """[O, C * taps] in the weights' order in memory, of which it is a view, where all taps or one are met."""
+    """Returns [O, C * taps] in the weights' order in memory; a view of them if one or all taps are used."""
     return _met(weight, taps).permute(0, *_order(weight)).flatten(1)
 
 
@@ -195,7 +192,7 @@ def _met(weight: Tensor, taps: Sequence[range]) -> Tensor:
 def _add_gradient(
     weight: Tensor, gradient: Tensor, rows: Tensor, taps: Sequence[range], memory: Tensor
 ) -> None:
-    """Adds gradient^T rows to ``weight.grad``; in ``memory``, where there is none yet."""
+    """Adds gradient^T rows to ``weight.grad``, which is made in ``memory`` if there is none."""
     whole = [len(tap) for tap in taps] == list(weight.shape[2:])
     into = _matrix(memory, taps)
     if weight.grad is None and whole and into.data_ptr() == memory.data_ptr():
@@ -210,14 +207,14 @@ def _add_gradient(
 
 
 class _Window:
-    """Which pixels each output pixel sees.
+    """The input pixels of each output pixel.
 
     Args:
         x: the input, [B, C, H, W].
         size: H' and W'.
-        taps: of the kernel that are looked at, along each axis.
+        taps: used taps of the kernel along each axis.
         stride: along each axis, as are padding and dilation.
-        order: of channels (1) and taps (2, 3) in a row.
+        order: order of channels (1) and taps (2, 3) in a row.
     """
 
     def __init__(
@@ -238,7 +235,7 @@ class _Window:
         self.taps = [len(tap) for tap in taps]
 
     def _seen(self, padded: Tensor) -> Tensor:
-        """Padded pixels [B, C, H, W] -> a view [B, H', W', C, taps, taps] of what each output pixel sees."""
+        """Padded pixels [B, C, H, W] -> a view [B, H', W', C, taps, taps] of each output pixel's inputs."""
         batch, channel, row, column = padded.stride()
         strides = (
             batch,
@@ -259,7 +256,7 @@ class _Window:
         return rows.reshape(len(x) * self.size[0] * self.size[1], -1)
 
     def fold(self, rows: Tensor) -> Tensor:
-        """The transpose of :meth:`unfold`, laid out as its input was."""
+        """The transpose of :meth:`unfold`, in the layout of its input."""
         batch, channels, height, width = self.shape
         left, _, top, _ = self.padding
         padded = rows.new_zeros(batch, height + 2 * top, width + 2 * left, channels).permute(0, 3, 1, 2)

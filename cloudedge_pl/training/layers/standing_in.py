@@ -1,4 +1,4 @@
-"""Other ways to compute a module, in place of its own ``forward`` for a while."""
+"""Temporary replacements of a module's ``forward`` that compute the same in another way."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class StandIn(ABC, Generic[M]):
-    """Computes what a module does, in another way.
+    """Computes a module's result in another way.
 
     Args:
-        module: whose ``forward`` it stands in for.
+        module: the module whose ``forward`` it replaces.
     """
 
     def __init__(self, module: M) -> None:
@@ -26,14 +26,13 @@ class StandIn(ABC, Generic[M]):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns what ``forward`` does."""
+        """Returns the result of ``forward``."""
 
 
 def standing_in(stand_ins: Sequence[StandIn]) -> AbstractContextManager[None]:
-    """Inside, the modules compute by their stand-ins, the innermost one where there are several.
+    """Inside, the modules compute by their stand-ins; the innermost one applies if there are several.
 
-    A module that has a ``forward`` of its own, not its class's, keeps it: somebody has put it there, and what it does
-    is not known.
+    A module whose ``forward`` was replaced by somebody else keeps it, because its effects are unknown.
     """
     return replaced([(each.module, "forward", each) for each in stand_ins if not _has_its_own(each.module)])
 

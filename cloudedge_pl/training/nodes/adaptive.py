@@ -1,7 +1,7 @@
-"""How many steps to let the nodes train by themselves, under a budget of seconds, joules or bytes.
+"""Chooses the number of steps between two aggregations under a budget of seconds, joules or bytes.
 
 Source: Wang et al. 2019, "Adaptive federated learning in resource constrained edge computing systems", IEEE JSAC 37(6),
-Sec. V. Deviates in how its three constants are estimated, see :class:`IntervalEstimator`.
+Sec. V. Deviates in the estimates of its three constants, see :class:`IntervalEstimator`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ RESOURCES = ("seconds", "joules", "num_bytes")
 
 @dataclass(frozen=True)
 class AdaptiveInterval:
-    """An interval that is chosen anew at every aggregation; training ends when a budget is spent.
+    """An interval that is chosen at every aggregation; training ends when a budget is spent.
 
     Args:
         seconds: budget of simulated time, the exchange of weights included; None for no limit.
         joules: budget of energy of all nodes and the master.
-        num_bytes: budget of what is sent: cut tensors, their gradients, and weights.
+        num_bytes: budget of all that is sent: cut tensors, their gradients, and weights.
         max_steps: longest interval.
-        control: the paper's phi, above 0: how much the bound trusts its constants; smaller makes longer intervals.
+        control: the paper's phi, above 0, the weight of the bound's constants; smaller values give longer intervals.
     """
 
     seconds: float | None = None
@@ -48,18 +48,18 @@ class AdaptiveInterval:
 
     @property
     def budgets(self) -> dict[str, float]:
-        """The budgets that are given, by resource."""
+        """The given budgets by resource."""
         return {name: value for name in RESOURCES if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """What the bound knows of the loss, in the norm of the edge part's weights.
+    """The bound's constants of the loss, in the norm of the edge part's weights.
 
     Args:
-        gradient: delta, how far the nodes' gradients are from their mean.
-        smoothness: beta, how fast the gradient changes with the weights.
-        slope: rho, how fast the loss changes with the weights.
+        gradient: delta, the distance of the nodes' gradients from their mean.
+        smoothness: beta, the change of the gradient with the weights.
+        slope: rho, the change of the loss with the weights.
     """
 
     gradient: float
@@ -75,7 +75,7 @@ def best_interval(
     rule: AdaptiveInterval,
     longest: int,
 ) -> int:
-    """The number of steps tau in 1..``longest`` at which the bound on the final loss is least.
+    """Returns the number of steps tau in 1..``longest`` that minimises the bound on the final loss.
 
     With budgets R, costs c of a step and b of an aggregation, h(x) = delta / beta ((eta beta + 1)^x - 1) - eta delta x
     and u = max_m (c_m tau + b_m) / ((R_m - b_m - c_m) tau) / (eta phi) the bound is
@@ -104,20 +104,20 @@ def best_interval(
 
 
 class IntervalEstimator:
-    """Measures what the bound needs, and chooses the interval.
+    """Estimates the bound's constants and chooses the interval.
 
-    At the first step after an aggregation all nodes hold the same weights w. Their gradients there give delta, the
-    root of the weighted mean squared distance from their mean; mean gradient and loss against those of the interval
-    before give beta and rho, as secants. Deviates from Wang et al. 2019, Alg. 2, where each node compares its own
-    loss and gradient with those at the mean weights in an extra pass: this needs no pass, and the noise of small
-    batches counts as divergence, which shortens intervals.
+    At the first step after an aggregation all nodes hold the same weights w. Their gradients at w give delta, the root
+    of the weighted mean squared distance from their mean. The mean gradient and loss, compared with those of the
+    previous interval, give beta and rho as secants. Deviates from Wang et al. 2019, Alg. 2, where each node compares
+    its own loss and gradient with those at the mean weights in an extra pass. This needs no extra pass; the noise of
+    small batches counts as divergence, which shortens intervals.
 
     Args:
         rule: budget and limits.
     """
 
     GROWTH = 10
-    """An interval is at most so many times as long as the one before (the paper's gamma)."""
+    """Largest ratio of an interval to the previous one (the paper's gamma)."""
 
     def __init__(self, rule: AdaptiveInterval) -> None:
         self.rule = rule
@@ -128,7 +128,7 @@ class IntervalEstimator:
         self._divergence: Divergence | None = None
 
     def observe(self, gradients: Sequence[Tensor], share: float) -> None:
-        """Adds one node's gradient, at the weights of the last aggregation; ``share`` is its part of the tasks."""
+        """Adds one node's gradient at the weights of the last aggregation; ``share`` is its share of the tasks."""
         if self._mean is None:
             self._mean = [torch.zeros_like(gradient) for gradient in gradients]
             self._square = gradients[0].new_zeros(())
@@ -137,7 +137,7 @@ class IntervalEstimator:
         self._square += share * _squared_norm(gradients)
 
     def conclude(self, weights: Sequence[Tensor], loss: Tensor) -> None:
-        """Every node's gradient has been seen; ``weights`` are those of the last aggregation."""
+        """Updates the constants once every node was observed; ``weights`` are those of the last aggregation."""
         if self._mean is None or self._square is None:
             return
         mean, square = self._mean, self._square
@@ -150,7 +150,7 @@ class IntervalEstimator:
         if self._before is not None:
             before = _on_devices_of(self._before, now)  # a checkpoint's lie on the CPU
             moved = _distance(now["weights"], before["weights"])
-            # One wait for the device, once an interval.
+            # The device is waited for once in an interval.
             spread, bend, drop, way = torch.stack(
                 [
                     (square - _squared_norm(mean)).clamp(min=0).sqrt(),
@@ -166,7 +166,7 @@ class IntervalEstimator:
     def choose(
         self, learning_rate: float, step_costs: Mapping[str, float], aggregation_costs: Mapping[str, float]
     ) -> int:
-        """Sets and returns the next interval, 1 until there is something to go by."""
+        """Sets and returns the next interval; 1 until the constants are known."""
         if self._divergence is not None:
             longest = min(self.rule.max_steps, self.GROWTH * self.interval)
             self.interval = best_interval(
@@ -180,14 +180,14 @@ class IntervalEstimator:
         step_costs: Mapping[str, float],
         aggregation_costs: Mapping[str, float],
     ) -> str | None:
-        """The resource whose budget does not cover one more step and aggregation, if there is one."""
+        """The resource whose budget does not cover one more step and aggregation; None if all do."""
         for name, budget in self.rule.budgets.items():
             if spent[name] + step_costs[name] + aggregation_costs[name] > budget:
                 return name
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that moves, as tensors and plain containers."""
+        """Everything that changes, as tensors and plain containers."""
         divergence = self._divergence
         return {
             "interval": self.interval,
@@ -198,13 +198,13 @@ class IntervalEstimator:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         self.interval, self._before = state["interval"], state["before"]
         self._divergence = None if state["divergence"] is None else Divergence(*state["divergence"])
 
 
 def _on_devices_of(saved: Any, now: Any) -> Any:
-    """``saved`` with every tensor on the device of its counterpart in ``now``, of the same structure."""
+    """Returns ``saved`` with every tensor on the device of its counterpart in ``now``."""
     if isinstance(saved, Tensor):
         return saved.to(now.device, non_blocking=True)
     if isinstance(saved, Mapping):

@@ -1,4 +1,4 @@
-"""Training data that stays with the nodes: the strategy's link between shards, loaders and the step that runs."""
+"""Training data that the nodes own: connects shards, the training loader and the step that runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NOT_SET_UP = "the training data is not set up yet: shards exist from on_train_s
 
 
 class LocalData:
-    """Every node owns a shard of the training set, and runs what it owns.
+    """Every node owns a shard of the training set and runs its own samples.
 
-    ``strategy.local_data`` of a :class:`~cloudedge_pl.CloudEdgeStrategy` that was given ``shards``. A run that has
-    started can be asked who owned what; to keep that and to draw it::
+    It is ``strategy.local_data`` of a :class:`~cloudedge_pl.CloudEdgeStrategy` with ``shards``. Once training has
+    started it knows the owner of every sample. To save the shards and to draw it::
 
         from pathlib import Path
 
@@ -35,10 +35,10 @@ class LocalData:
         save_shards(data.class_counts(), data.class_names(), Path("shards.png"))
 
     Args:
-        num_nodes: in the fleet.
-        seed: of the shards and of the order of the samples.
-        by: how samples are shared out, a key of :data:`~cloudedge_pl.data.sharding.SHARDINGS`.
-        **options: of that sharding.
+        num_nodes: number of nodes in the fleet.
+        seed: seed of the shards and of the order of the samples.
+        by: how samples are distributed, a key of :data:`~cloudedge_pl.data.sharding.SHARDINGS`.
+        **options: options of that sharding.
     """
 
     def __init__(self, num_nodes: int, seed: int, by: str = "iid", **options: Any) -> None:
@@ -51,23 +51,23 @@ class LocalData:
 
     @property
     def is_set_up(self) -> bool:
-        """Whether the training data has been looked at."""
+        """Whether the training data has been read and its shards drawn."""
         return self._shards is not None
 
     @property
     def shards(self) -> Shards:
-        """Who owns which sample."""
+        """The owner of every sample."""
         if self._shards is None:
             raise StrategyError(_NOT_SET_UP)
         return self._shards
 
     def shard(self, loader: object, trainer: pl.Trainer) -> object:
-        """The training loader with batches that draw from every node in proportion to what it owns.
+        """Returns the training loader with batches that draw from every node in proportion to its shard.
 
-        With ``Trainer(overfit_batches=...)`` they are the same ones in every epoch.
+        With ``Trainer(overfit_batches=...)`` the batches are the same in every epoch.
 
         Raises:
-            StrategyError: where it is no torch DataLoader.
+            StrategyError: if ``loader`` is not a torch DataLoader.
         """
         if not isinstance(loader, DataLoader):
             raise StrategyError(
@@ -105,11 +105,11 @@ class LocalData:
     def class_names(self) -> list[str]:
         """The name of each class.
 
-        Those are the ``class_names`` of the datamodule or the ``classes`` of the data set; where neither names every
-        class, the classes' numbers.
+        The names are the datamodule's ``class_names`` or the data set's ``classes``; if neither names every class,
+        they are the classes' numbers.
 
         Raises:
-            DataError, StrategyError: as of :meth:`labels`.
+            DataError, StrategyError: as in :meth:`labels`.
         """
         num_classes = int(self.labels().max()) + 1
         for owner, attribute in ((self._datamodule, "class_names"), (self._loader.dataset, "classes")):
@@ -119,15 +119,15 @@ class LocalData:
         return [str(label) for label in range(num_classes)]
 
     def class_counts(self) -> np.ndarray:
-        """How many samples of each class each node owns, int64 [num_nodes, num_classes].
+        """The number of samples of each class on each node, int64 [num_nodes, num_classes].
 
         Raises:
-            DataError, StrategyError: as of :meth:`labels`.
+            DataError, StrategyError: as in :meth:`labels`.
         """
         return self.shards.class_counts(self.labels(), len(self.class_names()))
 
     def owners(self, trainer: pl.Trainer, num_samples: int) -> np.ndarray:
-        """The node that owns each sample of the batch that runs, int64 [num_samples]."""
+        """The owner of each sample of the current batch, int64 [num_samples]."""
         batch = trainer.fit_loop.epoch_loop.batch_idx
         nodes = self._loader.sampler.nodes(trainer.current_epoch, batch)
         if len(nodes) != num_samples:

@@ -1,11 +1,11 @@
 """The nodes' own weights of the edge part between two aggregations.
 
-Node i trains a replica w_i on its own tasks; an aggregation makes every replica sum_i U_i w_i / sum_i U_i. Source:
+Node i trains a replica w_i on its own tasks; an aggregation sets every replica to sum_i U_i w_i / sum_i U_i. Source:
 Xu 2020, Sec. 2.4.
 
-A replica is a set of ``Parameter`` objects that stand in for the backbone's own while its node's tasks run. The user's
-own optimizer steps a replica: for that moment its parameter groups name the replica's parameters, and its state is the
-node's. Nothing else of the user's project notices. All replicas of a parameter lie in one tensor.
+A replica is a set of ``Parameter`` objects that replace the backbone's while its node's tasks run. The user's own
+optimizer steps a replica: during that step its parameter groups hold the replica's parameters and its state is the
+node's. The rest of the user's project is not affected. All replicas of a parameter share one tensor.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from cloudedge_pl.training.nodes.averaging import mean_state, mean_tensor
 from cloudedge_pl.training.nodes.edge import Momentum
 
 _ELEMENTWISE = {torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad}
-"""Have a fused step on the CPU, which reads and writes every weight once; by themselves they loop there. It copies what
-is not contiguous, such as weights in channels_last, and as every element is stepped by itself, their order is free."""
+"""Optimizers with a fused step on the CPU, which reads and writes every weight once; their default there is a loop.
+
+The fused step copies tensors that are not contiguous, such as weights in channels_last. Every element is stepped
+independently, so the order of the elements is free."""
 
 
 class Replicas:
-    """One replica of the edge part for each node, made from the backbone's weights as they are.
+    """One replica of the edge part for each node, copied from the backbone's present weights.
 
     Args:
-        backbone: whose parameters and buffers are replicated.
+        backbone: the module whose parameters and buffers are replicated.
         parameters: names, within the backbone, of the edge part's parameters.
         buffers: likewise of its buffers.
-        num_nodes: how many replicas.
-        optimizer: the user's; what it keeps for the backbone's parameters is what every node starts with.
+        num_nodes: number of replicas.
+        optimizer: the user's optimizer; every node starts with its state of the backbone's parameters.
 
     Raises:
-        StrategyError: where the edge part shares a parameter with the cloud part.
+        StrategyError: if the edge part shares a parameter with the cloud part.
     """
 
     def __init__(
@@ -65,9 +67,9 @@ class Replicas:
             ]
             for node in range(num_nodes)
         ]
-        # Not in one tensor: a layer writes to them between another node's forward and backward pass.
+        # Separate tensors: a layer writes to them between another node's forward and backward pass.
         self.buffers = [[own.detach().clone() for own in self.own_buffers] for _ in range(num_nodes)]
-        # What the optimizer steps: the same weights, for elementwise optimizers in the order of memory.
+        # The optimizer steps these: the same weights, for elementwise optimizers in the order of memory.
         self._stepped = self.parameters
         if type(optimizer) in _ELEMENTWISE:
             self._stepped = [[_in_order(mine) for mine in replica] for replica in self.parameters]
@@ -82,7 +84,7 @@ class Replicas:
         return state
 
     def follow(self) -> None:
-        """Trains what the backbone's own parameters say is to be trained; a callback may freeze them in the middle."""
+        """Copies ``requires_grad`` of the backbone's parameters, which a callback may change during training."""
         for replica, stepped in zip(self.parameters, self._stepped, strict=True):
             for mine, also, own in zip(replica, stepped, self.own, strict=True):
                 if mine.requires_grad != own.requires_grad:
@@ -90,7 +92,7 @@ class Replicas:
                     also.requires_grad_(own.requires_grad)
 
     def require_own_gradients(self) -> None:
-        """Raises StrategyError where a loss has reached the backbone's weights of the edge, not the nodes'."""
+        """Raises StrategyError if a loss has reached the backbone's own edge weights instead of the nodes'."""
         for name, own in zip(self.names, self.own, strict=True):
             if own.grad is not None:
                 raise StrategyError(
@@ -107,7 +109,7 @@ class Replicas:
         try:
             yield
         finally:
-            # A layer may have put a new tensor in a buffer's place.
+            # A layer may have replaced a buffer by a new tensor.
             for mine, slots in zip(self.buffers[node], self._buffer_slots, strict=True):
                 owner, key = slots[0]
                 now = owner._buffers[key]
@@ -117,11 +119,11 @@ class Replicas:
             _install(self._buffer_slots, self.own_buffers, "_buffers")
 
     def step(self, node: int, before: Callable[[], None]) -> None:
-        """One optimizer step of one replica, on the gradients that it holds; they are freed.
+        """Steps one replica on its gradients, and frees them.
 
         Args:
-            node: whose.
-            before: called when the optimizer's groups are the node's, to clip its gradients.
+            node: the node of the replica.
+            before: called while the optimizer's groups are the node's, to clip its gradients.
         """
         pairs = list(zip(self.parameters[node], self._stepped[node], strict=True))
         for parameter, stepped in pairs:
@@ -134,14 +136,14 @@ class Replicas:
             parameter.grad = stepped.grad = None
 
     def keep_gradients(self, node: int) -> None:
-        """Copies the gradients that a replica holds, for the next one's backward pass may use the same memory."""
+        """Copies a replica's gradients, because the next replica's backward pass may reuse their memory."""
         for parameter in self.parameters[node]:
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.clone()
 
     @contextmanager
     def _stepping(self, node: int) -> Iterator[None]:
-        """Inside, the optimizer's groups and state are those of the replica, and nothing else."""
+        """Inside, the optimizer's groups and state are those of the replica only."""
         optimizer = self.optimizer
         mine = {id(own): stepped for own, stepped in zip(self.own, self._stepped[node], strict=True)}
         groups, state = optimizer.param_groups, optimizer.state
@@ -161,11 +163,11 @@ class Replicas:
 
     @torch.no_grad()
     def average(self, weights: Sequence[float], momentum: Momentum) -> None:
-        """Averages the replicas into the backbone, and gives every node the average.
+        """Averages the replicas into the backbone, and copies the average to every node.
 
         Args:
-            weights: [num_nodes] >= 0, the paper's U_i; where all are 0, nothing changes.
-            momentum: "average" averages the optimizer's state with the same weights, "keep" leaves every node its own,
+            weights: [num_nodes] >= 0, the paper's U_i; if all are 0, nothing changes.
+            momentum: "average" averages the optimizer's state with the same weights, "keep" keeps every node's own,
                 "reset" drops it.
         """
         total = float(sum(weights))
@@ -204,7 +206,7 @@ class Replicas:
 
     @torch.no_grad()
     def restart(self, node: int) -> None:
-        """A node that failed comes back with the weights of the last aggregation, and without optimizer state."""
+        """Gives a node that failed the weights of the last aggregation, without optimizer state."""
         for mine, own in zip(
             (*self.parameters[node], *self.buffers[node]), (*self.own, *self.own_buffers), strict=True
         ):
@@ -228,7 +230,7 @@ class Replicas:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave."""
+        """Restores what :meth:`state_dict` returned."""
         if len(state["optimizer"]) != self.num_nodes:
             raise StrategyError(
                 f"the checkpoint holds the weights of {len(state['optimizer'])} nodes, the fleet has "
@@ -254,7 +256,7 @@ Slots = list[tuple[nn.Module, str]]
 
 
 def _slots(backbone: nn.Module, names: Sequence[str], named: Callable[..., Any]) -> list[Slots]:
-    """For each name every (module, key) that holds the same tensor: tied weights have several."""
+    """Returns for each name every (module, key) that holds its tensor; tied weights have several."""
     places: dict[int, Slots] = defaultdict(list)
     tensors = {}
     for name, tensor in named(backbone, remove_duplicate=False):
@@ -284,7 +286,7 @@ def _install(slots: Sequence[Slots], tensors: Sequence[Tensor], registry: str) -
 
 
 def _stacked(own: Tensor, count: int) -> Tensor:
-    """[count, *shape] copies, each laid out in memory as ``own`` is."""
+    """Returns copies [count, *shape], each with the memory layout of ``own``."""
     own = own.detach()
     layout = torch.empty_like(own, memory_format=torch.preserve_format)
     stack = torch.empty_strided(
@@ -294,25 +296,25 @@ def _stacked(own: Tensor, count: int) -> Tensor:
 
 
 def _row(stack: Tensor, node: int) -> Tensor:
-    """The memory of one row as a tensor of its own: autograd does not take a change of it for one of the others."""
+    """Returns one row as a separate tensor on the same memory, so that autograd tracks its changes separately."""
     row = stack[node]
     storage, offset = row.untyped_storage(), row.storage_offset()
     return torch.empty(0, dtype=row.dtype, device=row.device).set_(storage, offset, row.shape, row.stride())
 
 
 def _order_of(tensor: Tensor) -> list[int]:
-    """The order of the dimensions in memory, the slowest first."""
+    """Returns the dimensions in their order in memory, the slowest first."""
     strides = tensor.stride()
     return sorted(range(tensor.ndim), key=lambda dim: (-strides[dim], dim))
 
 
 def _in_order(parameter: nn.Parameter) -> nn.Parameter:
-    """The same memory with its dimensions in the order in which they lie there."""
+    """Returns a parameter on the same memory, with its dimensions in the order of memory."""
     return nn.Parameter(parameter.detach().permute(_order_of(parameter)), parameter.requires_grad)
 
 
 def _arranged(value: Any, like: Tensor, stepped: Tensor) -> Any:
-    """What belongs to ``like``, gradient or state, with its dimensions as those of ``stepped``."""
+    """Returns a gradient or state of ``like`` with the dimensions in the order of ``stepped``."""
     if stepped is like or not isinstance(value, Tensor) or value.shape != like.shape:
         return value
     return value.permute(_order_of(like)).view_as(stepped)
@@ -323,7 +325,7 @@ def _copied(value: Any) -> Any:
 
 
 def _placed(value: Any, parameter: Tensor, counts_on_device: bool) -> Any:
-    """A checkpoint's value on the parameter's device, in its layout; counts of steps only where the optimizer asks."""
+    """Returns a checkpoint's value on the parameter's device and in its layout; step counts move only if required."""
     if not isinstance(value, Tensor):
         return value
     if value.ndim == 0 and not counts_on_device:
@@ -334,7 +336,7 @@ def _placed(value: Any, parameter: Tensor, counts_on_device: bool) -> Any:
 
 
 def _may_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:
-    """Whether the user has left open how the step is computed, and the fused one is there and quicker."""
+    """Whether a fused step exists and is faster, and the user has not chosen how the step is computed."""
     return (
         type(optimizer) in _ELEMENTWISE
         and group.get("fused") is None
@@ -346,7 +348,7 @@ def _may_fuse(optimizer: Optimizer, group: dict[str, Any]) -> bool:
 
 
 def _begins_for_some(optimizer: Optimizer, group: dict[str, Any]) -> bool:
-    """Whether some parameters have momentum and others, just unfrozen, none yet: PyTorch's fused SGD cannot do that."""
+    """Whether some parameters have momentum and others, just unfrozen, none; PyTorch's fused SGD cannot step these."""
     stepped = [p for p in group["params"] if p.grad is not None]
     new = ["momentum_buffer" not in optimizer.state.get(p, {}) for p in stepped]
     return type(optimizer) is torch.optim.SGD and any(new) and not all(new)

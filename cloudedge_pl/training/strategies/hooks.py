@@ -6,7 +6,7 @@ What lives for one fit is in :class:`~cloudedge_pl.training.strategies.run.Run`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -16,20 +16,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from cloudedge_pl.errors import CheckpointError, StrategyError
+from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.namespace import require_one_namespace
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.training.checkpoints.files import CheckedCheckpointIO
 from cloudedge_pl.training.checkpoints.optimizer_states import state_excluding, state_including
-from cloudedge_pl.training.checkpoints.reading import loading_into, reading
+from cloudedge_pl.training.checkpoints.reading import loading_into, reading, require_lightning_checkpoint
 from cloudedge_pl.training.cut.deployment import Deployment
 from cloudedge_pl.training.cut.forward import Answer, PathLogits, find_backbone
 from cloudedge_pl.training.cut.replay import loss_of
 from cloudedge_pl.training.nodes.local_data import LocalData
-from cloudedge_pl.training.strategies.optimizers import add_parameters, refuse_callbacks, refuse_optimizers
-from cloudedge_pl.training.strategies.run import Policies, Run, plan
+from cloudedge_pl.training.strategies.optimizers import (
+    add_parameters,
+    learning_rate_of,
+    refuse_callbacks,
+    refuse_optimizers,
+    training_ends,
+)
+from cloudedge_pl.training.strategies.planning import plan
+from cloudedge_pl.training.strategies.run import Policies, Run
 from cloudedge_pl.training.strategies.settings import CutSettings
 from cloudedge_pl.training.strategies.step import TrainingStep
 
@@ -314,11 +321,7 @@ class RunHooks(pl.strategies.Strategy):
     ) -> dict[str, Any]:
         with reading(checkpoint_path):
             checkpoint = super().load_checkpoint(checkpoint_path, weights_only)
-        if not {"state_dict", "pytorch-lightning_version"} <= set(checkpoint):
-            raise CheckpointError(
-                f"{checkpoint_path} is no checkpoint of Lightning, but perhaps a state_dict alone; load that into the "
-                "backbone with load_state_dict."
-            )
+        require_lightning_checkpoint(checkpoint, checkpoint_path)
         return checkpoint
 
     @override
@@ -335,17 +338,3 @@ class RunHooks(pl.strategies.Strategy):
                 "the checkpoint was not written under CloudEdgeStrategy: its weights are loaded, and the exit head "
                 "starts untrained."
             )
-
-
-def learning_rate_of(optimizers: Sequence[Optimizer]) -> float:
-    """The learning rate of the first parameter group; 0 without optimizer."""
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    return float(groups[0]["lr"]) if groups else 0.0
-
-
-def training_ends(trainer: pl.Trainer) -> bool:
-    """Whether the optimizer step that has just run, and is not counted yet, is known to be the last of the training."""
-    by_steps = trainer.max_steps != -1 and trainer.global_step + 1 >= trainer.max_steps
-    epochs = trainer.max_epochs
-    by_epochs = epochs not in (None, -1) and trainer.current_epoch + 1 == epochs and trainer.is_last_batch
-    return by_steps or by_epochs

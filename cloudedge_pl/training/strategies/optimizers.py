@@ -83,3 +83,17 @@ def refuse_callbacks(
                 f"{name} averages the module's weights, which between two aggregations are not those that train; use "
                 "WeightedAggregation(every_n_steps=1), or leave it out."
             )
+
+
+def learning_rate_of(optimizers: Sequence[Optimizer]) -> float:
+    """The learning rate of the first parameter group; 0 without optimizer."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    return float(groups[0]["lr"]) if groups else 0.0
+
+
+def training_ends(trainer: pl.Trainer) -> bool:
+    """Whether the optimizer step that has just run, and is not counted yet, is known to be the last of the training."""
+    by_steps = trainer.max_steps != -1 and trainer.global_step + 1 >= trainer.max_steps
+    epochs = trainer.max_epochs
+    by_epochs = epochs not in (None, -1) and trainer.current_epoch + 1 == epochs and trainer.is_last_batch
+    return by_steps or by_epochs

@@ -21,8 +21,7 @@ from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.checkpoints.random_state import RandomState
 from cloudedge_pl.training.checkpoints.resuming import resume_training, validation_is_set_up
-from cloudedge_pl.training.cut.deployment import Deployment, deploy
-from cloudedge_pl.training.cut.example_input import example_input_of
+from cloudedge_pl.training.cut.deployment import Deployment
 from cloudedge_pl.training.cut.first_batches import FirstBatches
 from cloudedge_pl.training.cut.forward import (
     Answer,
@@ -57,51 +56,6 @@ class Policies:
     aggregation: AggregationRule = field(default_factory=lambda: AggregationRule(every_n_steps=1))
     should_aggregate: ShouldAggregate | None = None
     decide: Decide | None = None
-
-
-def plan(
-    settings: CutSettings,
-    trainer: pl.Trainer,
-    module: pl.LightningModule,
-    backbone: nn.Module,
-    precision: pl.plugins.Precision,
-) -> tuple[Deployment, FirstBatches | None]:
-    """Plans and cuts a backbone.
-
-    Args:
-        settings: what the strategy was asked for.
-        trainer: whose data gives the shape of a sample, unless the settings do.
-        module: the user's.
-        backbone: its part that is cut.
-        precision: of the run.
-
-    Returns:
-        The cut backbone, and the batches that were read for its shape.
-    """
-    precision.convert_module(module)  # plan with the weights that will run
-    example, first_batches = settings.example_input, None
-    if example is None:
-        example, first_batches = example_input_of(trainer, module, backbone, precision)
-    example = precision.convert_input(example)
-    if example.is_floating_point():  # indices, such as tokens, keep their dtype
-        example = example.to(next(backbone.parameters()).dtype)
-    deployment = deploy(
-        backbone,
-        example,
-        settings.fleet,
-        settings.workload,
-        granularity=settings.granularity,
-        goal=settings.offloading,
-        formulas=settings.formulas,
-        codec=settings.codec,
-        exit_head=settings.exit_head,
-        seed=settings.seed,
-        split_modules=settings.split_modules,
-        name=getattr(module, "backbone_name", None),
-    )
-    if deployment.plan.uncut:
-        pl.utilities.rank_zero_warn(deployment.plan.uncut)
-    return deployment, first_batches
 
 
 class Run:
