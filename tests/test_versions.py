@@ -55,7 +55,11 @@ def imported(folder: str) -> set[str]:
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module or "")
-    ours = {PROJECT["name"], "tests", *(path.stem for path in (ROOT / folder).glob("*.py"))}
+    ours = {
+        PROJECT["name"],
+        "tests",
+        *(path.stem for at in (folder, "benchmarks") for path in (ROOT / at).iterdir()),
+    }
     return {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours
 
 
