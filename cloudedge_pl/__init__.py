@@ -1,7 +1,8 @@
 """cloudedge_pl: Lightning training and inference of networks cut between a fleet of edge nodes and a cloud.
 
 Names are imported on first use, so that planning and scheduling need neither torch nor Lightning. Lightning (of either
-namespace) knows the strategy name "cloudedge" as soon as both packages have been imported, in either order.
+namespace) knows the strategy name "cloudedge" as soon as both packages have been imported, in either order. The name of
+a second strategy is entered in ``STRATEGIES`` of namespace.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cloudedge_pl._registration import when_imported
-from cloudedge_pl.namespace import PACKAGES, register_strategy, use
+from cloudedge_pl.namespace import PACKAGES, register_strategies, use
 
 if TYPE_CHECKING:
     from cloudedge_pl.costs import CodecConfig, CostFormulas, CostProfile
@@ -170,4 +171,4 @@ def __dir__() -> list[str]:
 
 
 for _package, _home in PACKAGES.items():
-    when_imported(_home, partial(register_strategy, _package))
+    when_imported(_home, partial(register_strategies, _package))

@@ -21,6 +21,15 @@ VARIABLE = "CLOUDEDGE_LIGHTNING"
 PACKAGES = {"pytorch_lightning": "pytorch_lightning", "lightning": "lightning.pytorch"}
 """Modules that hold the classes, by package."""
 
+STRATEGIES = {
+    "cloudedge": (
+        "cloudedge_pl.training.strategies.cloudedge",
+        "CloudEdgeStrategy",
+        "cut between a fleet of edge nodes and a cloud",
+    ),
+}
+"""Module, class and description of every strategy, by its name in ``Trainer(strategy=NAME)``."""
+
 ENTRY_POINTS = ("fit", "validate", "test", "predict")
 """Methods of a Trainer that take modules and data."""
 
@@ -99,15 +108,14 @@ def _mixture(what: str, ours: str, theirs: str) -> NamespaceError:
     )
 
 
-def register_strategy(package: str) -> None:
-    """Registers ``Trainer(strategy="cloudedge")`` with a package of Lightning that has been imported."""
+def register_strategies(package: str) -> None:
+    """Registers the names of :data:`STRATEGIES` with a package of Lightning that has been imported."""
     strategies: Any = import_module(f"{PACKAGES[package]}.strategies")
-    if "cloudedge" not in strategies.StrategyRegistry:
-        description = "cut between a fleet of edge nodes and a cloud"
-        strategies.StrategyRegistry.register("cloudedge", _creator(package), description=description)
-    made = sys.modules.get("cloudedge_pl.training.strategies.cloudedge")
-    if made is not None:
-        admit(made.CloudEdgeStrategy)
+    for name, (home, kind, description) in STRATEGIES.items():
+        if name not in strategies.StrategyRegistry:
+            strategies.StrategyRegistry.register(name, _creator(package, name), description=description)
+        if home in sys.modules and hasattr(sys.modules[home], kind):
+            admit(getattr(sys.modules[home], kind))
     trainers = [getattr(sys.modules.get(home), "Trainer", None) for home in PACKAGES.values()]
     if None not in trainers:  # no mixture is possible before both packages have been imported
         for trainer in trainers:
@@ -149,10 +157,12 @@ def is_ours(thing: object) -> bool:
     return any(ancestor.__module__.partition(".")[0] == home for ancestor in type(thing).__mro__)
 
 
-def _creator(package: str) -> Callable[[], Any]:
-    def cloudedge() -> Any:
-        if namespace(asking=package) != package:
-            raise _mixture(f'Trainer(strategy="cloudedge") is of {package}', namespace(), package)
-        return import_module("cloudedge_pl.training.strategies.cloudedge").CloudEdgeStrategy()
+def _creator(package: str, name: str) -> Callable[[], Any]:
+    home, kind, _ = STRATEGIES[name]
 
-    return cloudedge
+    def create() -> Any:
+        if namespace(asking=package) != package:
+            raise _mixture(f'Trainer(strategy="{name}") is of {package}', namespace(), package)
+        return getattr(import_module(home), kind)()
+
+    return create

@@ -27,8 +27,8 @@ from cloudedge_pl.lightning import pl
 from cloudedge_pl.offloading import OffloadPlan, plan_dict
 from cloudedge_pl.reports.plan_figures import save_plan_figures
 from cloudedge_pl.reports.plan_table import plan_table
-from cloudedge_pl.training import CloudEdgeStrategy
 from cloudedge_pl.training.checkpoints.files import CheckedCheckpointIO
+from cloudedge_pl.training.strategies.hooks import RunHooks
 
 __all__ = [
     "PlanReport",
@@ -64,7 +64,7 @@ class PlanReport(pl.Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(trainer.strategy, CloudEdgeStrategy)
+        assert isinstance(trainer.strategy, RunHooks)
         report_plan(trainer.strategy.plan, self.folder)
 
 
@@ -113,8 +113,8 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     module = instantiate(cfg.model, num_classes=datamodule.num_classes, _convert_="all")
     strategy = cfg.strategy.name if "name" in cfg.strategy else instantiate(cfg.strategy, _convert_="all")
     throughput = Throughput()
-    callbacks = [*_callbacks(cfg, isinstance(strategy, CloudEdgeStrategy)), throughput]
-    if isinstance(strategy, CloudEdgeStrategy):
+    callbacks = [*_callbacks(cfg, isinstance(strategy, RunHooks)), throughput]
+    if isinstance(strategy, RunHooks):
         callbacks.append(PlanReport(output_dir()))
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]
     for logger in loggers:

@@ -30,7 +30,7 @@ from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import comparison_table, summary_table
 from cloudedge_pl.reports.shard_figures import save_shards
 from cloudedge_pl.signals import Interrupted, release_signals
-from cloudedge_pl.training import CloudEdgeStrategy
+from cloudedge_pl.training.strategies.hooks import RunHooks
 
 
 @dataclass
@@ -142,7 +142,7 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
     return summary
 
 
-def _alternatives(strategy: CloudEdgeStrategy, accuracy: float | None) -> dict[str, dict[str, Any]]:
+def _alternatives(strategy: RunHooks, accuracy: float | None) -> dict[str, dict[str, Any]]:
     """Returns the costs of the test's tasks without a cut; the answers of the network are the same."""
     plan = strategy.plan
     found = {}
@@ -157,10 +157,10 @@ def _alternatives(strategy: CloudEdgeStrategy, accuracy: float | None) -> dict[s
     return found
 
 
-def _planned(trainer: pl.Trainer | None) -> CloudEdgeStrategy | None:
+def _planned(trainer: pl.Trainer | None) -> RunHooks | None:
     """Returns the strategy if it cuts and has a plan."""
     strategy = None if trainer is None else trainer.strategy
-    return strategy if isinstance(strategy, CloudEdgeStrategy) and strategy.is_planned else None
+    return strategy if isinstance(strategy, RunHooks) and strategy.is_planned else None
 
 
 def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) -> None:

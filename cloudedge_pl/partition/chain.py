@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from cloudedge_pl.errors import UntraceableBackboneError, lookup
 from cloudedge_pl.partition.inspection import TensorFacts
 from cloudedge_pl.partition.levels import segment_names
-from cloudedge_pl.partition.route import HandRoute, Route, hand_route_of, mode_dependent_modules, routes_of
+from cloudedge_pl.partition.traced_pass import (
+    HandCutPass,
+    TracedPass,
+    hand_cut_pass_of,
+    mode_dependent_modules,
+    passes_of,
+)
 
 GRANULARITIES = {
     "layer": "a split point after every weighted layer; several tensors may cross",
@@ -34,15 +40,17 @@ class SplitChain:
         backbone: the network whose layers run.
         granularity: "layer" or "block".
         names: [N + 1] "input", then the last weighted layer of each segment.
-        routes: the traced forward pass in evaluation mode (False) and in training mode (True).
+        passes: the traced forward pass in evaluation mode (False) and in training mode (True).
         parameter_segments: the segment 1..N that uses each parameter; unused parameters are missing.
         buffer_segments: the segment 1..N that uses each buffer; if several read it, the first one.
     """
 
-    def __init__(self, backbone: nn.Module, granularity: str, evaluation: Route, training: Route) -> None:
+    def __init__(
+        self, backbone: nn.Module, granularity: str, evaluation: TracedPass, training: TracedPass
+    ) -> None:
         self.backbone, self.granularity = backbone, granularity
         self.names = ("input", *segment_names(evaluation.levels, list(evaluation.split_levels)))
-        self.routes = {False: evaluation, True: training}
+        self.passes = {False: evaluation, True: training}
         self._parts: dict[tuple[bool, int, int], Callable[..., Any]] = {}
         self._mode_of = mode_dependent_modules(evaluation.graph, training.graph)
         self.parameter_segments = evaluation.state_segments("parameters")
@@ -55,9 +63,9 @@ class SplitChain:
 
     def live_tensors(self, split_point: int) -> tuple[TensorFacts, ...]:
         """The tensors that cross a split point, in the order in which the parts pass them."""
-        route = self.routes[False]
+        traced = self.passes[False]
         return tuple(
-            output for node in route.live(self._check(split_point)) for output in route.facts[node].outputs
+            output for node in traced.live(self._check(split_point)) for output in traced.facts[node].outputs
         )
 
     def live_shapes(self, split_point: int) -> tuple[tuple[int, ...], ...]:
@@ -71,8 +79,8 @@ class SplitChain:
 
     def returned(self, logits: Tensor) -> Any:
         """The logits in the form in which the backbone returns them: a tensor, or ``.logits`` of its own class."""
-        route = self.routes[False]
-        kind = route.split.output_class if isinstance(route, HandRoute) else None
+        traced = self.passes[False]
+        kind = traced.split.output_class if isinstance(traced, HandCutPass) else None
         return logits if kind is None else kind(logits=logits)
 
     def live_bytes(self, split_point: int) -> int:
@@ -114,7 +122,7 @@ class SplitChain:
     def silent(self, split_point: int) -> dict[str, nn.Module]:
         """The submodules that the cut runs through, by name: no part calls them, and their own hooks do not fire."""
         self._check(split_point)
-        names = set.union(*(route.silent(split_point) for route in self.routes.values()))
+        names = set.union(*(traced.silent(split_point) for traced in self.passes.values()))
         return {name: self.backbone.get_submodule(name) for name in sorted(names)}
 
     def _side(self, segments: Mapping[str, int], named: Any, split_point: int, edge: bool) -> dict[str, Any]:
@@ -125,11 +133,11 @@ class SplitChain:
     def _part(self, first: int, last: int) -> Callable[..., Any]:
         mode = self._mode()
         if (mode, first, last) not in self._parts:
-            self._parts[mode, first, last] = self.routes[mode].part(first, last)
+            self._parts[mode, first, last] = self.passes[mode].part(first, last)
         return self._parts[mode, first, last]
 
     def _mode(self) -> bool:
-        """Whether to run the route of training mode; False where both modes have the same route."""
+        """Whether to run the pass of training mode; False where both modes have the same pass."""
         modes = {self.backbone.get_submodule(name).training for name in self._mode_of}
         if len(modes) > 1:
             raise ValueError(
@@ -192,9 +200,9 @@ def trace(
             "CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         )
     if split_modules:
-        route = hand_route_of(backbone, example_input, split_modules)
-        return SplitChain(backbone, granularity, route, route)
-    evaluation, training = routes_of(backbone, example_input, granularity)
+        traced = hand_cut_pass_of(backbone, example_input, split_modules)
+        return SplitChain(backbone, granularity, traced, traced)
+    evaluation, training = passes_of(backbone, example_input, granularity)
     chain = SplitChain(backbone, granularity, evaluation, training)
     if training is not evaluation:
         _require_equal_split_points(chain, SplitChain(backbone, granularity, training, training))

@@ -1,4 +1,7 @@
-"""The exit head: a small classifier on the tensors that cross a split point (the simplified cloud model)."""
+"""The exit head: the early exit on the master; answers while the cloud sleeps, and is trained along while it is awake.
+
+It is a small classifier on the tensors that cross the split point. Xu 2020 calls it the simplified cloud model.
+"""
 
 from __future__ import annotations
 

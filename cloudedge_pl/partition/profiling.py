@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.partition.chain import SplitChain, trace
 from cloudedge_pl.partition.exit_head import ExitHead, ExitHeadConfig
-from cloudedge_pl.partition.route import Route
+from cloudedge_pl.partition.traced_pass import TracedPass
 
 DEFAULT_EXIT_HEAD = ExitHeadConfig()
 
@@ -68,7 +68,7 @@ def profile(
 
 def _segment_costs(chain: SplitChain) -> dict[str, np.ndarray]:
     """What every segment costs: the fields ``segment_*`` of the profile, each [N]."""
-    counted, kept = chain.routes[False], chain.routes[True]
+    counted, kept = chain.passes[False], chain.passes[True]
     parameter_bytes = _bytes(chain.backbone.named_parameters())
     buffer_bytes = _bytes(chain.backbone.named_buffers())
     trainable = _state_per_segment(chain.parameter_segments, parameter_bytes, chain.num_segments)
@@ -90,40 +90,40 @@ def _segment_costs(chain: SplitChain) -> dict[str, np.ndarray]:
     }
 
 
-def _per_segment(route: Route, cost: Callable[[fx.Node], float]) -> np.ndarray:
+def _per_segment(traced: TracedPass, cost: Callable[[fx.Node], float]) -> np.ndarray:
     """Sums a cost of nodes over every segment: [N]."""
-    sums = np.zeros(len(route.split_levels) - 1)
-    for node, level in route.levels.of.items():
+    sums = np.zeros(len(traced.split_levels) - 1)
+    for node, level in traced.levels.of.items():
         if node.op != "placeholder":
-            sums[route.segment(level) - 1] += cost(node)
+            sums[traced.segment(level) - 1] += cost(node)
     return sums
 
 
-def _peaks(route: Route) -> np.ndarray:
+def _peaks(traced: TracedPass) -> np.ndarray:
     """Largest number of bytes of live tensors at any moment of each segment [N]; a tensor dies after its last use.
 
     Temporary tensors of a layer count; memory that a kernel allocates inside itself does not.
     """
-    order = [node for node in route.graph.nodes if node in route.levels.of]
-    order.sort(key=lambda node: route.levels.of[node])  # stable: as the parts run
+    order = [node for node in traced.graph.nodes if node in traced.levels.of]
+    order.sort(key=lambda node: traced.levels.of[node])  # stable: as the parts run
     size = {
         output.storage: output.storage_bytes
         for node in order
         if node.op != "get_attr"
-        for output in route.facts[node].outputs
+        for output in traced.facts[node].outputs
     }
     last_use: dict[int, int] = {}
     for moment, node in enumerate(order):
-        for storage in route.facts[node].reads | {output.storage for output in route.facts[node].outputs}:
+        for storage in traced.facts[node].reads | {output.storage for output in traced.facts[node].outputs}:
             last_use[storage] = moment
-    for output in route.facts[route.levels.result].outputs:
+    for output in traced.facts[traced.levels.result].outputs:
         last_use[output.storage] = len(order)
-    peaks = np.zeros(len(route.split_levels) - 1)
+    peaks = np.zeros(len(traced.split_levels) - 1)
     live: dict[int, int] = {}
     for moment, node in enumerate(order):
-        segment = route.segment(route.levels.of[node]) - 1
-        inside = sum(live.values()) + route.facts[node].allocated_bytes
-        live.update((o.storage, size[o.storage]) for o in route.facts[node].outputs if o.storage in size)
+        segment = traced.segment(traced.levels.of[node]) - 1
+        inside = sum(live.values()) + traced.facts[node].allocated_bytes
+        live.update((o.storage, size[o.storage]) for o in traced.facts[node].outputs if o.storage in size)
         peaks[segment] = max(peaks[segment], inside, sum(live.values()))
         live = {storage: held for storage, held in live.items() if last_use[storage] > moment}
     return peaks

@@ -2,8 +2,8 @@
 
 Every part runs the backbone's own forward pass. Modules that finish before the part do not run but return placeholders
 on the meta device; the module at the part's start returns the values that crossed there; the pass ends at the module at
-the part's end. A value that bypasses a named module would meet placeholders in the next part; ``hand_route_of`` checks
-for that and refuses it.
+the part's end. A value that bypasses a named module would meet placeholders in the next part;
+:func:`~cloudedge_pl.partition.traced_pass.hand_cut_pass_of` checks for that and refuses it.
 """
 
 from __future__ import annotations

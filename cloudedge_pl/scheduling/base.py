@@ -1,4 +1,11 @@
-"""Base classes of the schedulers: a seed, a count of windows, and no other state."""
+"""Base classes of the schedulers: a seed, a count of windows, and no other state.
+
+Derive from :class:`OnePassScheduler` and write ``place`` if the scheduler builds one schedule from the window and the
+nodes alone, as the list rules do: its lower bound and the count of windows come with it. Derive from
+:class:`SeededScheduler` and write ``assign`` if it searches, knows a bound of its own, or learns from window to window;
+what it learns goes into ``state_dict`` and ``load_state_dict``. Then enter the class in registry.py, which lists the
+steps.
+"""
 
 from __future__ import annotations
 

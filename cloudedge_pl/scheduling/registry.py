@@ -1,4 +1,17 @@
-"""The package's schedulers by name."""
+"""The schedulers by name: :data:`SCHEDULERS` is the one table that commands, strategy and simulator choose from.
+
+To add a scheduler:
+
+1. Subclass :class:`~cloudedge_pl.scheduling.base.OnePassScheduler` and write ``place``, or
+   :class:`~cloudedge_pl.scheduling.base.SeededScheduler` and write ``assign``; base.py says when which. A list rule
+   goes into lists.py, a search into a file of its own.
+2. Enter the class into :data:`SCHEDULERS` here, and export it from ``scheduling/__init__.py``.
+3. Write ``conf/scheduler/NAME.yaml``: the class as ``_target_``, and every option under a comment.
+
+Two further tables are optional: ``MOST_PAIRS`` of comparing.py, for a scheduler that is slow on large windows, and
+``FINISHES_FIRST`` of simulation/dispatch.py, for one that gives a single task to the node that finishes it first. The
+tests of tests/scheduling run over every entry.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Input and output of a scheduler."""
+"""Input and output of a scheduler: a window of tasks and the state of the nodes in, a node for every task out.
+
+A task is one sample. In training, the batch of a step is one window; in inference, a window is what the simulator has
+collected when it calls the scheduler.
+"""
 
 from __future__ import annotations
 

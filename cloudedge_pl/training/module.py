@@ -18,7 +18,7 @@ from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import build_backbone
 from cloudedge_pl.training.cut.forward import PathLogits
 from cloudedge_pl.training.cut.joint_loss import CLOUD_LOSS_WEIGHT, EDGE_LOSS_WEIGHT
-from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
+from cloudedge_pl.training.strategies.hooks import RunHooks
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda parameters, lr, momentum, weight_decay: torch.optim.SGD(
@@ -170,7 +170,7 @@ class CloudEdgeModule(pl.LightningModule):
     def _paths(self, cloud_logits: Tensor) -> dict[str, Tensor]:
         """The logits of every path, by the name of its accuracy in the log."""
         strategy = self.trainer.strategy
-        if not isinstance(strategy, CloudEdgeStrategy):
+        if not isinstance(strategy, RunHooks):
             return {"accuracy": cloud_logits}
         paths: PathLogits = strategy.paths(cloud_logits)
         exits = {} if paths.exit is None else {"accuracy_exit": paths.exit}

@@ -30,7 +30,7 @@ class Deployment:
     Args:
         chain: the backbone's split points.
         plan: the planner's choice and its reasons.
-        exit_head: the simplified cloud model on the master; None at split points 0 and N, which need none.
+        exit_head: the early exit on the master; None at split points 0 and N, which need none.
         codec: encodes the cut tensors; None sends them unchanged, as at split points 0 and N.
         fleet: the nodes, master, cloud and link that it runs on.
         workload: arrival rate and limits.
@@ -154,7 +154,7 @@ def deploy(
         goal: what the plan looks for.
         formulas: how costs are computed.
         codec: the form in which the cut tensors are sent to the cloud.
-        exit_head: the size of the simplified cloud model.
+        exit_head: the size of the exit head.
         seed: seed of the first weights of exit head and codec; global random states do not change.
         name: name of the model in tables and figures; None takes the backbone's class.
     """

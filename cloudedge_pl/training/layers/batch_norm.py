@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cloudedge_pl.errors import StrategyError
-from cloudedge_pl.training.layers.standing_in import StandIn, standing_in
+from cloudedge_pl.training.layers.replaced_forward import StandIn, standing_in
 
 BatchNormMode = Literal["shared", "local", "frozen"]
 """Statistics over the whole step, over each node's samples, or the running ones."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cloudedge_pl.training.layers.standing_in import StandIn, standing_in
+from cloudedge_pl.training.layers.replaced_forward import StandIn, standing_in
 
 MOST_PIXELS = 96
 """Largest number of output pixels in a batch for which the product is faster; see benchmarks/README.md."""

@@ -4,6 +4,9 @@ A training step does not know how the nodes compute. It gives the edge part its 
 and gets the tensors that cross the cut. There are two implementations: :class:`SharedEdge` here, and
 :class:`~cloudedge_pl.training.nodes.replicated.ReplicatedEdge` with each node's own weights. Another one, such as nodes
 that run in other processes, is one more subclass of :class:`EdgePart`.
+
+:meth:`Run.make_edge <cloudedge_pl.training.strategies.run.Run.make_edge>` chooses between them, and nothing else does:
+replicas if the nodes' weights may differ between two aggregations, else shared weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The Lightning strategy that cuts a module's backbone, on one device: its arguments, and which device it takes."""
+"""The Lightning strategy that cuts a module's backbone, on one device: its arguments, and which device it takes.
+
+It is a thin subclass of :class:`~cloudedge_pl.training.strategies.hooks.RunHooks`, which does the work of all
+strategies. A second strategy, such as one over several processes, is another such subclass in a file beside this one;
+the opening of hooks.py lists what it must supply.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +53,7 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
         codec: form in which the cut tensors are sent to the cloud, in the plan and in training: a name, a
             :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None takes the default, int8.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
-        exit_head: size of the simplified cloud model; None takes the defaults.
+        exit_head: size of the exit head, the early exit on the master; None takes the defaults.
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
             head is not trained.
         cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.

@@ -1,4 +1,14 @@
-"""Lightning's hooks, each a few lines that call the run: what every strategy of a cut backbone shares.
+""":class:`RunHooks`, the base class of every strategy of a cut backbone: Lightning's hooks, which call the run.
+
+A second strategy goes beside cloudedge.py and derives from :class:`RunHooks` and then from one of Lightning's own
+strategies, such as ``DDPStrategy``. It must supply
+
+* a constructor that makes :class:`~cloudedge_pl.training.strategies.settings.CutSettings` and passes them on,
+* ``model_to_device``, which moves exit head and codec along with the module,
+* a ``strategy_name``, entered in ``STRATEGIES`` of ``cloudedge_pl/namespace.py`` for ``Trainer(strategy="NAME")``, and
+  a file ``conf/strategy/NAME.yaml``,
+* if its nodes do not run in this process, an :class:`~cloudedge_pl.training.nodes.edge.EdgePart` and a subclass of
+  :class:`Run` whose ``make_edge`` chooses it, as :attr:`RunHooks.run_class`.
 
 What lives for one fit is in :class:`~cloudedge_pl.training.strategies.run.Run`, what lives for one training step in
 :class:`~cloudedge_pl.training.strategies.step.TrainingStep`, whose docstring lists the order of a step.
@@ -10,7 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -56,6 +66,9 @@ class RunHooks(pl.strategies.Strategy):
         settings: what the strategy was asked for.
         policies: what the callbacks of the run say of aggregation and dormancy.
     """
+
+    run_class: ClassVar[type[Run]] = Run
+    """Class of the runs; a subclass of :class:`Run` with another ``make_edge`` brings another edge part."""
 
     def __init__(self, settings: CutSettings, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -166,7 +179,7 @@ class RunHooks(pl.strategies.Strategy):
         else:
             earlier = self._run = None
             deployment, first_batches = plan(self.settings, trainer, module, backbone, precision)
-        run = Run(
+        run = self.run_class(
             self.settings, self.policies, deployment, module, precision, self.root_device, first_batches
         )
         if earlier is not None and not fitting:

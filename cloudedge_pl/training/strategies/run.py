@@ -99,8 +99,8 @@ class Run:
         shards, num_nodes = settings.shards, settings.fleet.num_nodes
         self.local_data = None if shards is None else LocalData(num_nodes, settings.seed, **shards)
         chain, split_point = deployment.chain, deployment.split_point
-        shared = SharedEdge(chain, split_point, self._batch_norm_mode())
-        self.forward = CutForward(chain, split_point, deployment.exit_head, deployment.codec, shared)
+        edge = self.make_edge()
+        self.forward = CutForward(chain, split_point, deployment.exit_head, deployment.codec, edge)
         self.joint_loss = JointLoss(module, self.forward, precision, device)
         self.simulator = deployment.simulator("training", settings.scheduler, policies.decide, settings.seed)
         self.aggregation = self._make_aggregation()
@@ -119,6 +119,21 @@ class Run:
         )
 
     # --- the edge part ---
+
+    def make_edge(self, optimizers: Sequence[Optimizer] = ()) -> EdgePart:
+        """Makes the edge part: the one place that chooses which, and the one to override for another.
+
+        Args:
+            optimizers: the user's, when training starts; none before that, and where nothing is trained.
+
+        Returns:
+            Each node's own weights if training starts and they may differ between two aggregations, else shared ones.
+        """
+        chain, split_point = self.deployment.chain, self.deployment.split_point
+        mode, num_nodes = self._batch_norm_mode(), self.settings.fleet.num_nodes
+        if optimizers and self.weights_differ:
+            return ReplicatedEdge(chain, split_point, mode, num_nodes, optimizers[0], self._precision)
+        return SharedEdge(chain, split_point, mode)
 
     @property
     def edge(self) -> EdgePart:
@@ -183,15 +198,7 @@ class Run:
 
     def start_training(self, optimizers: Sequence[Optimizer]) -> None:
         """Gives every node its own weights if they may differ, and resumes what a checkpoint holds."""
-        if self.weights_differ:
-            self.forward.edge = ReplicatedEdge(
-                self.deployment.chain,
-                self.deployment.split_point,
-                self._batch_norm_mode(),
-                self.settings.fleet.num_nodes,
-                optimizers[0],
-                self._precision,
-            )
+        self.forward.edge = self.make_edge(optimizers)
         self.aggregation = self._make_aggregation()
         state, self._resuming = self._resuming, None
         if state is None:

@@ -29,7 +29,7 @@ from cloudedge_pl.partition.standing_in import without_hooks
 
 
 @dataclass(frozen=True)
-class Route:
+class TracedPass:
     """A backbone traced in one mode, with its split points.
 
     Args:
@@ -116,7 +116,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class HandRoute(Route):
+class HandCutPass(TracedPass):
     """A backbone cut after named modules; it serves both modes.
 
     Args:
@@ -126,17 +126,17 @@ class HandRoute(Route):
     split: HandSplit
 
     def part(self, first: int, last: int) -> Callable[..., Any]:
-        """As :meth:`Route.part`; the segments run in one pass."""
+        """As :meth:`TracedPass.part`; the segments run in one pass."""
         if first == last:
             return lambda _backbone, *live: live
         return lambda backbone, live: (self.split.run(backbone, first, last, live),)
 
     def silent(self, split_point: int) -> set[str]:
-        """As :meth:`Route.silent`."""
+        """As :meth:`TracedPass.silent`."""
         return self.split.divided(split_point)
 
 
-def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[str]) -> HandRoute:
+def hand_cut_pass_of(backbone: nn.Module, example_input: Tensor, names: Sequence[str]) -> HandCutPass:
     """Cuts a backbone after named modules, and checks on one sample that whole and cut give the same.
 
     Raises:
@@ -168,12 +168,12 @@ def hand_route_of(backbone: nn.Module, example_input: Tensor, names: Sequence[st
             f"split_modules: {kind} cannot be cut after {', '.join(illegal or names)}: every segment needs a weighted "
             "layer that no other segment uses, and what crosses has the batch as its first dimension."
         )
-    route = HandRoute(graph, facts, states, levels, tuple(legal), (), split)
-    _require_equal(backbone, route, example_input)
-    return route
+    traced = HandCutPass(graph, facts, states, levels, tuple(legal), (), split)
+    _require_equal(backbone, traced, example_input)
+    return traced
 
 
-def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor) -> None:
+def _require_equal(backbone: nn.Module, traced: HandCutPass, example_input: Tensor) -> None:
     """Raises UntraceableBackboneError if the segments, one after another, do not give what the backbone gives."""
     first = next(backbone.parameters())
     sample = example_input[:1].to(first.device)
@@ -186,8 +186,8 @@ def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor)
         with torch.no_grad(), without_hooks(backbone):
             expected = logits_of(type(backbone).forward(backbone, sample))
             value = sample
-            for at in range(len(route.split.names)):
-                value = route.split.run(backbone, at, at + 1, value)
+            for at in range(len(traced.split.names)):
+                value = traced.split.run(backbone, at, at + 1, value)
         same = torch.equal(value, expected)
     except (RuntimeError, NotImplementedError):
         same = False
@@ -196,13 +196,13 @@ def _require_equal(backbone: nn.Module, route: HandRoute, example_input: Tensor)
             module.training = training
     if not same:
         raise UntraceableBackboneError(
-            f"split_modules: cut after {', '.join(route.split.names[:-1])}, {type(backbone).__name__} does not give "
+            f"split_modules: cut after {', '.join(traced.split.names[:-1])}, {type(backbone).__name__} does not give "
             "what it gives uncut: some value bypasses one of these modules. Name modules whose output is all that "
             "later layers use."
         )
 
 
-def routes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> tuple[Route, Route]:
+def passes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> tuple[TracedPass, TracedPass]:
     """Traces a backbone in evaluation and in training mode; both are one object if they do not differ.
 
     Raises:
@@ -214,13 +214,13 @@ def routes_of(backbone: nn.Module, example_input: Tensor, granularity: str) -> t
         followed = [follow(meta_copy, backbone, training) for training in (False, True)]
         drop_plain_tensors(meta_copy)
         sample = torch.empty_like(example_input[:1], device="meta")
-        evaluation = _route(*followed[0], meta_copy, sample, granularity, name, training=False)
+        evaluation = _traced_pass(*followed[0], meta_copy, sample, granularity, name, training=False)
         if _same(*(graph for graph, _ in followed)):
             return evaluation, evaluation
-        return evaluation, _route(*followed[1], meta_copy, sample, granularity, name, training=True)
+        return evaluation, _traced_pass(*followed[1], meta_copy, sample, granularity, name, training=True)
 
 
-def _route(
+def _traced_pass(
     graph: fx.Graph,
     calls: tuple[Call, ...],
     meta_copy: nn.Module,
@@ -228,7 +228,7 @@ def _route(
     granularity: str,
     name: str,
     training: bool,
-) -> Route:
+) -> TracedPass:
     try:
         facts = inspect_graph(graph, meta_copy, sample)
     except Exception as error:
@@ -254,7 +254,7 @@ def _route(
             "needs a convolution, a linear layer or the like."
         )
     split_levels = tuple(legal_split_levels(levels, facts, states, granularity))
-    return Route(graph, facts, states, levels, split_levels, calls)
+    return TracedPass(graph, facts, states, levels, split_levels, calls)
 
 
 def _same(one: fx.Graph, other: fx.Graph) -> bool:
