@@ -33,7 +33,7 @@ FLOORS: dict[str, int] = {
                 "fleet_files",
                 "costs",
             ],
-            ["dormancy", "scheduling", "offloading"],
+            ["dormancy", "exits", "scheduling", "offloading"],
             ["simulation", "partition"],
             ["lightning"],
             ["data"],
@@ -147,7 +147,7 @@ def test_planning_and_scheduling_load_neither_torch_nor_lightning():
     assert not loaded & (TORCH | LIGHTNING)
 
 
-@pytest.mark.parametrize("unit", ["costs", "offloading", "simulation", "training"])
+@pytest.mark.parametrize("unit", ["costs", "exits", "offloading", "simulation", "training"])
 def test_the_modules_of_a_part_import_each_other_without_a_cycle_and_at_the_top(unit):
     graph: dict[str, set[str]] = {}
     for path in MODULES:
