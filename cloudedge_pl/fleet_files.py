@@ -7,7 +7,6 @@ Every number is in the unit of its field; ``4 GB`` is refused.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import CLOUDS, DEVICES, MAX_NODES, Cloud, EdgeNode, Fleet, Link
+from cloudedge_pl.text_tables import read_csv, read_text
 
 Row = tuple[str, Mapping[str, Any]]
 """Place in the file ("line 4", "nodes[2]"), and cells by column."""
@@ -75,59 +75,15 @@ def load_fleet(path: str | Path, *, cloud: str | Cloud = "t4", link: Link | None
 
 
 def _read_csv(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
-    reader = csv.reader(_text(path).splitlines(keepends=True), skipinitialspace=True, strict=True)
-    header: list[str] = []
-    rows: list[Row] = []
-    begins = 1
-    try:
-        for line in reader:
-            cells, where = [cell.strip() for cell in line], f"line {begins}"
-            begins = reader.line_num + 1
-            if not any(cells):
-                continue
-            if not header:
-                header = cells
-                _check_header(path, where, header)
-                continue
-            if len(cells) != len(header):
-                raise ValueError(
-                    f"{path}, {where}: it has {len(cells)} cells, the header {len(header)} columns."
-                )
-            rows.append((where, {column: cell for column, cell in zip(header, cells, strict=True) if cell}))
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, line {begins}: {error}; close every quote, in the line where it is opened."
-        ) from None
-    if not header:
-        raise ValueError(f"{path}: it is empty; the first line names the columns: {', '.join(COLUMNS)}.")
-    return rows, {}
-
-
-def _text(path: Path) -> str:
-    """Reads the text of a file in UTF-8, with or without a byte order mark."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from None
-    if "\0" in text:
-        raise ValueError(
-            f"{path}: it contains NUL characters, so it is UTF-16 or not text; save the file as UTF-8."
-        )
-    return text
-
-
-def _check_header(path: Path, where: str, header: list[str]) -> None:
-    for column in header:
-        if header.count(column) > 1:
-            raise ValueError(f"{path}, {where}: the column {column!r} appears twice; remove one of them.")
-        lookup(COLUMNS, column, f"column in {path}, {where}:")
+    _, rows = read_csv(path, COLUMNS)
+    return [(f"line {at}", cells) for at, cells in rows], {}
 
 
 def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     import yaml  # type: ignore[import-untyped]  # it ships no types
 
     try:
-        content = _unique_keys(path, yaml.compose(_text(path), Loader=yaml.SafeLoader), yaml)
+        content = _unique_keys(path, yaml.compose(read_text(path), Loader=yaml.SafeLoader), yaml)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: it is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
@@ -166,7 +122,7 @@ def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
             open_nodes += [each for _, each in node.value]
         elif isinstance(node, yaml.SequenceNode):
             open_nodes += node.value
-    return yaml.safe_load(_text(path))
+    return yaml.safe_load(read_text(path))
 
 
 def _mapping(path: Path, where: str, value: Any) -> Mapping[str, Any]:

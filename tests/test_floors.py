@@ -31,6 +31,7 @@ FLOORS: dict[str, int] = {
                 "fleet",
                 "presets",
                 "fleet_files",
+                "text_tables",
                 "costs",
             ],
             ["dormancy", "exits", "scheduling", "offloading"],
