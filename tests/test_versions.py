@@ -23,7 +23,7 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 
 
 def tried() -> dict[str, Requirement]:
-    return requirements("test", "lightning")  # "test" names the other as cloudedge_pl[lightning]
+    return requirements("test", "lightning", "parquet")  # "test" names the last two as cloudedge_pl[...]
 
 
 def pins(name: str) -> dict[str, Version]:
