@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
+from cloudedge_pl.commands.reporting import clear_references, require_keys, resolved
 from cloudedge_pl.errors import argument_types, lookup, require_range, require_types
 
 MAX_PIXELS = 16_384
@@ -113,15 +114,13 @@ def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
             is expected.
     """
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # Hydra checks its own part
-    missing = sorted(OmegaConf.missing_keys(cfg), key=len)
+    with clear_references():
+        missing = sorted(OmegaConf.missing_keys(cfg), key=len)
     if missing:
         raise ValueError(f"{missing[0]} is not given; write {missing[0]}=... on the command line.")
-    content = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(content, dict)
-    absent = [name for name in needed if name not in content]
-    if absent:
-        raise ValueError(f"{absent[0]} is left out of the config; the command needs it.")
-    require_types("", _keys, {str(key): value for key, value in content.items()})
+    content = resolved(cfg)
+    require_keys(content, needed)
+    require_types("", _keys, content)
     if content.get("ckpt_path") is not None and not Path(content["ckpt_path"]).is_file():
         raise ValueError(
             f"ckpt_path is {content['ckpt_path']!r}, where no file is; give a checkpoint, or null."
@@ -131,8 +130,8 @@ def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
     if "input_shape" in content:
         _check_shape(content["input_shape"])
     for key, group in content.items():
-        _check_group(str(key), group)
-    _check_trainer({str(key): group for key, group in content.items()})
+        _check_group(key, group)
+    _check_trainer(content)
 
 
 def _check_shape(shape: list[int]) -> None:

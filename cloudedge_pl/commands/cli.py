@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 
@@ -29,6 +30,19 @@ Overrides are Hydra's, e.g.  cloudedge train scheduler=fcfs fleet.num_nodes=20
 Every key, with its meaning: cloudedge COMMAND --help    Version: cloudedge --version
 """
 
+_YAML_NUMBER = re.compile(r"(?<=[=,:\[( ])([+-]?)\.(inf|nan)(?=$|[,\])} ])", re.IGNORECASE)
+
+
+def as_yaml(override: str) -> str:
+    """Writes YAML's ``.inf`` and ``.nan`` in an override as Hydra's grammar does, where they are ``inf`` and ``nan``.
+
+    Files of the config are YAML, and what they accept is to be accepted on the command line too. A quoted value stays.
+
+    >>> as_yaml("fleet.max_energy_joules=.inf")
+    'fleet.max_energy_joules=inf'
+    """
+    return override if {"'", '"'} & set(override) else _YAML_NUMBER.sub(r"\1\2", override)
+
 
 def main() -> None:
     """The console script."""
@@ -52,7 +66,7 @@ def main() -> None:
     flags = [
         argument for argument in arguments[1:] if argument in ("-m", "--multirun")
     ]  # Hydra wants them first
-    overrides = [argument for argument in arguments[1:] if argument not in flags]
+    overrides = [as_yaml(argument) for argument in arguments[1:] if argument not in flags]
     sys.argv = [f"cloudedge {arguments[0]}", *flags, *overrides]
     with stopped_by_signals():
         import_module(module).main()

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 from rich.console import Console
 
 from cloudedge_pl.commands.quiet import quiet_lightning
@@ -163,7 +164,36 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """Returns the composed config as plain containers."""
-    content = OmegaConf.to_container(cfg, resolve=True)
+    """Returns the composed config as plain containers.
+
+    Raises:
+        ValueError: if a value refers to a key that is left out.
+    """
+    with clear_references():
+        content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def require_keys(content: Mapping[str, Any], needed: Iterable[str]) -> None:
+    """Checks that a config has the groups and keys that a command needs.
+
+    Raises:
+        ValueError: naming the first that is left out.
+    """
+    for name in needed:
+        if name not in content:
+            raise ValueError(f"{name} is left out of the config; the command needs it.")
+
+
+@contextlib.contextmanager
+def clear_references() -> Iterator[None]:
+    """Turns OmegaConf's error about a reference to a key that is left out into one that says so."""
+    try:
+        yield
+    except InterpolationKeyError as error:
+        absent = str(error.msg).partition("'")[2].partition("'")[0]
+        raise ValueError(
+            f"{absent} is left out of the config, and {error.full_key} refers to it; leave it in, or give "
+            f"{error.full_key} a value of its own."
+        ) from error

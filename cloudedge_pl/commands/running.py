@@ -105,6 +105,37 @@ class Throughput(pl.Callback):
         self._since = None
 
 
+class UnknownMonitors(pl.Callback):
+    """Warns of an EarlyStopping(strict=False) whose metric nothing logs, which would silently never stop the run."""
+
+    def __init__(self) -> None:
+        self._validated = self._warned = False
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated |= not trainer.sanity_checking
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._validated:
+            self._warn(trainer)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._warn(trainer)
+
+    def _warn(self, trainer: pl.Trainer) -> None:
+        if self._warned:
+            return
+        self._warned, logged = True, trainer.callback_metrics
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the callback connector
+            if isinstance(callback, pl.callbacks.EarlyStopping) and callback.monitor not in logged:
+                pl.utilities.rank_zero_warn(
+                    f"EarlyStopping monitors {callback.monitor!r}, which nothing logs: it never stops the run. "
+                    f"Logged are: {', '.join(sorted(logged)) or 'none'}."
+                )
+
+
 def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, pl.Trainer, Throughput]:
     """Seeds all generators and builds data, module and trainer from the config."""
     check_config(cfg, NEEDED)
@@ -113,7 +144,7 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     module = instantiate(cfg.model, num_classes=datamodule.num_classes, _convert_="all")
     strategy = cfg.strategy.name if "name" in cfg.strategy else instantiate(cfg.strategy, _convert_="all")
     throughput = Throughput()
-    callbacks = [*_callbacks(cfg, isinstance(strategy, RunHooks)), throughput]
+    callbacks = [*_callbacks(cfg, isinstance(strategy, RunHooks)), UnknownMonitors(), throughput]
     if isinstance(strategy, RunHooks):
         callbacks.append(PlanReport(output_dir()))
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from cloudedge_pl.commands.reporting import (
     clear_errors,
     console,
     output_dir,
+    require_keys,
     resolved,
     run,
     summary_if_stopped,
@@ -54,6 +56,7 @@ def schedule(cfg: DictConfig) -> Assignment:
 
 def _schedule(cfg: DictConfig, progress: Progress) -> Assignment:
     options = resolved(cfg)
+    require_keys(options, (*inspect.signature(_keys).parameters, "seed", "scheduler", "baseline"))
     require_types("schedule", _keys, options)
     require_range("schedule", 1, 10_000, windows=options["windows"])
     selection = Selection.of(options)

@@ -104,7 +104,7 @@ class ByClass:
     a class is cut into as many parts as bring the parts of all classes closest in size.
 
     Args:
-        classes_per_node: at most.
+        classes_per_node: at most; no more than there are classes.
     """
 
     classes_per_node: int = 2
@@ -118,9 +118,10 @@ class ByClass:
         """As of :class:`Sharding`.
 
         Raises:
-            ValueError: if there are more classes than the nodes may hold together.
+            ValueError: if there are more classes than the nodes may hold together, or fewer than one node may hold.
         """
         names, class_sizes = np.unique(labels, return_counts=True)
+        require_range("shards by class", 1, len(names), whole=True, classes_per_node=self.classes_per_node)
         slots = num_nodes * self.classes_per_node
         if slots < len(names):
             raise ValueError(

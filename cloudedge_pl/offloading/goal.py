@@ -10,6 +10,14 @@ from cloudedge_pl.errors import lookup, require_fields, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
 
+def excluded_end(split_point: int) -> str:
+    """The message for a split point that is asked for and excluded at once."""
+    return (
+        f"offloading: split_point is {split_point}, an end, which exclude_ends=true leaves out; it must "
+        "cut the network, or exclude_ends be false."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class OffloadGoal:
     """The goal of a plan.
@@ -37,6 +45,8 @@ class OffloadGoal:
         lookup(OBJECTIVES, self.objective, "offloading objective")
         require_fields("offloading", self)
         require_range("offloading", 0, 1, open_low=True, memory_share=self.memory_share)
+        if self.exclude_ends and self.split_point == 0:
+            raise ValueError(excluded_end(0))
         object.__setattr__(self, "weights", dict(self.weights))
         for criterion, weight in self.weights.items():
             lookup(CRITERIA, criterion, "criterion in weights")

@@ -13,7 +13,7 @@ from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading.constraints import constraints
-from cloudedge_pl.offloading.goal import OffloadGoal
+from cloudedge_pl.offloading.goal import OffloadGoal, excluded_end
 from cloudedge_pl.offloading.infeasible import explain
 from cloudedge_pl.offloading.objectives import OBJECTIVES, best, candidates
 from cloudedge_pl.offloading.plan import OffloadPlan
@@ -43,7 +43,8 @@ def plan_offloading(
     Raises:
         InfeasiblePlanError: if no split point keeps every limit. The message lists what is in the way at each, and what
             to change.
-        ValueError: if the goal's split point is outside 0..N, or excluding the ends leaves none.
+        ValueError: if the goal's split point is outside 0..N, or an end although ends are excluded, or
+            excluding them leaves none.
 
     Source: Xu 2020, Sec. 3.3 (P1 under C1 to C3); deviates: all split points are tried, whereas the paper looks for a
     stationary point of the Lagrangian in a whole number.
@@ -54,6 +55,8 @@ def plan_offloading(
     limits = constraints(table, fleet, workload, goal.memory_share)
     if goal.split_point is not None:
         chosen = profile.check_split_point(goal.split_point)
+        if goal.exclude_ends and chosen in (0, table.num_points - 1):
+            raise ValueError(excluded_end(chosen))
     else:
         allowed = candidates(goal.objective, table.num_points, exclude_ends=goal.exclude_ends)
         met = np.all([limit.met for limit in limits], axis=0)

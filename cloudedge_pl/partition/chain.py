@@ -184,7 +184,7 @@ def trace(
 
     Raises:
         UntraceableBackboneError: if the backbone cannot be traced; the message gives the reason and the fix.
-        ValueError: if the granularity is unknown.
+        ValueError: if the granularity is unknown, or ``split_modules`` is empty.
 
     Source: Xu 2020, Sec. 2.2 (the first j layers run at the edge); deviates: parallel layers, such as a residual
     block's shortcut convolution, count as one, and every live tensor crosses, not only the last layer's output.
@@ -199,7 +199,11 @@ def trace(
             f"{name}: the example input is {what}; give one sample with its batch dimension: "
             "CloudEdgeStrategy(example_input=torch.zeros(1, ...)), or the module's example_input_array."
         )
-    if split_modules:
+    if split_modules is not None:
+        if not len(split_modules):
+            raise ValueError(
+                "split_modules is []; it must name at least one submodule, or be None, which traces the backbone."
+            )
         traced = hand_cut_pass_of(backbone, example_input, split_modules)
         return SplitChain(backbone, granularity, traced, traced)
     evaluation, training = passes_of(backbone, example_input, granularity)

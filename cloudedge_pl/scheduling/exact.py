@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
@@ -28,7 +27,7 @@ class ExactScheduler(SeededScheduler):
     Args:
         seed: of ATSA, which makes the first schedule.
         time_limit_seconds: above 0; a window may take slightly longer.
-        gap: HiGHS stops once the makespan is proven to exceed the optimum by at most this share, >= 0.
+        gap: HiGHS stops once the makespan is proven to exceed the optimum by at most this share, in [0, 1].
         start: whether the search starts from ATSA's schedule. It ends the search if it is optimal, limits the search
             space, and is returned if HiGHS finds no better one.
     """
@@ -38,7 +37,7 @@ class ExactScheduler(SeededScheduler):
     ) -> None:
         super().__init__(seed=seed)
         require_positive("exact", time_limit_seconds=time_limit_seconds)
-        require_range("exact", 0, math.inf, open_high=True, gap=gap)
+        require_range("exact", 0, 1, gap=gap)
         self.time_limit_seconds, self.gap, self.start = float(time_limit_seconds), float(gap), bool(start)
 
     def assign(self, window: TaskWindow, state: NodeState) -> Assignment:

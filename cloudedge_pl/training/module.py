@@ -20,6 +20,9 @@ from cloudedge_pl.training.cut.forward import PathLogits
 from cloudedge_pl.training.cut.joint_loss import CLOUD_LOSS_WEIGHT, EDGE_LOSS_WEIGHT
 from cloudedge_pl.training.strategies.hooks import RunHooks
 
+MAX_LEARNING_RATE = 1000.0
+"""A higher learning rate is taken for a slip: the first step would leave nothing but infinities."""
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda parameters, lr, momentum, weight_decay: torch.optim.SGD(
         parameters, lr=lr, momentum=momentum, weight_decay=weight_decay
@@ -61,7 +64,7 @@ class CloudEdgeModule(pl.LightningModule):
         edge_loss_weight: a in the joint loss a*F_e + b*F_c (Xu 2020, Sec. 2.4), >= 0; read by the strategy.
         cloud_loss_weight: b in it, >= 0; read by the strategy.
         optimizer: a name of :data:`OPTIMIZERS`.
-        learning_rate: highest rate of the schedule.
+        learning_rate: highest rate of the schedule, in (0, 1000].
         momentum: of SGD; the first beta of AdamW.
         weight_decay: L2 of SGD; decoupled in AdamW.
         schedule: a name of :data:`SCHEDULES`, stepped every step; all but "constant" need a known number of steps.
@@ -92,7 +95,8 @@ class CloudEdgeModule(pl.LightningModule):
         require_types(owner, CloudEdgeModule, locals())
         infinity = float("inf")
         require_range(owner, 0, infinity, open_high=True, weight_decay=weight_decay)
-        require_positive(owner, num_classes=num_classes, learning_rate=learning_rate)
+        require_positive(owner, num_classes=num_classes)
+        require_range(owner, 0, MAX_LEARNING_RATE, open_low=True, learning_rate=learning_rate)
         require_range(owner, 0, infinity, open_high=True, edge_loss_weight=edge_loss_weight)
         require_range(owner, 0, infinity, open_high=True, cloud_loss_weight=cloud_loss_weight)
         require_range(owner, 0, 1, open_high=True, momentum=momentum, label_smoothing=label_smoothing)

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from cloudedge_pl.commands.checking import check_config
-from cloudedge_pl.commands.cli import COMMANDS
+from cloudedge_pl.commands.cli import COMMANDS, as_yaml
 from cloudedge_pl.commands.help import Key, composed, read, show
 from cloudedge_pl.commands.running import NEEDED
 
@@ -47,6 +47,25 @@ def test_unknown_command_lists_those_there_are() -> None:
     assert done.returncode == 1
     assert "Did you mean 'train'" in done.stderr
     assert "plan" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("fleet.max_energy_joules=.inf", "fleet.max_energy_joules=inf"),
+        ("a=-.Inf", "a=-Inf"),
+        ("a=[.inf,1,.nan]", "a=[inf,1,nan]"),
+        ("+a={b: .inf, c:.nan}", "+a={b: inf, c:nan}"),
+        ("-m", "-m"),
+        ("a=1.inf", "a=1.inf"),
+        ("file=data/.info", "file=data/.info"),
+        ("file=x.inf", "file=x.inf"),
+        ("file='.inf'", "file='.inf'"),
+        ("hydra.run.dir=.infinite", "hydra.run.dir=.infinite"),
+    ],
+)
+def test_infinity_is_written_as_in_yaml_too(override: str, expected: str) -> None:
+    assert as_yaml(override) == expected
 
 
 @pytest.mark.parametrize("imports", ["cloudedge_pl, pytorch_lightning", "pytorch_lightning, cloudedge_pl"])

@@ -30,7 +30,11 @@ LABELS = st.lists(st.integers(0, 5), min_size=12, max_size=150).map(np.array)
 @LAW
 @given(LABELS, st.integers(1, 12), st.sampled_from(sorted(SHARDINGS)), st.integers(0, 5))
 def test_every_sample_has_one_owner_and_the_same_seed_gives_the_same(labels, num_nodes, by, seed):
-    options = {"iid": {}, "class": {"classes_per_node": 6}, "dirichlet": {"min_size": 0}}[by]
+    options = {
+        "iid": {},
+        "class": {"classes_per_node": len(np.unique(labels))},
+        "dirichlet": {"min_size": 0},
+    }[by]
     shards = make_shards(by, num_nodes, labels=labels, seed=seed, **options)
     assert shards.node.shape == labels.shape
     owned = Counter(zip(shards.node.tolist(), labels.tolist(), strict=True))
@@ -84,6 +88,13 @@ def test_dirichlet_gives_up_with_the_smallest_size_and_what_to_change():
 @given(LABELS, st.integers(1, 12), st.integers(1, 7))
 def test_by_class_no_node_holds_too_many_classes(labels, num_nodes, classes_per_node):
     num_classes = len(np.unique(labels))
+    if classes_per_node > num_classes:
+        message = (
+            rf"classes_per_node is {classes_per_node}; it must be a whole number in \[1, {num_classes}\]"
+        )
+        with pytest.raises(ValueError, match=message):
+            make_shards("class", num_nodes, labels=labels, classes_per_node=classes_per_node)
+        return
     if num_nodes * classes_per_node < num_classes:
         with pytest.raises(
             ValueError, match=f"raise classes_per_node to {-(-num_classes // num_nodes)} or more"

@@ -36,6 +36,16 @@ def test_without_tight_limits_everything_runs_at_the_edge():
     assert plan.reasons == ("",) * 7
 
 
+@pytest.mark.parametrize("end", [0, 6])
+def test_an_end_that_is_asked_for_and_excluded_is_refused(end):
+    def plan():
+        goal = OffloadGoal(exclude_ends=True, split_point=end)
+        return plan_offloading(make_profile(1, 6), make_fleet(), EASY, goal=goal)
+
+    with pytest.raises(ValueError, match=f"split_point is {end}, an end, which exclude_ends=true leaves out"):
+        plan()
+
+
 def test_exclude_ends_leaves_a_part_on_either_side():
     profile = make_profile(1, 6)
     assert plan_offloading(profile, make_fleet(), EASY, goal=OffloadGoal(exclude_ends=True)).split_point == 5

@@ -41,3 +41,9 @@ def test_a_backlog_that_decides_the_makespan_leaves_the_rest_optimal(start):
     loads = create_scheduler("exact", start=start).assign(window, busy).loads_seconds
     assert loads.max() == 1e3
     assert loads[:2].max() == pytest.approx(least_makespan(two, NodeState.idle(2)), rel=1e-6)
+
+
+@pytest.mark.parametrize("gap", [-0.1, 1.01, 2, np.inf])
+def test_a_gap_that_proves_nothing_is_refused(gap):
+    with pytest.raises(ValueError, match=r"exact: gap is .*; it must lie in \[0, 1\]"):
+        create_scheduler("exact", gap=gap)

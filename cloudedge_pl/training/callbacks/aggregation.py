@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from cloudedge_pl.errors import require_types
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.settings import as_settings
 from cloudedge_pl.training.callbacks.base import strategy_of
 from cloudedge_pl.training.nodes.adaptive import AdaptiveInterval
 from cloudedge_pl.training.nodes.aggregation import AggregationProgress, AggregationRule, Weighting, is_due
@@ -58,8 +59,8 @@ class WeightedAggregation(pl.Callback):
         require_types("WeightedAggregation", WeightedAggregation, locals())
         if (every_n_steps, every_n_seconds, every_n_epochs, adaptive) == (None, None, None, None):
             every_n_steps = 1
-        if adaptive is not None and not isinstance(adaptive, AdaptiveInterval):
-            adaptive = AdaptiveInterval(**adaptive)
+        if adaptive is not None:
+            adaptive = as_settings(AdaptiveInterval, adaptive, "adaptive")
         self.rule = AggregationRule(
             every_n_steps=every_n_steps,
             every_n_seconds=every_n_seconds,

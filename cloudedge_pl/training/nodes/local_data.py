@@ -41,7 +41,7 @@ class LocalData:
         **options: options of that sharding.
     """
 
-    def __init__(self, num_nodes: int, seed: int, by: str = "iid", **options: Any) -> None:
+    def __init__(self, num_nodes: int, seed: int, by: str, **options: Any) -> None:
         self.seed = seed
         self._draw_shards = lambda dataset: shard_dataset(dataset, by, num_nodes, **{"seed": seed, **options})
         self._shards: Shards | None = None

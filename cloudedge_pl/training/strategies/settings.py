@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from cloudedge_pl.costs import CodecConfig, CostFormulas
+from cloudedge_pl.data.sharding import SHARDINGS
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
@@ -47,6 +48,17 @@ class CutSettings:
 
     def __post_init__(self) -> None:
         lookup({"auto": "auto", **BATCH_NORM_MODES}, self.batch_norm, "batch_norm mode")
+        if self.shards is not None:
+            if "by" not in self.shards:
+                raise ValueError(
+                    f"shards is {dict(self.shards)}; it must name how samples are distributed, by: "
+                    f"{', '.join(sorted(SHARDINGS))}, or be null, which lets the scheduler route every sample."
+                )
+            lookup(SHARDINGS, self.shards["by"], "sharding")
+        if self.split_modules is not None and not len(self.split_modules):
+            raise ValueError(
+                "split_modules is []; it must name at least one submodule, or be null, which traces the backbone."
+            )
 
     @classmethod
     def of(cls, **given: Any) -> CutSettings:
