@@ -219,6 +219,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # records of no task
+            warnings.simplefilter("error", DeprecationWarning)  # numpy below 2 cuts 1.5 off to an integer
             table = np.loadtxt(
                 path,
                 dtype,
@@ -229,7 +230,7 @@ def _read_csv(path: Path) -> dict[str, np.ndarray]:
                 ndmin=1,
                 encoding="utf-8",
             )
-    except ValueError as error:
+    except (ValueError, DeprecationWarning) as error:
         message = str(error).partition("; use")[0]  # the rest is about numpy's arguments
         raise DataError(f"{path}{_line_of(message)}: {message}") from error
     return {name: table[name] for name in DTYPES}
