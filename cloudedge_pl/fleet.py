@@ -171,8 +171,9 @@ class Workload:
             activations.
         samples_per_pass: number of samples that a node runs at once; it scales the memory of activations.
         optimizer_slots: optimizer state per parameter, in copies of it (1 for SGD with momentum, 2 for Adam).
-        input_bytes: size of one task's raw input as a terminal sends it. None takes one byte per input element, as in
-            an 8-bit image.
+        input_bytes: size of one task's input as it is sent, from the terminal to a node and, where nothing runs at the
+            edge, on to the cloud. None takes one byte per input element, as in an 8-bit image, or what is measured on
+            the data where pictures are sent as JPEG (``OffloadGoal(input_codec="jpeg")``).
 
     Raises:
         ValueError: if a value is outside its range.

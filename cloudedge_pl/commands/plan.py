@@ -14,7 +14,8 @@ from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
 from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
 from cloudedge_pl.costs.measured import Disagreement
-from cloudedge_pl.offloading import OffloadPlan, plan_offloading
+from cloudedge_pl.data import ImageDataModule
+from cloudedge_pl.offloading import OffloadPlan, plan_offloading, with_input_bytes
 from cloudedge_pl.partition import build_backbone, profile, trace
 
 NEEDED = (
@@ -44,6 +45,7 @@ def plan(cfg: DictConfig) -> OffloadPlan:
 
 def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     check_config(cfg, NEEDED)
+    data = _data(cfg)
     options = resolved(cfg)
     model = options["model"]
     backbone = build_backbone(
@@ -56,11 +58,12 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     progress.stage = "measurement"
     costs, disagreement = instantiate(cfg.costs)(chain, example, costs)
     progress.stage = "planning"
+    goal = instantiate(cfg.offloading, _convert_="all")
     chosen = plan_offloading(
         costs,
         instantiate(cfg.fleet),
-        instantiate(cfg.workload),
-        goal=instantiate(cfg.offloading, _convert_="all"),
+        with_input_bytes(instantiate(cfg.workload), goal, None if data is None else data.input_bytes),
+        goal=goal,
         formulas=instantiate(cfg.formulas),
         codec=instantiate(cfg.codec),
     )
@@ -71,6 +74,24 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
         console().print(disagreement_table(disagreement, costs.names, chosen.split_point))
     console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
     return chosen
+
+
+def _data(cfg: DictConfig) -> ImageDataModule | None:
+    """Builds the data whose pictures are measured; None if none is named.
+
+    Raises:
+        ValueError: if its pictures are not of ``input_shape``.
+    """
+    if "data" not in cfg:
+        return None
+    data: ImageDataModule = instantiate(cfg.data, _convert_="all")
+    if list(data.input_shape) != list(cfg.input_shape):
+        found = ",".join(map(str, data.input_shape))
+        raise ValueError(
+            f"input_shape is {list(cfg.input_shape)}, but the pictures of data are [{found}]; write "
+            f"input_shape=[{found}], or another data.image_size."
+        )
+    return data
 
 
 def disagreement_table(found: Disagreement, names: Sequence[str], chosen: int) -> Table:

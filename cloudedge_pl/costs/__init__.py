@@ -5,6 +5,7 @@ Planner, simulator and training take every cost from here; each formula has one 
 
 from cloudedge_pl.costs.codec import CODECS, CodecConfig
 from cloudedge_pl.costs.formulas import CostFormulas
+from cloudedge_pl.costs.input_codec import InputCodec
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.split import SplitCosts, TaskCosts, split_costs, task_costs
 
@@ -13,6 +14,7 @@ __all__ = [
     "CodecConfig",
     "CostFormulas",
     "CostProfile",
+    "InputCodec",
     "SplitCosts",
     "TaskCosts",
     "split_costs",

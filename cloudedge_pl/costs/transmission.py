@@ -13,19 +13,19 @@ from cloudedge_pl.fleet import Fleet, Workload
 
 
 def input_bytes(profile: CostProfile, workload: Workload) -> float:
-    """Bytes of one raw input: the workload's ``input_bytes``, or one byte per element."""
+    """Bytes of one input as it is sent: the workload's ``input_bytes``, or one byte per element."""
     return float(profile.input_elements if workload.input_bytes is None else workload.input_bytes)
 
 
 def upload_bytes(profile: CostProfile, workload: Workload, codec: CodecConfig | None = None) -> np.ndarray:
     """Bytes that one task sends to the cloud, for every split point [N + 1].
 
-    These are all live tensors across the cut. At 0 it is the raw input; at N nothing is sent, because the answer is
+    These are all live tensors across the cut. At 0 it is the input; at N nothing is sent, because the answer is
     already at the edge.
 
     Args:
         profile: of the network.
-        workload: with the size of the raw input.
+        workload: with the size of the input.
         codec: form in which the cut tensors are sent; None takes the default, int8.
 
     Source: Xu 2020, Sec. 3.2 (the feature map Map_j); deviates: inside a residual block two tensors cross.

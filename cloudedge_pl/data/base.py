@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from cloudedge_pl.data.images import Images, Splits
+from cloudedge_pl.costs.input_codec import InputCodec
+from cloudedge_pl.data.images import Images, Splits, resize
+from cloudedge_pl.data.jpeg import mean_bytes, received_normalised
 from cloudedge_pl.data.loading import EpochBatches, ImageDataset, ImageLoader, batches_processed
 from cloudedge_pl.errors import DataError, require_positive, require_range, require_types
 from cloudedge_pl.lightning import pl
 
 SPLIT_SEED = 0
 """Seed of all splits, so that runs with different seeds are scored on the same images."""
+
+MEASURED_IMAGES = 256
+"""Number of training images whose size as JPEG is measured."""
 
 MAX_IMAGE_SIZE = 16_384
 MAX_WORKERS = 1024
@@ -127,6 +134,33 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         self.setup()
         assert self._splits is not None
         return self._splits
+
+    def input_bytes(self, codec: InputCodec, num_images: int = MEASURED_IMAGES) -> float:
+        """Mean bytes of one image as it is sent, measured on a fixed random choice of training images.
+
+        The images have the size of the network's input and are not augmented. No seed changes the choice.
+
+        Args:
+            codec: the form in which images are sent.
+            num_images: how many are measured at most.
+        """
+        require_positive("data", num_images=num_images)
+        images = self.splits.train
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(images.labels))
+        chosen = images.take(torch.from_numpy(order[:num_images]))
+        return mean_bytes(resize(chosen, self.image_size), codec)
+
+    def received(self, images: Tensor, codec: InputCodec) -> Tensor:
+        """Returns the images of a batch as they arrive when they are sent in a form: encoded and decoded.
+
+        Args:
+            images: floating point [b, C, H, W], normalised as in the batches of this module.
+            codec: the form in which images are sent.
+
+        Returns:
+            [b, C, H, W], normalised, in the dtype and on the device of ``images``.
+        """
+        return received_normalised(images, self.mean, self.std, codec)
 
     def train_dataloader(self) -> ImageLoader:
         dataset = self._dataset(self.splits.train, augment=self.augment)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cloudedge_pl.costs.input_codec import InputCodec
 from cloudedge_pl.errors import lookup, require_fields, require_range
 from cloudedge_pl.offloading.objectives import CRITERIA, OBJECTIVES
 
@@ -30,6 +31,11 @@ class OffloadGoal:
         split_point: take this split point instead of the objective's best one, even if it breaks a limit; None lets
             the objective choose.
         memory_share: largest share of a node's memory that may be used, in (0, 1]; the paper's lambda_0.
+        input_codec: the form in which pictures are sent, to the nodes and to the cloud: "raw" or "jpeg". The plan takes
+            the bytes of a JPEG from the workload's ``input_bytes``; training and ``cloudedge plan`` measure them on the
+            data if it has none.
+        jpeg_quality: quality of "jpeg", in [1, 100].
+        jpeg_subsampling: how much of the colour "jpeg" keeps: "4:4:4", "4:2:2" or "4:2:0".
 
     Raises:
         ValueError: if a name is unknown or a value is outside its range.
@@ -40,6 +46,9 @@ class OffloadGoal:
     exclude_ends: bool = False
     split_point: int | None = None
     memory_share: float = 0.8
+    input_codec: str = "raw"
+    jpeg_quality: int = 75
+    jpeg_subsampling: str = "4:2:0"
 
     def __post_init__(self) -> None:
         lookup(OBJECTIVES, self.objective, "offloading objective")
@@ -54,3 +63,9 @@ class OffloadGoal:
             require_range("offloading", 0, math.inf, open_low=False, open_high=True, whole=False, **named)
         if not any(self.weights.values()):
             raise ValueError(f"offloading: weights are {dict(self.weights)}; at least one must be above 0.")
+        _ = self.picture  # checks its name, quality and subsampling
+
+    @property
+    def picture(self) -> InputCodec:
+        """The form in which pictures are sent."""
+        return InputCodec(self.input_codec, quality=self.jpeg_quality, subsampling=self.jpeg_subsampling)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import json_values
 from cloudedge_pl.offloading.lagrangian import lagrangian_dual
 from cloudedge_pl.offloading.pareto import pareto_front
+from cloudedge_pl.offloading.picture import picture_baseline
 from cloudedge_pl.offloading.plan import OffloadPlan
 from cloudedge_pl.offloading.sensitivity import binding, bottlenecks, next_steps
 
@@ -32,6 +35,7 @@ def plan_dict(plan: OffloadPlan) -> dict[str, Any]:
         "goal": asdict(plan.goal),
         "formulas": asdict(plan.formulas),
         "codec": asdict(plan.codec),
+        "picture": _picture(plan),
         "split_points": [
             _point(plan, index) | {"bottleneck": slowest[index]} for index in range(plan.costs.num_points)
         ],
@@ -45,6 +49,18 @@ def _lagrangian(plan: OffloadPlan) -> dict[str, Any] | None:
     except InfeasiblePlanError:
         return None
     return {"prices": dual.prices, "bound": dual.bound, "optimum": dual.optimum, "gap": dual.gap}
+
+
+def _picture(plan: OffloadPlan) -> dict[str, Any]:
+    baseline = picture_baseline(plan)
+    return {
+        **asdict(baseline.codec),
+        "bytes": baseline.num_bytes,
+        "delay_seconds": baseline.delay_seconds,
+        "energy_joules": baseline.energy_joules,
+        "sends_more": np.flatnonzero(baseline.sends_more).tolist(),
+        "is_slower": np.flatnonzero(baseline.is_slower).tolist(),
+    }
 
 
 def _point(plan: OffloadPlan, index: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
-from cloudedge_pl.offloading import Constraint, OffloadPlan, pareto_front
+from cloudedge_pl.offloading import Constraint, OffloadPlan, pareto_front, picture_baseline
 from cloudedge_pl.offloading.table import DELAY_PARTS, ENERGY_PARTS
 from cloudedge_pl.reports.style import (
     CLOUD,
@@ -220,7 +220,7 @@ def _draw_upload(axes: Axes, plan: OffloadPlan) -> None:
         color=MUTED,
         linestyle="--",
         linewidth=1.2,
-        label=f"raw input {format_bytes(values[0])}",
+        label=f"picture ({picture_baseline(plan).codec}) {format_bytes(values[0])}",
         zorder=1,
     )
     axes.set_yscale("log")

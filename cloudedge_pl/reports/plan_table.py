@@ -14,19 +14,26 @@ from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.offloading import (
     Constraint,
     OffloadPlan,
+    PictureBaseline,
     bottlenecks,
     lagrangian_dual,
     next_steps,
     pareto_front,
+    picture_baseline,
 )
 from cloudedge_pl.offloading.constraints import broken
 from cloudedge_pl.reports.wording import plan_title, short_name
 
 CHOSEN = "\N{BLACK RIGHT-POINTING TRIANGLE}"
 
+LOSES = "\N{BLACK UP-POINTING TRIANGLE}"
+"""Stands before a delay or a number of bytes that is larger than that of sending the picture."""
+
 
 def plan_table(plan: OffloadPlan) -> Table:
     """A row for each split point; the chosen one is marked, and infeasible ones give the reason.
+
+    A delay or a number of bytes that is larger than that of sending the picture is marked, too.
 
     Delay is that of a task on the slowest node; energy is a task's mean over all nodes.
     """
@@ -46,15 +53,17 @@ def plan_table(plan: OffloadPlan) -> Table:
     for name in ("memory", "delay", "energy", "bytes up"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("feasible")
+    picture = picture_baseline(plan)
     for point in range(plan.costs.num_points):
-        table.add_row(*_cells(plan, point), style=_style(plan, point))
+        table.add_row(*_cells(plan, picture, point), style=_style(plan, point))
     return table
 
 
 def plan_notes(plan: OffloadPlan) -> list[str]:
-    """Notes below the table, a sentence each: limits, what would help, prices, bottleneck, Pareto front."""
+    """Notes below the table, a sentence each: picture, limits, what would help, prices, bottleneck, Pareto front."""
     at = plan.split_point
     notes = [f"note: {plan.uncut}"] if plan.uncut else []
+    notes += _picture_notes(picture_baseline(plan), plan)
     notes.append("limits: " + ", ".join(_limit(limit, at) for limit in plan.constraints))
     by_name = {limit.name: limit for limit in plan.constraints}
     for step in next_steps(plan):
@@ -88,7 +97,29 @@ def _limit(limit: Constraint, point: int) -> str:
     )
 
 
-def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:
+def _picture_notes(picture: PictureBaseline, plan: OffloadPlan) -> list[str]:
+    """Says what it costs to send the picture, and whether the choice loses against that."""
+    at, costs = plan.split_point, plan.costs
+    sent, delay = format_bytes(picture.num_bytes), format_seconds(picture.delay_seconds)
+    notes = [
+        f"picture ({picture.codec}): sending it to the cloud takes {sent}, {delay} and "
+        f"{format_joules(picture.energy_joules)}; {LOSES} marks what is slower or sends more"
+    ]
+    losses = []
+    if picture.is_slower[at]:
+        longer, shorter = written_apart(
+            format_seconds, (float(costs.delay_seconds[at]), picture.delay_seconds)
+        )
+        losses.append(f"takes {longer} rather than {shorter}")
+    if picture.sends_more[at]:
+        more, fewer = written_apart(format_bytes, (float(costs.upload_bytes[at]), picture.num_bytes))
+        losses.append(f"sends {more} rather than {fewer}")
+    if losses:
+        notes.append(f"loses against the picture: split point {at} {' and '.join(losses)}")
+    return notes
+
+
+def _cells(plan: OffloadPlan, picture: PictureBaseline, point: int) -> tuple[str | Text, ...]:
     costs = plan.costs
     delay, energy = float(costs.delay_seconds[point]), float(costs.energy_joules[point])
     return (
@@ -96,11 +127,15 @@ def _cells(plan: OffloadPlan, point: int) -> tuple[str | Text, ...]:
         str(point),
         short_name(plan.profile.names[point]),
         format_bytes(float(costs.memory_bytes[point])),
-        format_seconds(delay if np.isfinite(delay) else np.nan),
+        _marked(format_seconds(delay if np.isfinite(delay) else np.nan), bool(picture.is_slower[point])),
         format_joules(energy if np.isfinite(energy) else np.nan),
-        format_bytes(float(costs.upload_bytes[point])),
+        _marked(format_bytes(float(costs.upload_bytes[point])), bool(picture.sends_more[point])),
         _verdict(plan, point),
     )
+
+
+def _marked(text: str, loses: bool) -> Text:
+    return Text.assemble((LOSES, "yellow"), text) if loses else Text(text)
 
 
 def _verdict(plan: OffloadPlan, point: int) -> Text:

@@ -12,6 +12,9 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from cloudedge_pl.costs import InputCodec
+from cloudedge_pl.data import DigitsDataModule
+
 QUICK = [
     "model=resnet18",
     "fleet.memory_bytes=96e6",
@@ -172,6 +175,21 @@ def test_plan_command(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert 0 < plan["split_point"] < 18
     assert list((tmp_path / "run" / "figures").glob("*.png"))
+
+
+def test_plan_with_pictures_as_jpeg_measured_on_the_data(tmp_path: Path) -> None:
+    given = ["plan", "model=resnet18", "fleet.memory_bytes=96e6", "offloading.input_codec=jpeg"]
+    done = cloudedge(tmp_path, *given, "data=digits", "offloading.jpeg_quality=50", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    picture = json.loads((tmp_path / "run" / "plan.json").read_text())["picture"]
+    assert picture["bytes"] == DigitsDataModule().input_bytes(InputCodec("jpeg", quality=50)) < 3072
+    assert "picture (JPEG of quality 50): sending it to the cloud takes" in done.stdout
+    done = cloudedge(tmp_path, *given)
+    assert done.returncode == 1
+    assert "data=digits" in done.stderr
+    done = cloudedge(tmp_path, *given, "data=digits", "data.image_size=16")
+    assert done.returncode == 1
+    assert "write input_shape=[3,16,16]" in done.stderr
 
 
 def test_plan_with_measured_costs(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from cloudedge_pl.offloading import OffloadGoal, plan_offloading
-from cloudedge_pl.reports.plan_table import CHOSEN, plan_notes, plan_table
+from cloudedge_pl.offloading.picture import picture_baseline
+from cloudedge_pl.reports.plan_table import CHOSEN, LOSES, plan_notes, plan_table
 from tests.offloading.cases import LINK, UNCHANGED, make_fleet, make_node, make_profile, make_workload
 
 
@@ -60,6 +61,33 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
     assert "(forced)" in lines[0]
     (row,) = [line for line in lines if CHOSEN in line]
     assert "memory over by" in row
+
+
+def test_what_loses_against_sending_the_picture_is_marked_in_its_row_and_in_a_note():
+    workload = replace(make_workload(arrival_rate=0.1), input_bytes=50.0)
+    goal = OffloadGoal(split_point=2, input_codec="jpeg")
+    plan = plan_offloading(make_profile(1, 6), make_fleet(), workload, goal=goal)
+    picture, lines = picture_baseline(plan), render(plan)
+    assert picture.loses[2]
+    assert 0 < picture.sends_more.sum() < len(lines)
+    for index, name in enumerate(plan.profile.names):
+        (row,) = [line for line in lines if f" {name} " in line and f" {index} " in line]
+        assert row.count(LOSES) == int(picture.sends_more[index]) + int(picture.is_slower[index])
+    notes = plan_notes(plan)
+    assert any(
+        note.startswith("picture (JPEG of quality 75): sending it to the cloud takes 50 B, ")
+        for note in notes
+    )
+    (loses,) = [note for note in notes if note.startswith("loses against the picture: split point 2 ")]
+    assert "rather than 50 B" in loses
+
+
+def test_a_choice_that_sends_less_and_is_faster_does_not_lose():
+    slow = replace(make_fleet(), link=replace(LINK, bandwidth_bits_per_second=1e3))
+    workload = replace(make_workload(arrival_rate=0.01, max_delay_seconds=1e9), input_bytes=1e6)
+    plan = plan_offloading(make_profile(1, 6), slow, workload, goal=OffloadGoal(split_point=3))
+    assert not any(note.startswith("loses") for note in plan_notes(plan))
+    assert any(note.startswith("picture (raw): sending it") for note in plan_notes(plan))
 
 
 def test_notes_say_what_would_help_and_what_it_is_worth():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.offloading import with_input_bytes
 from cloudedge_pl.training.cut.deployment import Deployment, deploy
 from cloudedge_pl.training.cut.example_input import example_input_of
 from cloudedge_pl.training.cut.first_batches import FirstBatches
@@ -22,7 +23,7 @@ def plan(
 
     Args:
         settings: what the strategy was asked for.
-        trainer: whose data gives the shape of a sample, unless the settings do.
+        trainer: whose data gives the shape of a sample, unless the settings do, and the bytes of a picture as JPEG.
         module: the user's.
         backbone: its part that is cut.
         precision: of the run.
@@ -37,11 +38,13 @@ def plan(
     example = precision.convert_input(example)
     if example.is_floating_point():  # indices, such as tokens, keep their dtype
         example = example.to(next(backbone.parameters()).dtype)
+    measure = getattr(getattr(trainer, "datamodule", None), "input_bytes", None)
+    workload = with_input_bytes(settings.workload, settings.offloading, measure)
     deployment = deploy(
         backbone,
         example,
         settings.fleet,
-        settings.workload,
+        workload,
         granularity=settings.granularity,
         goal=settings.offloading,
         formulas=settings.formulas,
