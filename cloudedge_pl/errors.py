@@ -181,6 +181,8 @@ def argument_types(function: Callable[..., Any]) -> dict[str, Any]:
     """Returns annotations by parameter: of a function, or of a class's constructor and those it passes keywords to."""
     if not inspect.isclass(function):
         return _hints(function)
+    if dataclasses.is_dataclass(function):
+        return _field_hints(function)
     found: dict[str, Any] = {}
     for base in function.__mro__:
         constructor = base.__dict__.get("__init__")
@@ -191,6 +193,15 @@ def argument_types(function: Callable[..., Any]) -> dict[str, Any]:
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
     return found
+
+
+def _field_hints(kind: type) -> dict[str, Any]:
+    """The annotations of a dataclass's fields, each read in the module of the class that has it."""
+    try:
+        hints = get_type_hints(kind)
+    except (NameError, TypeError):  # annotations that exist for type checkers only
+        return {}
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

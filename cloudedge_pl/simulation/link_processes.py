@@ -1,4 +1,4 @@
-"""Links that vary by a law: settings, which make a process that gives the link's segments block by block."""
+"""What all kinds of links share: settings, and the process that gives a link's segments block by block."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from cloudedge_pl.errors import CheckpointError, require_fields, require_positive, require_range, require_seed
+from cloudedge_pl.errors import CheckpointError, require_fields, require_seed
 from cloudedge_pl.fleet import Link
 from cloudedge_pl.simulation.link_segments import LinkSegments, with_outages
-
-BLOCK = 1024
-"""Number of intervals that are drawn at once."""
-
-STREAM = 0x6C696E6B
-"""Part of every seed here; it keeps a link's draws apart from others that are made from the same seed."""
 
 
 class Place(NamedTuple):
@@ -129,68 +120,3 @@ class LinkProcess:
                 f"the checkpoint's link is {theirs}, this run's is {ours}; resume with the link of the checkpoint."
             )
         self._place = Place(**{field: state[field] for field in Place._fields})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConstantLink(LinkSettings):
-    """A link that always has its bandwidth and its propagation delay."""
-
-    def draw(self, link: Link, seed: int, place: Place) -> tuple[LinkSegments, float]:
-        rate, delay = np.array([link.bandwidth_bits_per_second]), np.array([link.propagation_seconds])
-        return LinkSegments(np.array([place.start_seconds]), rate, delay), 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LognormalLink(LinkSettings):
-    """A link whose delay is multiplied by ``exp(variation * z)`` in each interval.
-
-    z is a standard normal autoregressive series of order 1. The rate is divided by the factor and the propagation
-    delay multiplied by it, so that the delay of a transfer of any size has the factor. Its median is 1.
-
-    Args:
-        variation: standard deviation of the factor's logarithm, in [0, 50]; None takes the link's.
-        correlation: of that logarithm between neighbouring intervals, in [0, 1); None takes the link's.
-        interval_seconds: length of an interval.
-
-    Raises:
-        ValueError: if a value is outside its range.
-    """
-
-    variation: float | None = None
-    correlation: float | None = None
-    interval_seconds: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self._owner, interval_seconds=self.interval_seconds)
-        if self.variation is not None:
-            require_range(self._owner, 0, 50, variation=self.variation)
-        if self.correlation is not None:
-            require_range(self._owner, 0, 1, open_high=True, correlation=self.correlation)
-
-    def process(self, link: Link, seed: int = 0) -> LinkProcess:
-        require_range("link", 0, 50, variation=self._of(link)[0])
-        return super().process(link, seed)
-
-    def _of(self, link: Link) -> tuple[float, float]:
-        """The variation and the correlation."""
-        return (
-            link.variation if self.variation is None else self.variation,
-            link.correlation if self.correlation is None else self.correlation,
-        )
-
-    def draw(self, link: Link, seed: int, place: Place) -> tuple[LinkSegments, float]:
-        variation, correlation = self._of(link)
-        draws = np.random.default_rng([seed, place.block, STREAM]).standard_normal(BLOCK).tolist()
-        spread = math.sqrt(1 - correlation**2)
-
-        def step(z: float, draw: float) -> float:
-            return correlation * z + spread * draw
-
-        # The first value of all has the stationary law.
-        first = draws[0] if place.block == 0 else step(place.carried, draws[0])
-        series = list(accumulate(draws[1:], step, initial=first))
-        factor = np.exp(variation * np.array(series))
-        edges = np.arange(place.block * BLOCK, (place.block + 1) * BLOCK + 1) * self.interval_seconds
-        rates, delays = link.bandwidth_bits_per_second / factor, link.propagation_seconds * factor
-        return LinkSegments(edges[:-1], rates, delays, float(edges[-1])), series[-1]

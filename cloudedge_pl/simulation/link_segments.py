@@ -56,6 +56,21 @@ class LinkSegments:
                 "outage an end."
             )
 
+    @classmethod
+    def between(
+        cls, edges_seconds: np.ndarray, bits_per_second: np.ndarray, propagation_seconds: np.ndarray
+    ) -> LinkSegments:
+        """Makes segments between edges, and leaves out those that have no length.
+
+        Args:
+            edges_seconds: [num_segments + 1], the starts and the end.
+            bits_per_second: [num_segments].
+            propagation_seconds: [num_segments].
+        """
+        kept = edges_seconds[1:] != edges_seconds[:-1]
+        starts, end = edges_seconds[:-1][kept], float(edges_seconds[-1])
+        return cls(starts, bits_per_second[kept], propagation_seconds[kept], end)
+
     def __len__(self) -> int:
         """Number of segments."""
         return len(self.start_seconds)

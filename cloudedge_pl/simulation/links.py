@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from cloudedge_pl.simulation.link_processes import ConstantLink, LinkProcess, LinkSettings, LognormalLink
+from cloudedge_pl.simulation.link_laws import ConstantLink, DiurnalLink, GilbertElliottLink, LognormalLink
+from cloudedge_pl.simulation.link_processes import LinkProcess, LinkSettings
 from cloudedge_pl.simulation.link_segments import LinkSegments, transfer_end
+from cloudedge_pl.simulation.link_traces import MahimahiLink, ThroughputLink, TraceLink
 
 LINKS: dict[str, type[LinkSettings]] = {
     "constant": ConstantLink,
     "lognormal": LognormalLink,
+    "gilbert_elliott": GilbertElliottLink,
+    "diurnal": DiurnalLink,
+    "trace": TraceLink,
+    "mahimahi": MahimahiLink,
+    "throughput": ThroughputLink,
 }
 """Kinds of links by name."""
 
