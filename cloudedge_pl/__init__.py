@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         StrategyError,
         UntraceableBackboneError,
     )
+    from cloudedge_pl.exits import Calibration, ExitSettings
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.fleet_files import load_fleet
     from cloudedge_pl.offloading import (
@@ -61,7 +62,9 @@ if TYPE_CHECKING:
         CloudEdgeStrategy,
         CostLogger,
         InterruptCheckpoint,
+        OutcomeTable,
         WeightedAggregation,
+        calibrate_exits,
     )
 
 _HOMES = {
@@ -78,6 +81,7 @@ _HOMES = {
         "StrategyError",
         "UntraceableBackboneError",
     ],
+    "exits": ["Calibration", "ExitSettings"],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
     "fleet_files": ["load_fleet"],
     "offloading": [
@@ -99,7 +103,9 @@ _HOMES = {
         "CloudEdgeStrategy",
         "CostLogger",
         "InterruptCheckpoint",
+        "OutcomeTable",
         "WeightedAggregation",
+        "calibrate_exits",
     ],
 }
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
@@ -109,6 +115,7 @@ __all__ = [  # loaded by __getattr__
     "AdaptiveInterval",
     "Assignment",
     "BestCheckpoint",
+    "Calibration",
     "CheckpointError",
     "Cifar10DataModule",
     "Cloud",
@@ -124,6 +131,7 @@ __all__ = [  # loaded by __getattr__
     "DormancyRule",
     "EdgeNode",
     "ExitHeadConfig",
+    "ExitSettings",
     "Fleet",
     "ImageFolderDataModule",
     "InfeasiblePlanError",
@@ -133,6 +141,7 @@ __all__ = [  # loaded by __getattr__
     "NodeState",
     "OffloadGoal",
     "OffloadPlan",
+    "OutcomeTable",
     "Scheduler",
     "Shards",
     "Simulator",
@@ -144,6 +153,7 @@ __all__ = [  # loaded by __getattr__
     "WeightedAggregation",
     "Workload",
     "build_backbone",
+    "calibrate_exits",
     "create_scheduler",
     "lagrangian_dual",
     "load_fleet",

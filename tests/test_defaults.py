@@ -23,6 +23,7 @@ BUILT: dict[str, Callable[[], Any]] = {
     "formulas": ce.CostFormulas,
     "codec": ce.CodecConfig,
     "exit_head": ce.ExitHeadConfig,
+    "exits": ce.ExitSettings,
 }
 """Groups whose objects compare by value, and what makes the default in Python."""
 
@@ -65,7 +66,12 @@ def targets(value: Any, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def options() -> list[str]:
     """The options whose values are defaults of a constructor: all but variants of another option."""
-    variants = {"workload": {"inference"}, "fleet": {"single"}, "formulas": {"paper"}}
+    variants = {
+        "workload": {"inference"},
+        "fleet": {"single"},
+        "formulas": {"paper"},
+        "exits": {"confidence", "entropy", "none"},
+    }
     found = []
     for group in files("cloudedge_pl.conf").iterdir():
         if not group.is_dir() or group.name in ("experiment", "trainer", "logger", "__pycache__"):

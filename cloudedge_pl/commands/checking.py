@@ -32,6 +32,7 @@ GROUPS = (
     "formulas",
     "codec",
     "exit_head",
+    "exits",
     "scheduler",
     "strategy",
     "callbacks",
@@ -41,7 +42,7 @@ GROUPS = (
 )
 """Groups of the configs."""
 
-SETTINGS = ("offloading", "formulas", "codec", "exit_head", "workload", "scheduler")
+SETTINGS = ("offloading", "formulas", "codec", "exit_head", "exits", "workload", "scheduler")
 """Groups that are built once to check their values; building them is cheap."""
 
 NEED_TARGET = (*SETTINGS, "fleet", "costs", "data", "model", "trainer")

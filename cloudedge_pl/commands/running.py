@@ -176,7 +176,7 @@ def _callbacks(cfg: DictConfig, cut: bool) -> list[pl.Callback]:
     for name, callback in cfg.callbacks.items():
         if callback is None:
             continue
-        if not cut and name in ("aggregation", "dormancy", "costs"):
+        if not cut and name in ("aggregation", "dormancy", "costs", "outcomes"):
             print(f"callbacks.{name} is left out: strategy={cfg.strategy.get('name')} cuts nothing")
             continue
         callbacks.append(instantiate(callback))

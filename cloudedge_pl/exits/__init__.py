@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from cloudedge_pl.exits.audit import Audit, draw_audited
 from cloudedge_pl.exits.intervals import binomial_interval, binomial_upper_bound
-from cloudedge_pl.exits.outcomes import Outcomes
+from cloudedge_pl.exits.outcomes import PATHS, Outcomes
 from cloudedge_pl.exits.policies import EXIT_POLICIES, exit_scores, passes
 from cloudedge_pl.exits.risk import RISKS, Calibration, RiskCurve, calibrate
 from cloudedge_pl.exits.settings import ExitSettings
 
 __all__ = [
     "EXIT_POLICIES",
+    "PATHS",
     "RISKS",
     "Audit",
     "Calibration",

@@ -87,7 +87,8 @@ class Outcomes:
 
     def save(self, path: Path) -> None:
         """Writes an .npz file."""
-        np.savez_compressed(path, **{field.name: getattr(self, field.name) for field in fields(self)})
+        with path.open("wb") as file:  # np.savez appends .npz to a path
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Outcomes:

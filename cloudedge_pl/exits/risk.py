@@ -101,6 +101,8 @@ class Calibration:
         empirical_risk: of them, the share that exits and is lost by it.
         bound: upper bound of the risk by the method, at most ``max_risk``; 0 if nothing exits.
         curve: the same for other thresholds, thinned out.
+        policy: how the scores were made, if it is known.
+        risk: what the losses are, if it is known.
     """
 
     threshold: float
@@ -112,6 +114,13 @@ class Calibration:
     empirical_risk: float
     bound: float
     curve: RiskCurve
+    policy: str = ""
+    risk: str = ""
+
+    @property
+    def purpose(self) -> str:
+        """What the threshold was chosen for."""
+        return purpose(self.policy, self.risk, self.max_risk, self.method, self.delta)
 
     @property
     def exits_nothing(self) -> bool:
@@ -126,7 +135,7 @@ class Calibration:
         promise = (
             f"with probability {1 - self.delta:g}" if self.method == "ucb" else "on average over calibrations"
         )
-        return f"The risk is at most {self.max_risk:g} {promise}."
+        return f"The {_words(self.risk)} is at most {self.max_risk:g} {promise}."
 
     def _why_nothing(self) -> str:
         least, needed = _least_bound(self.num_samples, self.delta, self.method), self.samples_needed
@@ -155,6 +164,16 @@ class Calibration:
         """The calibration that :meth:`to_dict` wrote."""
         curve = RiskCurve(**{name: tuple(column) for name, column in values["curve"].items()})
         return cls(**{**values, "curve": curve})
+
+
+def purpose(policy: str, risk: str, max_risk: float, method: str, delta: float) -> str:
+    """Names what a threshold is chosen for, for messages."""
+    chance = f", delta {delta:g}" if method == "ucb" else ""
+    return f"policy {policy!r}, {_words(risk)} of at most {max_risk:g} by {method!r}{chance}"
+
+
+def _words(risk: str) -> str:
+    return risk.replace("_", " ") or "risk"
 
 
 def calibrate(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from cloudedge_pl.errors import lookup, require_fields, require_range
 from cloudedge_pl.exits.policies import EXIT_POLICIES, exit_scores
-from cloudedge_pl.exits.risk import RISKS, Calibration, Method, calibrate
+from cloudedge_pl.exits.risk import RISKS, Calibration, Method, calibrate, purpose
 
 MAX_DISAGREEMENT = 0.02
 
@@ -74,6 +74,15 @@ class ExitSettings:
         """The limit of the risk, also where it is the default."""
         return MAX_DISAGREEMENT if self.max_disagreement is None else self.max_disagreement
 
+    @property
+    def purpose(self) -> str:
+        """What a threshold is chosen for."""
+        return purpose(self.chosen_policy, self.risk, self.max_risk, self.method, self.delta)
+
+    def accept(self, calibration: Calibration) -> bool:
+        """Whether a threshold was chosen for these settings."""
+        return calibration.purpose == self.purpose
+
     def scores(self, probabilities: np.ndarray) -> np.ndarray:
         """Scores [n] of probabilities [n, classes]; see :func:`~cloudedge_pl.exits.exit_scores`."""
         return exit_scores(self.chosen_policy, probabilities)
@@ -98,4 +107,5 @@ class ExitSettings:
         """
         method: Method = self.method
         losses = RISKS[self.risk](exit_classes, cloud_classes, labels)
-        return calibrate(scores, losses, max_risk=self.max_risk, delta=self.delta, method=method)
+        found = calibrate(scores, losses, max_risk=self.max_risk, delta=self.delta, method=method)
+        return replace(found, policy=self.chosen_policy, risk=self.risk)

@@ -5,10 +5,12 @@ from cloudedge_pl.training.callbacks import (
     CloudDormancy,
     CostLogger,
     InterruptCheckpoint,
+    OutcomeTable,
     WeightedAggregation,
 )
 from cloudedge_pl.training.module import CloudEdgeModule
 from cloudedge_pl.training.nodes.adaptive import AdaptiveInterval
+from cloudedge_pl.training.strategies.calibration import calibrate_exits
 from cloudedge_pl.training.strategies.cloudedge import CloudEdgeStrategy
 
 __all__ = [
@@ -19,5 +21,7 @@ __all__ = [
     "CloudEdgeStrategy",
     "CostLogger",
     "InterruptCheckpoint",
+    "OutcomeTable",
     "WeightedAggregation",
+    "calibrate_exits",
 ]

@@ -120,6 +120,7 @@ def test_experiments_are_valid_configs(experiment: str) -> None:
             "codec",
             "scheduler",
             "exit_head",
+            "exits",
             "strategy",
         )
         for option in names(group)

@@ -3,6 +3,10 @@
 While a strategy is set up, the backbone's ``forward`` is a :class:`CutForward`: edge part, then cloud part or exit
 head. The module does not know. What lives for one step is in a :class:`Step`, which is there between
 :meth:`CutForward.running` and its end.
+
+Which of the two answers counts is decided elsewhere. For a whole window the dormancy rule decides, in
+:attr:`Step.record`: while the cloud sleeps, the exit head answers. While it is awake in a test or prediction, an exit
+policy decides for each sample, in :attr:`Step.decision`: see :mod:`cloudedge_pl.training.cut.early_exit`.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from types import MethodType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.lightning import pl
@@ -24,6 +28,7 @@ from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.partition.standing_in import has_hooks
 from cloudedge_pl.simulation import WindowRecord
+from cloudedge_pl.training.cut.early_exit import Decide, Decision
 from cloudedge_pl.training.cut.tape import Tape
 from cloudedge_pl.training.layers.small_convolutions import SmallConvolutions
 from cloudedge_pl.training.nodes.edge import CutTensors, EdgePart
@@ -42,7 +47,8 @@ class PathLogits:
     Args:
         cloud: logits of the whole network.
         exit: logits of the exit head; None at split points 0 and N, which have none.
-        answered: what the system answers: the cloud's logits while it is awake, else the exit head's.
+        answered: what the system answers: the exit head's logits while the cloud sleeps and of samples that exit, else
+            the cloud's.
     """
 
     cloud: Tensor
@@ -58,9 +64,13 @@ class Step:
         open_window: called with the number of samples at the first call of the backbone; it routes them, draws the
             link, decides whether the cloud sleeps, and returns the window's record.
         keep_inputs: whether to keep the backbone's inputs, so that a second evaluation can be compared with them.
+        decide: takes the exit head's logits and decides which samples exit; None lets none exit.
 
     Attributes:
         record: the window; None before the first call of the backbone.
+        decision: which samples of the last call exit; it is there before the window opens. None if nothing decides.
+        answers: of each call about which something was decided: the decision and the cloud's logits, None where the
+            cloud did not run.
         live: what crossed the cut, one entry for each call of the backbone.
         grads: whether gradients were enabled, likewise.
         inputs: the backbone's inputs, likewise; empty unless they are kept.
@@ -69,9 +79,18 @@ class Step:
         repeat: gives what crossed the cut again while the step is evaluated a second time.
     """
 
-    def __init__(self, answer: Answer, open_window: OpenWindow, keep_inputs: bool = False) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        open_window: OpenWindow,
+        keep_inputs: bool = False,
+        decide: Decide | None = None,
+    ) -> None:
         self.answer: Answer = answer
+        self.decide = decide
         self.record: WindowRecord | None = None
+        self.decision: Decision | None = None
+        self.answers: list[tuple[Decision, Tensor | None]] = []
         self.live: list[CutTensors] = []
         self.grads: list[bool] = []
         self.inputs: list[Tensor] = []
@@ -176,6 +195,8 @@ class CutForward:
         if step is None:
             return self._in_cloud(self._whole_edge(x))
         live = self._at_edge(x, step) if step.repeat is None else step.repeat.next(x)
+        if step.decision is not None:
+            return self._decided(live, step, step.decision)
         if self.exit_head is not None and (
             step.answer == "exit" or (step.answer == "system" and not step.awake)
         ):
@@ -193,10 +214,24 @@ class CutForward:
     def _at_edge(self, x: Tensor, step: Step) -> CutTensors:
         if not step.reached:
             self._compare_with_plan(x)
-        record = step.route(len(x))
-        live = self.edge.run(x, record.assignment) if self.backbone.training else self._whole_edge(x)
+        if step.decide is not None and self.exit_head is not None:
+            live = self._whole_edge(x)
+            step.decision = step.decide(self.exit_logits(live))
+            step.route(len(x))  # who exits is known when the window opens
+        else:
+            record = step.route(len(x))
+            live = self.edge.run(x, record.assignment) if self.backbone.training else self._whole_edge(x)
         step.note_call(x, live)
         return live
+
+    def _decided(self, live: CutTensors, step: Step, decision: Decision) -> Tensor:
+        """The answer of a call in which samples may exit; the cloud runs unless nobody needs its answer."""
+        in_cloud = step.answer == "cloud" or (step.awake and not decision.exits.all())
+        cloud_logits = self._in_cloud(live) if in_cloud else None
+        step.answers.append((decision, cloud_logits))
+        if cloud_logits is None:
+            return decision.logits
+        return cloud_logits if step.answer == "cloud" else decision.answered(cloud_logits, step.awake)
 
     def _in_cloud(self, live: CutTensors) -> Tensor:
         return self._cloud(live if self.codec is None else self.codec(live))
@@ -221,6 +256,9 @@ class CutForward:
             raise StrategyError(
                 "paths are of the batch that a step runs: call this in a step, after the backbone."
             )
+        if step.decision is not None:
+            answered = step.decision.answered(cloud_logits, step.awake)
+            return PathLogits(cloud_logits, step.decision.logits, answered)
         exit_logits = None if self.exit_head is None else self.exit_logits(step.live[-1])
         answered = cloud_logits if step.awake or exit_logits is None else exit_logits
         return PathLogits(cloud_logits, exit_logits, answered)
@@ -287,63 +325,3 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape:
         return False
     return one is other or bool(((one == other) | ((one != one) & (other != other))).all())
-
-
-_PATCHED = ("forward", "__reduce_ex__")
-
-
-def install(forward: CutForward) -> None:
-    """Replaces the backbone's ``forward``. Pickles and copies of the backbone are those of the plain one."""
-    backbone = forward.backbone
-    remove(backbone)
-    backbone.forward = forward
-    # pickle and deepcopy look up the object before its class, so neither attribute is in what they write.
-    backbone.__dict__["__reduce_ex__"] = _PlainPickle(backbone)
-
-
-def remove(backbone: nn.Module) -> None:
-    """Restores the backbone's own ``forward``."""
-    for name in _PATCHED:
-        backbone.__dict__.pop(name, None)
-
-
-class _PlainPickle:
-    """Reduces a cut backbone as its class reduces the plain one.
-
-    Args:
-        backbone: the backbone that is cut.
-    """
-
-    def __init__(self, backbone: nn.Module) -> None:
-        self._backbone = backbone
-
-    def __call__(self, protocol: Any) -> Any:
-        attributes = self._backbone.__dict__
-        patched = {name: attributes.pop(name) for name in _PATCHED if name in attributes}
-        try:
-            reduced = type(self._backbone).__reduce_ex__(self._backbone, protocol)
-            if isinstance(
-                reduced, tuple
-            ):  # the state may be the dictionary itself, which is patched again below
-                reduced = tuple(dict(part) if part is attributes else part for part in reduced)
-        finally:
-            attributes.update(patched)
-        return reduced
-
-
-def find_backbone(module: pl.LightningModule, name: str) -> nn.Module:
-    """Returns the submodule of ``module`` with this name, dots allowed; the module itself for "".
-
-    Raises:
-        ValueError: if there is none; the message lists the submodules there are.
-    """
-    try:
-        backbone = module.get_submodule(name)
-    except AttributeError:
-        names = [child for child, _ in module.named_children()]
-        raise ValueError(
-            f"{type(module).__name__} has no submodule {name!r}, the backbone to cut. Its submodules: "
-            f"{', '.join(names) or 'none'}. Name one with CloudEdgeStrategy(backbone=...), or give "
-            'backbone="" where the module\'s own forward is the network.'
-        ) from None
-    return backbone

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from cloudedge_pl.costs import CodecConfig, CostFormulas
 from cloudedge_pl.errors import StrategyError, require_types
+from cloudedge_pl.exits import ExitSettings
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.namespace import admit
@@ -54,6 +55,10 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
             :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None takes the default, int8.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
         exit_head: size of the exit head, the early exit on the master; None takes the defaults.
+        exits: which samples of a test or prediction the exit head answers although the cloud is awake: the name of a
+            policy, an :class:`~cloudedge_pl.ExitSettings` or a mapping of its fields, such as
+            ``{"max_disagreement": 0.02}``; None lets no sample exit. :func:`~cloudedge_pl.calibrate_exits` chooses the
+            threshold once the weights are trained. The backbone must return class logits.
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
             head is not trained.
         cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.
@@ -85,6 +90,7 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
         codec: str | CodecConfig | Mapping[str, Any] | None = None,
         scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
         exit_head: ExitHeadConfig | None = None,
+        exits: str | ExitSettings | Mapping[str, Any] | None = None,
         edge_loss_weight: float | None = None,
         cloud_loss_weight: float | None = None,
         example_input: Tensor | None = None,

@@ -17,7 +17,6 @@ What lives for one fit is in :class:`~cloudedge_pl.training.strategies.run.Run`,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +34,8 @@ from cloudedge_pl.training.checkpoints.files import CheckedCheckpointIO
 from cloudedge_pl.training.checkpoints.optimizer_states import state_excluding, state_including
 from cloudedge_pl.training.checkpoints.reading import loading_into, reading, require_lightning_checkpoint
 from cloudedge_pl.training.cut.deployment import Deployment
-from cloudedge_pl.training.cut.forward import Answer, PathLogits, find_backbone
+from cloudedge_pl.training.cut.forward import Answer, PathLogits
+from cloudedge_pl.training.cut.installing import find_backbone
 from cloudedge_pl.training.cut.replay import loss_of
 from cloudedge_pl.training.nodes.local_data import LocalData
 from cloudedge_pl.training.strategies.optimizers import (
@@ -260,23 +260,26 @@ class RunHooks(pl.strategies.Strategy):
 
     # --- validation, test and prediction ---
 
-    def _evaluating(self, answer: Answer) -> AbstractContextManager[None]:
-        return self.run.forward.running(self.run.evaluation_step(answer))
+    def _evaluate(
+        self, answer: Answer, step: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        evaluation_step = self.run.evaluation_step(answer)
+        with self.run.forward.running(evaluation_step):
+            output = step(batch, *args, **kwargs)
+        self.run.count_exits(evaluation_step, batch)
+        return output
 
     @override
     def validation_step(self, *args: Any, **kwargs: Any) -> pl.utilities.types.STEP_OUTPUT:
-        with self._evaluating("cloud"):
-            return super().validation_step(*args, **kwargs)
+        return self._evaluate("cloud", super().validation_step, *args, **kwargs)
 
     @override
     def test_step(self, *args: Any, **kwargs: Any) -> pl.utilities.types.STEP_OUTPUT:
-        with self._evaluating("cloud"):
-            return super().test_step(*args, **kwargs)
+        return self._evaluate("cloud", super().test_step, *args, **kwargs)
 
     @override
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        with self._evaluating("system"):
-            return super().predict_step(*args, **kwargs)
+        return self._evaluate("system", super().predict_step, *args, **kwargs)
 
     @override
     def on_validation_start(self) -> None:
@@ -284,11 +287,11 @@ class RunHooks(pl.strategies.Strategy):
 
     @override
     def on_test_start(self) -> None:
-        self.run.start_evaluation()
+        self.run.start_evaluation(exits=True)
 
     @override
     def on_predict_start(self) -> None:
-        self.run.start_evaluation()
+        self.run.start_evaluation(exits=True)
 
     # --- checkpoints ---
 

@@ -6,6 +6,7 @@ from its hooks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,22 +17,17 @@ from torch.optim import Optimizer
 
 from cloudedge_pl.dormancy import DormancyState
 from cloudedge_pl.errors import StrategyError
+from cloudedge_pl.exits import Calibration
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.simulation import Simulator, WindowRecord
 from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.checkpoints.random_state import RandomState
 from cloudedge_pl.training.checkpoints.resuming import resume_training, validation_is_set_up
 from cloudedge_pl.training.cut.deployment import Deployment
+from cloudedge_pl.training.cut.early_exit import EarlyExit, exit_threshold
 from cloudedge_pl.training.cut.first_batches import FirstBatches
-from cloudedge_pl.training.cut.forward import (
-    Answer,
-    CutForward,
-    OpenWindow,
-    PathLogits,
-    Step,
-    install,
-    remove,
-)
+from cloudedge_pl.training.cut.forward import Answer, CutForward, OpenWindow, PathLogits, Step
+from cloudedge_pl.training.cut.installing import install, remove
 from cloudedge_pl.training.cut.joint_loss import JointLoss
 from cloudedge_pl.training.cut.replay import is_compiled
 from cloudedge_pl.training.layers.batch_norm import BATCH_NORM_MODES, BatchNormMode
@@ -51,11 +47,14 @@ class Policies:
         aggregation: when and how weights are averaged.
         should_aggregate: decides in place of the rule's interval; None follows the rule.
         decide: the dormancy rule; None keeps the cloud awake.
+        keeps_outcomes: whether a validation or test that is not part of a fit keeps what both paths answer to every
+            sample, also if no sample exits.
     """
 
     aggregation: AggregationRule = field(default_factory=lambda: AggregationRule(every_n_steps=1))
     should_aggregate: ShouldAggregate | None = None
     decide: Decide | None = None
+    keeps_outcomes: bool = False
 
 
 class Run:
@@ -77,6 +76,8 @@ class Run:
         aggregation: when the nodes' weights are averaged, and how far the run is.
         local_data: the nodes' shards; None if the scheduler routes every sample.
         record: the window that ran last; None before the first.
+        calibration: of the exits, for the present weights; None before they are calibrated.
+        early_exit: who exits in the validation, test or prediction that runs, or ran last; None if nothing decides.
     """
 
     def __init__(
@@ -93,9 +94,7 @@ class Run:
         self.module, self.first_batches = module, first_batches
         self._precision, self._device = precision, device
         # torch.compile traces whatever the module calls, and is to leave the simulated fleet out.
-        self._untraced: Callable[[OpenWindow], OpenWindow] = (
-            torch.compiler.disable if is_compiled(module) else _unchanged
-        )
+        self._untraced: Callable[[Any], Any] = torch.compiler.disable if is_compiled(module) else _unchanged
         shards, num_nodes = settings.shards, settings.fleet.num_nodes
         self.local_data = None if shards is None else LocalData(num_nodes, settings.seed, **shards)
         chain, split_point = deployment.chain, deployment.split_point
@@ -105,6 +104,8 @@ class Run:
         self.simulator = deployment.simulator("training", settings.scheduler, policies.decide, settings.seed)
         self.aggregation = self._make_aggregation()
         self.record: WindowRecord | None = None
+        self.calibration: Calibration | None = None
+        self.early_exit: EarlyExit | None = None
         self._evaluation: Simulator | None = None
         self._resuming: dict[str, Any] | None = None
         self._tested_dormancy: DormancyState | None = None
@@ -117,6 +118,7 @@ class Run:
             earlier.record,
             earlier._evaluation,
         )
+        self.calibration = earlier.calibration
 
     # --- the edge part ---
 
@@ -211,7 +213,8 @@ class Run:
     @property
     def open_training_window(self) -> OpenWindow:
         """Routes the samples of a training step: takes their number, returns the window's record."""
-        return self._untraced(self._open_training_window)
+        opener: OpenWindow = self._untraced(self._open_training_window)
+        return opener
 
     def _open_training_window(self, num_tasks: int) -> WindowRecord:
         owners = None
@@ -221,24 +224,44 @@ class Run:
         self.aggregation.count_tasks(self.record.assignment.tasks_per_node)
         return self.record
 
-    def start_evaluation(self) -> None:
+    def start_evaluation(self, exits: bool = False) -> None:
         """Makes a fleet for a validation, test or prediction, so that nothing of the training changes.
 
         It draws its own arrivals and delays, and knows from the training what the link is usually like.
+
+        Args:
+            exits: whether samples may exit by the policy while the cloud is awake.
         """
         settings = self.settings
         self._evaluation = self.deployment.simulator(
             "inference", settings.scheduler, self.policies.decide, settings.seed + 1
         )
         self._evaluation.dormancy = self._tested_dormancy or self.simulator.dormancy
+        may_exit = exits and settings.exits.are_on
+        fits = self.module.trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
+        self.early_exit = None
+        if self.forward.exit_head is not None and (may_exit or (self.policies.keeps_outcomes and not fits)):
+            threshold = exit_threshold(settings.exits, self.calibration) if may_exit else math.inf
+            self.early_exit = EarlyExit(settings.exits, threshold, settings.seed)
+        elif may_exit:
+            pl.utilities.rank_zero_warn("no sample exits: a network that is not cut has no exit head.")
 
     def evaluation_step(self, answer: Answer) -> Step:
         """A step of the evaluation; run it inside ``forward.running``."""
-        return Step(answer, self._untraced(self._open_evaluation_window))
+        decide = None if self.early_exit is None else self._untraced(self.early_exit.decide)
+        return Step(answer, self._untraced(self._open_evaluation_window), decide=decide)
 
     def _open_evaluation_window(self, num_tasks: int) -> WindowRecord:
+        # The running step's decision says which samples exit: `sure` and `audited`, [num_tasks] bool each. The
+        # simulator books every sample's upload as long as it is not told.
         self.record = self.evaluation.step(num_tasks)
         return self.record
+
+    def count_exits(self, step: Step, batch: Any) -> None:
+        """Counts who exited in a step of the evaluation; ``batch`` is what the module's step got."""
+        if self.early_exit is not None:
+            for decision, cloud_logits in step.answers:
+                self.early_exit.count(decision, cloud_logits, step.awake, batch)
 
     # --- what a run shows ---
 
@@ -286,6 +309,7 @@ class Run:
             "simulator": self.simulator.state_dict(),
             "random": RandomState.capture(self._device).state_dict(),
             "validated": validation_is_set_up(self.module.trainer),
+            "exits": None if self.calibration is None else self.calibration.to_dict(),
             "nodes": None if weights_only else self.aggregation.state_dict(),
             "optimizer": None if weights_only else states_of(optimizers, self.own_parameters),
         }
@@ -308,6 +332,8 @@ class Run:
         """Restores what a validation, test or prediction needs; the books of an earlier fit stay."""
         self._restore_modules(state)
         self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
+        calibration = state.get("exits")  # absent in checkpoints of version 0.1
+        self.calibration = None if calibration is None else Calibration.from_dict(calibration)
 
     def _restore_modules(self, state: dict[str, Any]) -> None:
         self.deployment.check_identity(state)
@@ -315,5 +341,5 @@ class Run:
             module.load_state_dict(state["modules"][name])
 
 
-def _unchanged(open_window: OpenWindow) -> OpenWindow:
-    return open_window
+def _unchanged(function: Any) -> Any:
+    return function

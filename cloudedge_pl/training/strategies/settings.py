@@ -11,6 +11,7 @@ from torch import Tensor
 from cloudedge_pl.costs import CodecConfig, CostFormulas
 from cloudedge_pl.data.sharding import SHARDINGS
 from cloudedge_pl.errors import lookup
+from cloudedge_pl.exits import ExitSettings
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.offloading import OffloadGoal
@@ -39,6 +40,7 @@ class CutSettings:
     codec: CodecConfig = field(default_factory=CodecConfig)
     scheduler: Scheduler = field(default_factory=lambda: as_scheduler("atsa"))
     exit_head: ExitHeadConfig = field(default_factory=ExitHeadConfig)
+    exits: ExitSettings = field(default_factory=ExitSettings)
     edge_loss_weight: float | None = None
     cloud_loss_weight: float | None = None
     example_input: Tensor | None = None
@@ -66,7 +68,14 @@ class CutSettings:
         values = {name: value for name, value in given.items() if value is not None}
         if isinstance(values.get("codec"), str):
             values["codec"] = {"name": values["codec"]}
-        kinds = {"offloading": OffloadGoal, "formulas": CostFormulas, "codec": CodecConfig}
+        if isinstance(values.get("exits"), str):
+            values["exits"] = {"policy": values["exits"]}
+        kinds = {
+            "offloading": OffloadGoal,
+            "formulas": CostFormulas,
+            "codec": CodecConfig,
+            "exits": ExitSettings,
+        }
         values |= {name: as_settings(kind, values.get(name), name) for name, kind in kinds.items()}
         values["scheduler"] = as_scheduler(values.get("scheduler", "atsa"), seed=values.get("seed", 0))
         return cls(**values)
