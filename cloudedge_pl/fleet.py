@@ -171,9 +171,10 @@ class Workload:
             activations.
         samples_per_pass: number of samples that a node runs at once; it scales the memory of activations.
         optimizer_slots: optimizer state per parameter, in copies of it (1 for SGD with momentum, 2 for Adam).
-        input_bytes: size of one task's input as it is sent, from the terminal to a node and, where nothing runs at the
-            edge, on to the cloud. None takes one byte per input element, as in an 8-bit image, or what is measured on
-            the data where pictures are sent as JPEG (``OffloadGoal(input_codec="jpeg")``).
+        input_bytes: size of one task's raw input as a terminal sends it. None takes one byte per input element, as in
+            an 8-bit image.
+        picture_bytes: size of one task's input as a node sends it on to the cloud, where nothing runs at the edge. None
+            takes ``input_bytes``, or what is measured on the data if the goal sends pictures as JPEG.
 
     Raises:
         ValueError: if a value is outside its range.
@@ -186,6 +187,7 @@ class Workload:
     samples_per_pass: int = 1
     optimizer_slots: int = 2
     input_bytes: float | None = None
+    picture_bytes: float | None = None
 
     def __post_init__(self) -> None:
         require_fields("workload", self)
@@ -195,6 +197,8 @@ class Workload:
         require_range("workload", 0, math.inf, optimizer_slots=self.optimizer_slots)
         if self.input_bytes is not None:
             require_positive("workload", input_bytes=self.input_bytes)
+        if self.picture_bytes is not None:
+            require_positive("workload", picture_bytes=self.picture_bytes)
 
 
 @dataclass(frozen=True)

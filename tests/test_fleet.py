@@ -69,6 +69,7 @@ def test_a_bad_link_is_refused(field: str, value: object, message: str) -> None:
         ("samples_per_pass", 0),
         ("optimizer_slots", -1),
         ("input_bytes", 0.0),
+        ("picture_bytes", -1.0),
         ("phase", "sleeping"),
     ],
 )

@@ -26,7 +26,7 @@ from cloudedge_pl.commands.running import (
     run,
     write_json,
 )
-from cloudedge_pl.commands.train import RunProgress, summarise
+from cloudedge_pl.commands.train import RunProgress, pictures_tested, summarise
 from cloudedge_pl.reports.run_table import summary_table
 
 
@@ -48,6 +48,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         if not tested:
             raise ValueError("trainer.limit_test_batches is 0, which tests nothing; give a larger one.")
         record.metrics.update(tested[0])
+        record.metrics.update(pictures_tested(module, datamodule, record.trainer))
         found = summary() | {"wall_seconds": time.perf_counter() - started}
         write_json(output_dir() / "summary.json", found)
         console().print(summary_table(found))

@@ -15,7 +15,7 @@ from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
 from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
 from cloudedge_pl.costs.measured import Disagreement
 from cloudedge_pl.data import ImageDataModule
-from cloudedge_pl.offloading import OffloadPlan, plan_offloading, with_input_bytes
+from cloudedge_pl.offloading import OffloadPlan, plan_offloading, with_picture_bytes
 from cloudedge_pl.partition import build_backbone, profile, trace
 
 NEEDED = (
@@ -62,7 +62,7 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     chosen = plan_offloading(
         costs,
         instantiate(cfg.fleet),
-        with_input_bytes(instantiate(cfg.workload), goal, None if data is None else data.input_bytes),
+        with_picture_bytes(instantiate(cfg.workload), goal, None if data is None else data.picture_bytes),
         goal=goal,
         formulas=instantiate(cfg.formulas),
         codec=instantiate(cfg.codec),

@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import hydra
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
+from cloudedge_pl.commands.picture_accuracy import picture_accuracy
 from cloudedge_pl.commands.reporting import Progress, say_stopped
 from cloudedge_pl.commands.running import (
     Throughput,
@@ -25,6 +27,7 @@ from cloudedge_pl.commands.running import (
     versions,
     write_json,
 )
+from cloudedge_pl.data import ImageDataModule
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_figures import save_run_figures
 from cloudedge_pl.reports.run_table import comparison_table, summary_table
@@ -107,7 +110,27 @@ def _fit_and_test(cfg: DictConfig, progress: RunProgress) -> None:
             module, datamodule=datamodule, ckpt_path=best or None, verbose=False, weights_only=True
         )
         progress.metrics.update(tested[0])
+        progress.metrics.update(pictures_tested(module, datamodule, trainer))
     progress.stage = "done"
+
+
+def pictures_tested(
+    module: pl.LightningModule, datamodule: pl.LightningDataModule, trainer: pl.Trainer
+) -> dict[str, float]:
+    """Tests the whole network on pictures as the cloud receives them, if the plan compresses them.
+
+    Args:
+        module: with the weights that were tested.
+        datamodule: of the run.
+        trainer: of the run; its strategy has the plan.
+
+    Returns:
+        The metric "test/accuracy_picture"; empty without a plan, for raw pictures, and for other data modules.
+    """
+    strategy = _planned(trainer)
+    if strategy is None or strategy.plan.goal.picture.is_raw or not isinstance(datamodule, ImageDataModule):
+        return {}
+    return {"test/accuracy_picture": picture_accuracy(module, datamodule, strategy.plan.goal.picture)}
 
 
 def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
@@ -117,6 +140,7 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
         "test_accuracy_cloud": metrics.get("test/accuracy"),
         "test_accuracy_exit": metrics.get("test/accuracy_exit"),
         "test_accuracy_answered": metrics.get("test/accuracy_answered"),
+        "test_accuracy_picture": metrics.get("test/accuracy_picture"),
         "test_loss": metrics.get("test/loss"),
         "images_per_second": throughput.images_per_second if throughput is not None else None,
         "epochs": trainer.current_epoch if trainer is not None else 0,
@@ -138,19 +162,24 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
         for prefix, simulator in fleets.items():
             summary |= {f"{prefix}{key}": value for key, value in simulator.summary().items()}
         if "test_" in fleets and not plan.uncut:
-            summary["alternatives"] = _alternatives(strategy, metrics.get("test/accuracy"))
+            summary["alternatives"] = _alternatives(strategy, metrics)
     return summary
 
 
-def _alternatives(strategy: RunHooks, accuracy: float | None) -> dict[str, dict[str, Any]]:
-    """Returns the costs of the test's tasks without a cut; the answers of the network are the same."""
+def _alternatives(strategy: RunHooks, metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Returns the costs of the test's tasks without a cut.
+
+    The answers of the network are the same, but in the cloud those to pictures as they arrive there.
+    """
     plan = strategy.plan
+    accuracy = metrics.get("test/accuracy")
+    accuracies = {"all_in_cloud": metrics.get("test/accuracy_picture", accuracy)}
     found = {}
     for name, split_point in (("all_in_cloud", 0), ("all_at_edge", plan.costs.num_points - 1)):
         simulated = strategy.same_tasks_at(split_point).summary()
         kept = ("mean_delay_seconds", "mean_energy_joules", "mean_upload_bytes")
         found[name] = {
-            "accuracy": accuracy,
+            "accuracy": accuracies.get(name, accuracy),
             **{key: simulated[key] for key in kept},
             "broken_limits": plan.reasons[split_point],
         }

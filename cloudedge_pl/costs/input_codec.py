@@ -1,4 +1,4 @@
-"""The form in which pictures are sent, from the terminals to the nodes and from the nodes to the cloud."""
+"""The form in which nodes send pictures to the cloud, where nothing runs at the edge."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 @dataclass(frozen=True)
 class InputCodec:
-    """The form in which pictures are sent.
+    """The form in which pictures are sent to the cloud.
 
     How many bytes a JPEG takes depends on the picture, so they are measured:
-    :meth:`~cloudedge_pl.data.ImageDataModule.input_bytes`. The seconds and joules of coding a picture are not counted,
-    at either end.
+    :meth:`~cloudedge_pl.data.ImageDataModule.picture_bytes`. The seconds and joules of coding a picture are not
+    counted, at either end.
 
     Args:
         name: one of :data:`INPUT_CODECS`.

@@ -13,25 +13,30 @@ from cloudedge_pl.fleet import Fleet, Workload
 
 
 def input_bytes(profile: CostProfile, workload: Workload) -> float:
-    """Bytes of one input as it is sent: the workload's ``input_bytes``, or one byte per element."""
+    """Bytes of one raw input: the workload's ``input_bytes``, or one byte per element."""
     return float(profile.input_elements if workload.input_bytes is None else workload.input_bytes)
+
+
+def picture_bytes(profile: CostProfile, workload: Workload) -> float:
+    """Bytes of one input as a node sends it to the cloud: the workload's ``picture_bytes``, or the raw input's."""
+    return input_bytes(profile, workload) if workload.picture_bytes is None else float(workload.picture_bytes)
 
 
 def upload_bytes(profile: CostProfile, workload: Workload, codec: CodecConfig | None = None) -> np.ndarray:
     """Bytes that one task sends to the cloud, for every split point [N + 1].
 
-    These are all live tensors across the cut. At 0 it is the input; at N nothing is sent, because the answer is
-    already at the edge.
+    These are all live tensors across the cut. At 0 it is the input, raw or compressed; at N nothing is sent, because
+    the answer is already at the edge.
 
     Args:
         profile: of the network.
-        workload: with the size of the input.
+        workload: with the size of the input, raw and as it is sent.
         codec: form in which the cut tensors are sent; None takes the default, int8.
 
     Source: Xu 2020, Sec. 3.2 (the feature map Map_j); deviates: inside a residual block two tensors cross.
     """
     sizes = (codec or CodecConfig()).sent_bytes(profile)
-    sizes[0], sizes[-1] = input_bytes(profile, workload), 0.0
+    sizes[0], sizes[-1] = picture_bytes(profile, workload), 0.0
     return sizes
 
 

@@ -135,7 +135,7 @@ class ImageDataModule(pl.LightningDataModule, ABC):
         assert self._splits is not None
         return self._splits
 
-    def input_bytes(self, codec: InputCodec, num_images: int = MEASURED_IMAGES) -> float:
+    def picture_bytes(self, codec: InputCodec, num_images: int = MEASURED_IMAGES) -> float:
         """Mean bytes of one image as it is sent, measured on a fixed random choice of training images.
 
         The images have the size of the network's input and are not augmented. No seed changes the choice.

@@ -5,7 +5,7 @@ from cloudedge_pl.offloading.goal import OffloadGoal
 from cloudedge_pl.offloading.lagrangian import LagrangianDual, lagrangian_dual
 from cloudedge_pl.offloading.objectives import OBJECTIVES
 from cloudedge_pl.offloading.pareto import pareto_front
-from cloudedge_pl.offloading.picture import PictureBaseline, picture_baseline, with_input_bytes
+from cloudedge_pl.offloading.picture import PictureBaseline, picture_baseline, with_picture_bytes
 from cloudedge_pl.offloading.plan import OffloadPlan
 from cloudedge_pl.offloading.planner import plan_offloading
 from cloudedge_pl.offloading.report import plan_dict
@@ -31,5 +31,5 @@ __all__ = [
     "plan_dict",
     "plan_offloading",
     "sweep",
-    "with_input_bytes",
+    "with_picture_bytes",
 ]

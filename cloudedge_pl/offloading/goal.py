@@ -31,9 +31,9 @@ class OffloadGoal:
         split_point: take this split point instead of the objective's best one, even if it breaks a limit; None lets
             the objective choose.
         memory_share: largest share of a node's memory that may be used, in (0, 1]; the paper's lambda_0.
-        input_codec: the form in which pictures are sent, to the nodes and to the cloud: "raw" or "jpeg". The plan takes
-            the bytes of a JPEG from the workload's ``input_bytes``; training and ``cloudedge plan`` measure them on the
-            data if it has none.
+        input_codec: the form in which nodes send pictures to the cloud at split point 0, where nothing runs at the
+            edge: "raw" or "jpeg". The plan takes the bytes of a JPEG from the workload's ``picture_bytes``; training
+            and ``cloudedge plan`` measure them on the data if it has none.
         jpeg_quality: quality of "jpeg", in [1, 100].
         jpeg_subsampling: how much of the colour "jpeg" keeps: "4:4:4", "4:2:2" or "4:2:0".
 
@@ -67,5 +67,5 @@ class OffloadGoal:
 
     @property
     def picture(self) -> InputCodec:
-        """The form in which pictures are sent."""
+        """The form in which pictures are sent to the cloud."""
         return InputCodec(self.input_codec, quality=self.jpeg_quality, subsampling=self.jpeg_subsampling)

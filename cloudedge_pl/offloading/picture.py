@@ -55,13 +55,13 @@ def picture_baseline(plan: OffloadPlan) -> PictureBaseline:
     )
 
 
-def with_input_bytes(
+def with_picture_bytes(
     workload: Workload, goal: OffloadGoal, measure: Callable[[InputCodec], float] | None = None
 ) -> Workload:
     """Returns a workload that knows the bytes of a picture in the form that the goal names.
 
     Args:
-        workload: its ``input_bytes`` stay, if it has them.
+        workload: its ``picture_bytes`` stay, if it has them.
         goal: with the form of the picture; "raw" needs no bytes.
         measure: takes the form and returns the mean bytes of a picture; None if there are no pictures.
 
@@ -69,13 +69,13 @@ def with_input_bytes(
         ValueError: if the bytes are neither given nor measurable.
     """
     codec = goal.picture
-    if codec.is_raw or workload.input_bytes is not None:
+    if codec.is_raw or workload.picture_bytes is not None:
         return workload
     if measure is None:
         raise ValueError(
             f"offloading: input_codec is {goal.input_codec!r}, and the bytes of a picture depend on the data. In "
-            "cloudedge plan name the data (data=digits) or the bytes (workload.input_bytes=900). In Python give "
-            "Workload(input_bytes=datamodule.input_bytes(goal.picture)), or in training a data module with a method "
-            "input_bytes(codec), as those of cloudedge_pl.data have."
+            "cloudedge plan name the data (data=digits) or the bytes (workload.picture_bytes=900). In Python give "
+            "Workload(picture_bytes=datamodule.picture_bytes(goal.picture)), or in training a data module with a "
+            "method picture_bytes(codec), as those of cloudedge_pl.data have."
         )
-    return replace(workload, input_bytes=measure(codec))
+    return replace(workload, picture_bytes=measure(codec))

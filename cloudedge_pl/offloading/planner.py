@@ -16,7 +16,7 @@ from cloudedge_pl.offloading.constraints import constraints
 from cloudedge_pl.offloading.goal import OffloadGoal, excluded_end
 from cloudedge_pl.offloading.infeasible import explain
 from cloudedge_pl.offloading.objectives import OBJECTIVES, best, candidates
-from cloudedge_pl.offloading.picture import with_input_bytes
+from cloudedge_pl.offloading.picture import with_picture_bytes
 from cloudedge_pl.offloading.plan import OffloadPlan
 from cloudedge_pl.offloading.table import cost_table
 
@@ -46,13 +46,13 @@ def plan_offloading(
             to change.
         ValueError: if the goal's split point is outside 0..N, or an end although ends are excluded, or
             excluding them leaves none; or if pictures are sent as JPEG and the workload has no
-            ``input_bytes``.
+            ``picture_bytes``.
 
     Source: Xu 2020, Sec. 3.3 (P1 under C1 to C3); deviates: all split points are tried, whereas the paper looks for a
     stationary point of the Lagrangian in a whole number.
     """
     goal = goal or OffloadGoal()
-    workload = with_input_bytes(workload or Workload(), goal)
+    workload = with_picture_bytes(workload or Workload(), goal)
     formulas, codec = formulas or CostFormulas(), codec or CodecConfig()
     table = cost_table(profile, fleet, workload, formulas, codec)
     limits = constraints(table, fleet, workload, goal.memory_share)

@@ -182,7 +182,7 @@ def test_plan_with_pictures_as_jpeg_measured_on_the_data(tmp_path: Path) -> None
     done = cloudedge(tmp_path, *given, "data=digits", "offloading.jpeg_quality=50", "hydra.run.dir=run")
     assert done.returncode == 0, done.stdout + done.stderr
     picture = json.loads((tmp_path / "run" / "plan.json").read_text())["picture"]
-    assert picture["bytes"] == DigitsDataModule().input_bytes(InputCodec("jpeg", quality=50)) < 3072
+    assert picture["bytes"] == DigitsDataModule().picture_bytes(InputCodec("jpeg", quality=50)) < 3072
     assert "picture (JPEG of quality 50): sending it to the cloud takes" in done.stdout
     done = cloudedge(tmp_path, *given)
     assert done.returncode == 1
@@ -190,6 +190,19 @@ def test_plan_with_pictures_as_jpeg_measured_on_the_data(tmp_path: Path) -> None
     done = cloudedge(tmp_path, *given, "data=digits", "data.image_size=16")
     assert done.returncode == 1
     assert "write input_shape=[3,16,16]" in done.stderr
+
+
+def test_the_closing_table_sends_pictures_to_the_cloud_as_jpeg(tmp_path: Path) -> None:
+    jpeg = ["offloading.input_codec=jpeg", "offloading.jpeg_quality=3", "offloading.split_point=5"]
+    done = cloudedge(tmp_path, "train", *QUICK, *jpeg, "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    in_cloud, at_edge = (summary["alternatives"][name] for name in ("all_in_cloud", "all_at_edge"))
+    assert in_cloud["accuracy"] == summary["test_accuracy_picture"]
+    assert at_edge["accuracy"] == summary["test_accuracy_cloud"]
+    picture = json.loads((tmp_path / "run" / "plan.json").read_text())["picture"]
+    assert in_cloud["mean_upload_bytes"] == pytest.approx(picture["bytes"])
+    assert picture["bytes"] < 3072
 
 
 def test_plan_with_measured_costs(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_bytes_at_the_ends_and_between():
     assert up[-1] == 0
     np.testing.assert_array_equal(up[1:-1], profile.cut_bytes[1:-1])
     assert upload_bytes(profile, Workload(input_bytes=99.0))[0] == 99
+    assert upload_bytes(profile, Workload(input_bytes=99.0, picture_bytes=40.0))[0] == 40
 
 
 def test_only_training_sends_gradients_back_and_none_for_the_input():

@@ -100,18 +100,18 @@ def test_the_dtype_of_a_batch_stays(photographs: Tensor) -> None:
 
 def test_a_data_module_measures_the_same_pictures_whatever_its_seed() -> None:
     codec = InputCodec("jpeg")
-    size = DigitsDataModule(seed=0).input_bytes(codec)
-    assert size == DigitsDataModule(seed=7, augment=True).input_bytes(codec)
+    size = DigitsDataModule(seed=0).picture_bytes(codec)
+    assert size == DigitsDataModule(seed=7, augment=True).picture_bytes(codec)
     images = DigitsDataModule().splits.train
-    whole = DigitsDataModule().input_bytes(codec, num_images=10**6)
+    whole = DigitsDataModule().picture_bytes(codec, num_images=10**6)
     assert whole == mean_bytes(images.take(torch.arange(len(images.labels))), codec)
     assert abs(size - whole) < 0.02 * whole, "256 pictures stand for all"
-    assert DigitsDataModule().input_bytes(RAW) == 3 * 32 * 32
+    assert DigitsDataModule().picture_bytes(RAW) == 3 * 32 * 32
 
 
 def test_pictures_are_measured_at_the_size_of_the_networks_input() -> None:
     codec = InputCodec("jpeg")
-    small, large = (DigitsDataModule(image_size=size).input_bytes(codec, 20) for size in (16, 64))
+    small, large = (DigitsDataModule(image_size=size).picture_bytes(codec, 20) for size in (16, 64))
     assert small < large
 
 

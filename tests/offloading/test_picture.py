@@ -16,7 +16,7 @@ from cloudedge_pl.offloading import (
     picture_baseline,
     plan_dict,
     plan_offloading,
-    with_input_bytes,
+    with_picture_bytes,
 )
 from tests.offloading.cases import fleets, make_fleet, make_profile, make_workload, profiles, workloads
 
@@ -38,9 +38,9 @@ def test_who_loses_follows_from_the_costs(profile: CostProfile, fleet: Fleet, wo
 
 def test_a_smaller_picture_makes_the_cloud_cheaper_and_cuts_lose() -> None:
     profile, fleet, workload = make_profile(), make_fleet(transmit_watts=1.0), make_workload()
-    large = replace(workload, input_bytes=1000.0)
+    large = replace(workload, picture_bytes=1000.0)
     raw = plan_offloading(profile, fleet, large, goal=OffloadGoal(split_point=1))
-    small = plan_offloading(profile, fleet, replace(workload, input_bytes=20.0), goal=JPEG)
+    small = plan_offloading(profile, fleet, replace(workload, picture_bytes=20.0), goal=JPEG)
     before, after = picture_baseline(raw), picture_baseline(small)
     assert (before.num_bytes, after.num_bytes) == (1000.0, 20.0)
     assert after.delay_seconds < before.delay_seconds
@@ -57,7 +57,9 @@ def test_the_default_plan_sends_raw_pictures() -> None:
 
 
 def test_jpeg_needs_bytes_and_says_where_to_take_them() -> None:
-    with pytest.raises(ValueError, match=r"data=digits.*workload\.input_bytes=900.*datamodule\.input_bytes"):
+    with pytest.raises(
+        ValueError, match=r"data=digits.*workload\.picture_bytes=900.*datamodule\.picture_bytes"
+    ):
         plan_offloading(make_profile(), make_fleet(), make_workload(), goal=JPEG)
 
 
@@ -68,15 +70,15 @@ def test_bytes_are_measured_only_where_none_are_given() -> None:
         asked.append(codec)
         return 321.0
 
-    assert with_input_bytes(Workload(), JPEG, measure).input_bytes == 321
+    assert with_picture_bytes(Workload(), JPEG, measure).picture_bytes == 321
     assert asked == [InputCodec("jpeg", quality=60)]
-    assert with_input_bytes(Workload(input_bytes=5.0), JPEG, measure).input_bytes == 5
-    assert with_input_bytes(Workload(), OffloadGoal(), measure).input_bytes is None
+    assert with_picture_bytes(Workload(picture_bytes=5.0), JPEG, measure).picture_bytes == 5
+    assert with_picture_bytes(Workload(), OffloadGoal(), measure).picture_bytes is None
     assert len(asked) == 1
 
 
 def test_plan_json_holds_the_picture() -> None:
-    workload = replace(make_workload(), input_bytes=20.0)
+    workload = replace(make_workload(), picture_bytes=20.0)
     plan = plan_offloading(make_profile(), make_fleet(), workload, goal=JPEG)
     content = json.loads(json.dumps(plan_dict(plan)))
     found, first = content["picture"], content["split_points"][0]

@@ -64,7 +64,7 @@ def test_a_forced_infeasible_choice_is_marked_and_explained():
 
 
 def test_what_loses_against_sending_the_picture_is_marked_in_its_row_and_in_a_note():
-    workload = replace(make_workload(arrival_rate=0.1), input_bytes=50.0)
+    workload = replace(make_workload(arrival_rate=0.1), picture_bytes=50.0)
     goal = OffloadGoal(split_point=2, input_codec="jpeg")
     plan = plan_offloading(make_profile(1, 6), make_fleet(), workload, goal=goal)
     picture, lines = picture_baseline(plan), render(plan)
@@ -84,7 +84,7 @@ def test_what_loses_against_sending_the_picture_is_marked_in_its_row_and_in_a_no
 
 def test_a_choice_that_sends_less_and_is_faster_does_not_lose():
     slow = replace(make_fleet(), link=replace(LINK, bandwidth_bits_per_second=1e3))
-    workload = replace(make_workload(arrival_rate=0.01, max_delay_seconds=1e9), input_bytes=1e6)
+    workload = replace(make_workload(arrival_rate=0.01, max_delay_seconds=1e9), picture_bytes=1e6)
     plan = plan_offloading(make_profile(1, 6), slow, workload, goal=OffloadGoal(split_point=3))
     assert not any(note.startswith("loses") for note in plan_notes(plan))
     assert any(note.startswith("picture (raw): sending it") for note in plan_notes(plan))

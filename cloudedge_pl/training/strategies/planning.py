@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.offloading import with_input_bytes
+from cloudedge_pl.offloading import with_picture_bytes
 from cloudedge_pl.training.cut.deployment import Deployment, deploy
 from cloudedge_pl.training.cut.example_input import example_input_of
 from cloudedge_pl.training.cut.first_batches import FirstBatches
@@ -38,8 +38,8 @@ def plan(
     example = precision.convert_input(example)
     if example.is_floating_point():  # indices, such as tokens, keep their dtype
         example = example.to(next(backbone.parameters()).dtype)
-    measure = getattr(getattr(trainer, "datamodule", None), "input_bytes", None)
-    workload = with_input_bytes(settings.workload, settings.offloading, measure)
+    measure = getattr(getattr(trainer, "datamodule", None), "picture_bytes", None)
+    workload = with_picture_bytes(settings.workload, settings.offloading, measure)
     deployment = deploy(
         backbone,
         example,

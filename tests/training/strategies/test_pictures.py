@@ -37,7 +37,7 @@ def test_bytes_are_measured_on_the_data_module_and_used_by_plan_and_simulation(t
     module = OtherModule(SmallNet())
     trainer = make_trainer(tmp_path, strategy, max_epochs=1)
     trainer.fit(module, datamodule=data)
-    measured = data.input_bytes(InputCodec("jpeg", quality=50))
+    measured = data.picture_bytes(InputCodec("jpeg", quality=50))
     assert strategy.plan.costs.upload_bytes[0] == measured != data.input_shape[1] ** 2 * 3
     trainer.validate(module, datamodule=data, verbose=False)
     in_cloud = strategy.same_tasks_at(0)
@@ -45,12 +45,12 @@ def test_bytes_are_measured_on_the_data_module_and_used_by_plan_and_simulation(t
 
 
 def test_given_bytes_are_not_measured(tmp_path: Path) -> None:
-    strategy = make_strategy(replace(WORKLOAD, input_bytes=77.0))
+    strategy = make_strategy(replace(WORKLOAD, picture_bytes=77.0))
     make_trainer(tmp_path, strategy, max_epochs=1).fit(OtherModule(SmallNet()), loader())
     assert strategy.plan.costs.upload_bytes[0] == 77
 
 
 def test_loaders_alone_cannot_be_measured(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, make_strategy(), max_epochs=1)
-    with pytest.raises(ValueError, match=r"a data module with a method\s+input_bytes"):
+    with pytest.raises(ValueError, match=r"a data module with a method\s+picture_bytes"):
         trainer.fit(OtherModule(SmallNet()), loader())
