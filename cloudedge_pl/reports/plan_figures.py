@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
-from cloudedge_pl.offloading import Constraint, OffloadPlan, pareto_front, picture_baseline
+from cloudedge_pl.offloading import Constraint, OffloadPlan, picture_baseline
 from cloudedge_pl.offloading.table import DELAY_PARTS, ENERGY_PARTS
+from cloudedge_pl.reports.pareto_figure import save_pareto_figure
 from cloudedge_pl.reports.style import (
     CLOUD,
     EDGE,
@@ -22,6 +23,7 @@ from cloudedge_pl.reports.style import (
     LIMIT,
     LINK,
     MUTED,
+    STATIC,
     QuantityFormatter,
     figure_style,
     new_figure,
@@ -31,7 +33,6 @@ from cloudedge_pl.reports.wording import plan_title
 
 INFEASIBLE = "#F8E4EB"
 WAIT = "#CC79A7"
-STATIC = "#B8BDC9"
 
 DELAY_COLOURS = {"uplink": MUTED, "wait": WAIT, "execution": EDGE, "transfer": LINK, "cloud": CLOUD}
 DELAY_LABELS = {
@@ -77,7 +78,7 @@ def save_plan_figures(plan: OffloadPlan, folder: Path) -> list[Path]:
             handlelength=1.6,
             columnspacing=2.0,
         )
-        return [save_figure(figure, folder / "plan.png"), _pareto(plan, folder / "pareto.png")]
+        return [save_figure(figure, folder / "plan.png"), save_pareto_figure(plan, folder / "pareto.png")]
 
 
 def _shared_legend(plan: OffloadPlan) -> list[Line2D | Patch]:
@@ -235,87 +236,3 @@ def _draw_upload(axes: Axes, plan: OffloadPlan) -> None:
     axes.yaxis.set_major_formatter(QuantityFormatter(format_bytes))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     _finish(axes, "Bytes of a task sent to the cloud", "bytes (logarithmic)")
-
-
-def _pareto(plan: OffloadPlan, path: Path) -> Path:
-    """Draws delay against energy and against bytes; the split points of the Pareto front are numbered."""
-    costs = plan.costs
-    sent = costs.upload_bytes > 0
-    nothing = costs.upload_bytes[sent].min() / 4  # where 0 bytes are drawn on a logarithmic axis
-    figure = new_figure(12.0, 5.2)
-    left, right = figure.subplots(1, 2, sharex=True)
-    _draw_front(left, plan, costs.energy_joules)
-    _draw_front(right, plan, np.where(sent, costs.upload_bytes, nothing))
-    left.set_ylabel("energy of a task, mean over the nodes")
-    left.yaxis.set_major_formatter(QuantityFormatter(format_joules))
-    right.set_ylabel("bytes of a task sent to the cloud")
-    right.set_yscale("log")
-    right.yaxis.set_major_locator(FixedLocator([nothing, *_decades(costs.upload_bytes[sent])]))
-    right.yaxis.set_minor_locator(NullLocator())
-    right.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_bytes(value if value > 1.01 * nothing else 0))
-    )
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xlabel("delay of a task on the slowest node")
-        axes.xaxis.set_major_locator(_logarithmic_ticks(costs.delay_seconds))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(QuantityFormatter(format_seconds))
-        axes.margins(0.08)
-    figure.suptitle(
-        f"{plan_title(plan)}: split points that no other one beats",
-        x=0.01,
-        ha="left",
-        fontsize=13,
-        fontweight="bold",
-        color=INK,
-    )
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=len(handles), columnspacing=2.0)
-    return save_figure(figure, path)
-
-
-def _logarithmic_ticks(values: np.ndarray) -> LogLocator:
-    """Ticks at 1, 2 and 5 times the powers of ten, or at fewer if the values span so much that they would touch."""
-    positive = values[np.isfinite(values) & (values > 0)]
-    decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
-    digits = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3 else (1.0,)
-    return LogLocator(subs=digits, numticks=9)
-
-
-def _decades(values: np.ndarray) -> list[float]:
-    """1 and 3 times the powers of ten from the smallest value to the largest, and the next one beyond each."""
-    exponents = range(math.floor(math.log10(values.min())), math.ceil(math.log10(values.max())) + 1)
-    ticks = [digit * 10.0**exponent for exponent in exponents for digit in (1, 3)]
-    return [tick for tick in ticks if values.min() / 1.5 <= tick <= values.max() * 1.5]
-
-
-def _draw_front(axes: Axes, plan: OffloadPlan, values: np.ndarray) -> None:
-    delays = plan.costs.delay_seconds
-    usable = np.isfinite(delays) & np.isfinite(values)
-    front = pareto_front(plan.costs, plan.feasible)
-    beaten = np.setdiff1d(np.flatnonzero(plan.feasible & usable), front)
-    infeasible = np.flatnonzero(~plan.feasible & usable)
-    at = plan.split_point
-    if len(beaten):
-        axes.scatter(
-            delays[beaten], values[beaten], s=22, c=STATIC, label="feasible, but beaten by another", zorder=2
-        )
-    if len(infeasible):
-        axes.scatter(
-            delays[infeasible], values[infeasible], s=26, c=LIMIT, marker="x", label="infeasible", zorder=2
-        )
-    if len(front):
-        axes.scatter(
-            delays[front], values[front], s=190, c=CLOUD, edgecolors="white", label="Pareto front", zorder=3
-        )
-        for point in front:
-            axes.text(
-                delays[point], values[point], str(point),
-                color="white", fontsize=7.5, fontweight="bold", ha="center", va="center_baseline", zorder=4,
-            )  # fmt: skip
-    if usable[at]:
-        axes.scatter(
-            delays[at], values[at], s=330, facecolors="none", edgecolors=EDGE, linewidths=2.2, zorder=5,
-            label=f"chosen: {at}, after {plan.name} ({plan.objective})",
-        )  # fmt: skip

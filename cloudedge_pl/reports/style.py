@@ -33,6 +33,7 @@ LIMIT: Final = "#B3245B"
 ASLEEP: Final = "#E4E7F0"
 INK: Final = "#1F2430"
 MUTED: Final = "#7A8194"
+STATIC: Final = "#B8BDC9"
 GRID: Final = "#E3E6EC"
 
 SERIES: Final = (CLOUD, EDGE, ANSWERED, EXIT, "#CC79A7", LINK)

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from cloudedge_pl.offloading import plan_offloading
-from cloudedge_pl.reports import plan_figures, run_figures, schedule_figures
+from cloudedge_pl.reports import pareto_figure, plan_figures, run_figures, schedule_figures
 from cloudedge_pl.scheduling import NodeState, TaskWindow, schedule
 from cloudedge_pl.scheduling.families import generate
 from tests.offloading.cases import make_fleet, make_profile, make_workload
@@ -47,7 +47,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, dict[str, Bbox]
         return path
 
     monkeypatch.setattr(Text, "draw", watched)
-    for module in (plan_figures, run_figures, schedule_figures):
+    for module in (pareto_figure, plan_figures, run_figures, schedule_figures):
         monkeypatch.setattr(module, "save_figure", save)
     return figures
 
@@ -129,10 +129,46 @@ def test_plans(case: Callable[[], Any], tmp_path: Path, drawn: list) -> None:
     profile, fleet = case()
     workload = make_workload(arrival_rate=0.1, max_delay_seconds=2.0)
     plan_figures.save_plan_figures(plan_offloading(profile, fleet, workload), tmp_path)
-    (plan, texts), (pareto, its_texts) = drawn
-    assert_readable(plan, texts)
-    front = [words for words in its_texts if its_texts[words].height < 12 and words.split()[0].isdigit()]
-    assert_readable(pareto, {words: box for words, box in its_texts.items() if words not in front})
+    for figure, texts in drawn:
+        assert_readable(figure, texts)
+
+
+@pytest.mark.parametrize("layers", [30, 90])
+def test_points_of_the_front_that_coincide_share_a_label(
+    layers: int, tmp_path: Path, drawn: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every split point is taken to be on the front, which crowds it."""
+    monkeypatch.setattr(pareto_figure, "pareto_front", lambda *_: np.arange(layers + 1))
+    plan = plan_offloading(make_profile(3, layers), make_fleet(), make_workload(arrival_rate=0.1))
+    pareto_figure.save_pareto_figure(plan, tmp_path / "pareto.png")
+    ((figure, texts),) = drawn
+    assert_readable(figure, texts)
+    for axes in figure.axes:
+        labels = [text.get_text() for text in axes.texts if text.get_text()]
+        shown = [number for label in labels for number in numbers(label)]
+        assert len(set(shown)) == len(shown) > len(labels) > 1
+        assert plan.split_point in shown
+
+
+def numbers(label: str) -> list[int]:
+    found = []
+    for run in label.removesuffix(", \N{HORIZONTAL ELLIPSIS}").split(", "):
+        first, _, last = run.partition("\N{EN DASH}")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([7], "7"),
+        ([3, 4, 5, 8], "3\N{EN DASH}5, 8"),
+        ([0, 1, 3, 5, 6], "0\N{EN DASH}1, 3, 5\N{EN DASH}6"),
+        ([1, 3, 5, 7], "1, 3, 5, \N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_consecutive_split_points_are_written_as_a_range(given: list[int], words: str) -> None:
+    assert pareto_figure.runs(given) == words
 
 
 def test_close_ticks_have_texts_of_their_own(tmp_path: Path, drawn: list) -> None:
