@@ -147,7 +147,7 @@ def _number(axes: Axes, plan: OffloadPlan, values: np.ndarray) -> None:
     front = pareto_front(plan.costs, plan.feasible)
     if not len(front):
         return
-    scale = axes.get_figure(root=True).dpi / 72  # pixels of a point
+    scale = axes.figure.dpi / 72  # pixels of a point
     places = axes.transData.transform(np.stack([plan.costs.delay_seconds[front], values[front]], axis=1))
     groups = _close_together(places, TOGETHER * scale)
     taken = [_square(place, MARKER * scale) for place in places]
@@ -191,7 +191,7 @@ def _write_beside(axes: Axes, place: np.ndarray, words: str, taken: list[Bbox], 
     """Writes words beside a place (in pixels) where there is room; returns their box, or None if there is none."""
     label = axes.annotate(
         words,
-        axes.transData.inverted().transform(place),
+        tuple(axes.transData.inverted().transform(place)),
         xytext=(0.0, 0.0),
         textcoords="offset points",
         color=INK,
@@ -225,7 +225,7 @@ def _connect(axes: Axes, place: np.ndarray, box: Bbox, scale: float) -> None:
     nearest = np.clip(place, box.min, box.max)
     line = axes.annotate(
         "",
-        axes.transData.inverted().transform(place),
+        tuple(axes.transData.inverted().transform(place)),
         xytext=tuple((nearest - place) / scale),
         textcoords="offset points",
         arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "shrinkA": 0.0, "shrinkB": 3.0},
