@@ -104,7 +104,8 @@ def evaluate(profile: CostProfile, fleet: Fleet, workload: Workload, j: int, cho
         }[choice["codec"]]
 
     raw = workload.input_bytes if workload.input_bytes is not None else math.prod(profile.input_shape)
-    upload = raw if j == 0 else 0.0 if j == last else coded(profile.cut_shapes[j])
+    picture = workload.picture_bytes if workload.picture_bytes is not None else raw
+    upload = picture if j == 0 else 0.0 if j == last else coded(profile.cut_shapes[j])
     download = coded(profile.cut_shapes[j], back=True) if training and 0 < j < last else 0.0
 
     # Delay of a task at each node.

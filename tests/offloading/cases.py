@@ -150,4 +150,5 @@ def workloads(draw: st.DrawFn) -> Workload:
         samples_per_pass=draw(st.integers(1, 8)),
         optimizer_slots=draw(st.integers(0, 2)),
         input_bytes=draw(st.one_of(st.none(), powers_of_ten(1, 5))),
+        picture_bytes=draw(st.one_of(st.none(), powers_of_ten(1, 5))),
     )

@@ -28,7 +28,8 @@ def test_who_loses_follows_from_the_costs(profile: CostProfile, fleet: Fleet, wo
     plan = plan_offloading(profile, fleet, workload, goal=OffloadGoal(split_point=0))
     picture, costs = picture_baseline(plan), plan.costs
     assert not picture.loses[0]
-    assert picture.num_bytes == (workload.input_bytes or np.prod(profile.input_shape))
+    given = workload.picture_bytes or workload.input_bytes
+    assert picture.num_bytes == (given or np.prod(profile.input_shape))
     for point in range(costs.num_points):
         slower = costs.delay_seconds[point] > costs.delay_seconds[0]
         more = costs.upload_bytes[point] > costs.upload_bytes[0]
