@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from cloudedge_pl.reports.machines import MAX_NAMED_NODES, draw_bars, draw_dots, rows_by_kind
 from cloudedge_pl.reports.style import (
     ANSWERED,
     ASLEEP,
     CLOUD,
     EDGE,
     EXIT,
-    INK,
     LIMIT,
     LINK,
     MUTED,
@@ -29,6 +29,7 @@ from cloudedge_pl.reports.style import (
     legend_below_title,
     new_figure,
     save_figure,
+    seconds_scale,
 )
 
 LOSS_POINTS, DELAY_POINTS = 60, 600
@@ -39,9 +40,6 @@ LOG_FROM_RATIO = 30
 
 SHOWN_LIMIT = 4
 """A limit of at most this many times the highest delay is drawn as a line."""
-
-MAX_NAMED_NODES = 40
-"""More nodes than this are drawn as dots, in one row for each kind of node."""
 
 Columns = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """A metric's name to the positions at which it was logged and its values, each float64 [num_rows_with_it]."""
@@ -199,7 +197,7 @@ def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
     figure = new_figure(10.0, 5.4 if used else 3.6)
     panels = figure.subplots(1 + used, 1, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + used])[:, 0]
     panels[0].set_title("Simulated delay of a task")
-    time_scale, time_unit = _seconds_scale(clock)
+    time_scale, time_unit = seconds_scale(clock)
     _draw_delay(panels[0], clock * time_scale, _floats(steps["mean_delay_seconds"]), EDGE, limit=limit)
     if used:
         panels[1].set_title("Delay of the link to the cloud")
@@ -221,7 +219,7 @@ def _draw_delay(
     """Draws delays, and their limit unless it would flatten them."""
     highest = float(np.nanmax(seconds, initial=0.0))
     shown = limit <= SHOWN_LIMIT * highest
-    scale, unit = _seconds_scale(np.array([highest, limit if shown else 0.0]))
+    scale, unit = seconds_scale(np.array([highest, limit if shown else 0.0]))
     # A step's value holds from the end of the previous step.
     held = np.concatenate((seconds[:1], seconds)) * scale
     since_start = np.concatenate(([0.0], where))
@@ -259,16 +257,6 @@ def _share_asleep(clock: np.ndarray, awake: np.ndarray) -> float:
     return float(lengths[~awake].sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
 
 
-def _seconds_scale(values: np.ndarray) -> tuple[float, str]:
-    """A factor and a unit that make values in seconds easy to read."""
-    highest = np.nanmax(np.abs(values), initial=0.0)
-    if highest < 1:
-        return 1e3, "ms"
-    if highest < 600:
-        return 1.0, "s"
-    return (1 / 60, "min") if highest < 3 * 3600 else (1 / 3600, "h")
-
-
 def _floats(values: Sequence[float | None]) -> np.ndarray:
     return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
@@ -282,7 +270,7 @@ def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
     joules = _floats(accounts["node_joules"])
     scale, unit = (1e-3, "kJ") if np.nanmax(joules, initial=0.0) >= 10_000 else (1.0, "J")
     many = len(names) > MAX_NAMED_NODES
-    rows = _rows_by_kind(devices) if many else {name: np.array([at]) for at, name in enumerate(names)}
+    rows = rows_by_kind(devices) if many else {name: np.array([at]) for at, name in enumerate(names)}
 
     figure = new_figure(10.0, 1.4 + (0.5 if many else 0.3) * len(rows))
     panels = figure.subplots(1, 2, sharey=True)
@@ -290,7 +278,7 @@ def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
         (panels[0], "Tasks by node", "tasks run", _floats(accounts["node_tasks"]), 0),
         (panels[1], "Energy by node", f"energy drawn ({unit})", joules * scale, 3),
     ):
-        draw = _draw_dots if many else _draw_bars
+        draw = draw_dots if many else draw_bars
         draw(axes, rows, values, [colour_of[device] for device in devices], digits)
         axes.set_title(f"{title}, a dot each" if many else title)
         axes.set_xlabel(label)
@@ -303,44 +291,3 @@ def _nodes(accounts: Mapping[str, Any], path: Path) -> Path:
     panels[0].set_yticks(range(len(rows)), list(rows))
     panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first at the top
     return save_figure(figure, path)
-
-
-def _rows_by_kind(devices: Sequence[str]) -> dict[str, np.ndarray]:
-    """The indices of each kind's nodes, by the kind's name and their number; of all nodes for too many kinds."""
-    members = {
-        kind: np.array([at for at, device in enumerate(devices) if device == kind]) for kind in devices
-    }
-    if len(members) > MAX_NAMED_NODES:
-        others = np.array([at for at, device in enumerate(devices) if device != "master"])
-        members = {"node": others} | {kind: at for kind, at in members.items() if kind == "master"}
-    return {f"{kind} ({len(at):,})" if kind != "master" else kind: at for kind, at in members.items()}
-
-
-def _draw_bars(
-    axes: Axes, rows: Mapping[str, np.ndarray], values: np.ndarray, colours: Sequence[str], digits: int
-) -> None:
-    bars = axes.barh(range(len(rows)), values, height=0.72, color=colours)
-    axes.bar_label(bars, [_bar_text(value, digits) for value in values], padding=3, fontsize=8.5, color=INK)
-    axes.margins(x=0.14)
-
-
-def _draw_dots(
-    axes: Axes, rows: Mapping[str, np.ndarray], values: np.ndarray, colours: Sequence[str], digits: int
-) -> None:
-    """Draws a dot for each node, spread over the height of its row in the order of the nodes, and the row's mean."""
-    for row, at in enumerate(rows.values()):
-        spread = row + (np.linspace(-0.3, 0.3, len(at)) if len(at) > 1 else np.zeros(1))
-        axes.scatter(
-            values[at], spread, s=14, color=[colours[node] for node in at], alpha=0.5, linewidths=0,
-            clip_on=False, zorder=3,
-        )  # fmt: skip
-        mean = float(np.nanmean(values[at]))
-        axes.plot([mean, mean], [row - 0.4, row + 0.4], color=INK, linewidth=1.4, zorder=4)
-        axes.annotate(
-            f"mean {_bar_text(mean, 3)}", (1.0, row), xycoords=("axes fraction", "data"), xytext=(6, 0),
-            textcoords="offset points", fontsize=8.5, va="center",
-        )  # fmt: skip
-
-
-def _bar_text(value: float, digits: int) -> str:
-    return f"{value:,.0f}" if digits == 0 or value >= 100 else f"{value:.{digits}g}"

@@ -129,6 +129,16 @@ class QuantityFormatter(Formatter):
         )
 
 
+def seconds_scale(values: np.ndarray) -> tuple[float, str]:
+    """A factor and a unit that make values in seconds easy to read."""
+    highest = np.nanmax(np.abs(values), initial=0.0)
+    if highest < 1:
+        return 1e3, "ms"
+    if highest < 600:
+        return 1.0, "s"
+    return (1 / 60, "min") if highest < 3 * 3600 else (1 / 3600, "h")
+
+
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes the figure as PNG, makes its folder if necessary, and returns the path."""
     with written_whole(path) as part:

@@ -18,10 +18,18 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from cloudedge_pl.offloading import plan_offloading
-from cloudedge_pl.reports import pareto_figure, plan_figures, run_figures, schedule_figures
+from cloudedge_pl.reports import (
+    pareto_figure,
+    plan_figures,
+    run_figures,
+    schedule_figures,
+    simulation_figures,
+)
 from cloudedge_pl.scheduling import NodeState, TaskWindow, schedule
 from cloudedge_pl.scheduling.families import generate
+from cloudedge_pl.simulation.task_records import TaskRecords
 from tests.offloading.cases import make_fleet, make_profile, make_workload
+from tests.simulation.record_cases import fleet_at_work, make_records, stations_of
 
 SLACK_PIXELS = 1.0
 
@@ -47,7 +55,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, dict[str, Bbox]
         return path
 
     monkeypatch.setattr(Text, "draw", watched)
-    for module in (pareto_figure, plan_figures, run_figures, schedule_figures):
+    for module in (pareto_figure, plan_figures, run_figures, schedule_figures, simulation_figures):
         monkeypatch.setattr(module, "save_figure", save)
     return figures
 
@@ -231,3 +239,45 @@ def test_a_link_that_is_not_used_has_no_panel(
 ) -> None:
     run_figures.save_run_figures(metrics, accounts(["a-0", "a-1"], link), tmp_path)
     assert len(drawn[1][0].axes) == panels
+
+
+DEVICES = ("raspberry-pi-zero-2w", "raspberry-pi-3b-plus", "jetson-nano")
+
+
+def all_paths() -> TaskRecords:
+    """Every path, in an overload whose delays span five decades."""
+    columns = fleet_at_work(3_000, 10, load=1.4).columns()
+    columns["path"] = np.where(columns["path"] < 0, columns["path"], np.arange(3_000) % 5)
+    columns["answered_seconds"] = columns["answered_seconds"] + 1e4 * (np.arange(3_000) % 7 == 0)
+    columns["deadline_seconds"] = np.array([0.5, 2.0, 1e4])[np.arange(3_000) % 3]
+    return TaskRecords(**columns)
+
+
+SIMULATIONS: dict[str, Callable[[], TaskRecords]] = {
+    "one task": lambda: make_records(1, path=3, arrival_seconds=1.0, done_seconds=1.5, answered_seconds=1.5),
+    "equal tasks": lambda: make_records(
+        500, path=0, arrival_seconds=np.arange(500.0), answered_seconds=np.arange(500.0) + 0.1
+    ),
+    "10 nodes": lambda: fleet_at_work(3_000, 10),
+    "60 nodes": lambda: fleet_at_work(3_000, 60),
+    "1,000 nodes": lambda: fleet_at_work(3_000, 1000),
+    "all paths": all_paths,
+}
+
+
+@pytest.mark.parametrize("case", SIMULATIONS.values(), ids=SIMULATIONS)
+def test_simulations(case: Callable[[], TaskRecords], tmp_path: Path, drawn: list) -> None:
+    records = case()
+    clock = float(np.nanmax(records.answered_seconds))
+    names = [f"{DEVICES[at % 3]}-{at}" for at in range(int(records.node.max()) + 1)]
+    simulation_figures.save_simulation_figures(
+        records,
+        tmp_path,
+        clock_seconds=clock,
+        asleep=np.array([[0.1, 0.3], [0.7, 0.8]]) * clock,
+        stations=stations_of(records, names),
+    )
+    assert len(drawn) == 4
+    for figure, texts in drawn:
+        assert_readable(figure, texts)
+        assert figure.get_figheight() < 16

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cloudedge_pl.simulation.station_records import StationRecord
 from cloudedge_pl.simulation.task_records import (
     CLOUD,
     DTYPES,
@@ -74,3 +75,33 @@ def fleet_at_work(num_tasks: int, num_nodes: int, *, seed: int = 0, load: float 
         exit_bytes=np.where(path != CLOUD, 25_088.0, 0.0),
         joules=0.3 / speed[node] + 0.02,
     )
+
+
+def stations_of(records: TaskRecords, names: list[str]) -> list[StationRecord]:
+    """Statistics of nodes, radios, cloud and exit head from the stamps; mean queues by Little's law."""
+    clock = float(np.nanmax(records.answered_seconds))
+
+    def station(
+        kind: str, here: np.ndarray, wait: np.ndarray, busy: np.ndarray, machine: str = ""
+    ) -> StationRecord:
+        return StationRecord.over(
+            kind,
+            machine,
+            elapsed_seconds=clock,
+            busy_seconds=min(float(np.nansum(busy[here])), clock),
+            queue_seconds=float(np.nansum(wait[here])),
+            jobs=int(here.sum()),
+            max_queue=7,
+        )
+
+    stations = []
+    for at, name in enumerate(names):
+        here = records.node == at
+        waited = records.started_seconds - records.at_node_seconds
+        stations.append(station("node", here, waited, records.done_seconds - records.started_seconds, name))
+        radio = records.sent_seconds - records.done_seconds
+        stations.append(station("radio", here, 0.4 * radio, 0.6 * radio, name))
+    spent = records.answered_seconds - records.arrived_seconds
+    stations.append(station("cloud", records.path == CLOUD, 0.1 * spent, 0.5 * spent))
+    stations.append(station("exit_head", records.path > CLOUD, 0.3 * spent, 0.7 * spent))
+    return stations
