@@ -77,4 +77,6 @@ def draw_dots(
 
 def bar_text(value: float, digits: int) -> str:
     """Writes a value: a whole number if ``digits`` is 0, else with so many digits."""
+    if digits and 0 < value < 0.001:
+        return "<0.001"
     return f"{value:,.0f}" if digits == 0 or value >= 100 else f"{value:.{digits}g}"

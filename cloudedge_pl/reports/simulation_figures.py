@@ -125,12 +125,12 @@ def _draw_percentiles(axes: Axes, answered: TaskRecords, edges: np.ndarray, time
     log = LOG_FROM_RATIO * np.nanmin(values[0]) < np.nanmax(values)
     scale, unit = (1.0, "s") if log else seconds_scale(values)
     middles = 0.5 * (edges[1:] + edges[:-1]) * time_scale
-    marker = "." if len(middles) == 1 else None  # a line needs two points to be seen
+    gaps = np.pad(np.isnan(values[0]), 1, constant_values=True)
+    alone = np.flatnonzero(~gaps[1:-1] & gaps[:-2] & gaps[2:]).tolist()  # a line needs two points to be seen
+    marks: dict[str, Any] = {"marker": ".", "markevery": alone} if alone else {}
     for (name, dash, width), line in zip(levels.values(), values, strict=True):
         label = name if name == "median" else f"{name} are faster"
-        axes.plot(
-            middles, line * scale, color=INK, linestyle=dash, linewidth=width, label=label, marker=marker
-        )
+        axes.plot(middles, line * scale, color=INK, linestyle=dash, linewidth=width, label=label, **marks)
     axes.fill_between(middles, values[0] * scale, values[1] * scale, color=MUTED, alpha=0.25, linewidth=0)
     axes.set_title("Delay of a task, by its arrival")
     if log:
