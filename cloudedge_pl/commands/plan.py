@@ -44,6 +44,10 @@ def plan(cfg: DictConfig) -> OffloadPlan:
 
 
 def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
+    if "trainer" in cfg or "callbacks" in cfg:
+        raise ValueError(
+            "trainer and callbacks are groups of `cloudedge train`, as is an experiment that sets them; leave them out."
+        )
     check_config(cfg, NEEDED)
     data = _data(cfg)
     options = resolved(cfg)
