@@ -77,6 +77,47 @@ def read_csv(path: Path, columns: Sequence[str]) -> tuple[list[str], list[TextRo
     return header, rows
 
 
+def read_timed_csv(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[list[float], list[TextRow]]:
+    """Reads a CSV file of things that happen at times, its column ``t_seconds``.
+
+    Args:
+        path: of the file, in UTF-8.
+        required: columns that it must have besides ``t_seconds``.
+        optional: columns that it may have.
+
+    Returns:
+        The times, and the rows; a row has a cell in every column that the file has.
+
+    Raises:
+        ValueError: if the file does not exist, lacks a column, a row or a cell, or has a time that is negative, not
+            finite or below the one before it; the message names the line.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; give a CSV file with a column t_seconds.")
+    needed = ("t_seconds", *required)
+    header, rows = read_csv(path, (*needed, *optional))
+    for column in needed:
+        if column not in header:
+            raise ValueError(
+                f"{path}, line 1: it lacks the column {column}; the first line names the columns: {', '.join(needed)}."
+            )
+    if not rows:
+        raise ValueError(f"{path}: it has no row below its header; write at least one.")
+    times: list[float] = []
+    for at, cells in rows:
+        for column in header:
+            if column not in cells:
+                raise ValueError(f"{path}, line {at}: {column} is empty; fill it, or remove the row.")
+        times.append(finite_number(path, at, "t_seconds", cells["t_seconds"]))
+        if len(times) > 1 and times[-1] < times[-2]:
+            raise ValueError(
+                f"{path}, line {at}: t_seconds is {times[-1]:g} and in the row before {times[-2]:g}; sort the rows."
+            )
+    return times, rows
+
+
 def _check_header(path: Path, at: int, header: list[str], columns: Sequence[str]) -> None:
     for column in header:
         if header.count(column) > 1:

@@ -26,7 +26,7 @@ def test_equal_tasks_change_no_figure_of_the_costs() -> None:
     assert (tasks.size * tasks.work * tasks.slowdown).tolist() == [1, 1]
     assert (tasks.kind + tasks.noise + tasks.exits + tasks.audited).tolist() == [0, 0]
     assert tasks.sample.tolist() == [-1, -1]
-    assert tasks.deadline_seconds.tolist() == [0.0, math.inf]
+    assert tasks.deadline_seconds.tolist() == [math.inf, math.inf]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5])
