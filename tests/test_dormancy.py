@@ -1,8 +1,11 @@
-"""The sleep rule: its two modes, its laws."""
+"""The sleep rule: its modes, its laws."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
+from cloudedge_pl.dormancy_kernel import advance as compiled_advance
 
 delays = st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=60)
 
@@ -125,7 +129,7 @@ def test_symmetric_noise_keeps_the_default_awake_more_than_the_paper() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"mode": "never"},
+        {"mode": "sometimes"},
         {"sleep_ratio": 1.0, "wake_ratio": 1.2},
         {"wake_ratio": 0.0},
         {"smoothing": 0.0},
@@ -143,3 +147,109 @@ def test_bad_rules_are_refused(options: dict) -> None:
 def test_state_survives_as_plain_values() -> None:
     state = DormancyState(False, 1.5, 3, 2)
     assert DormancyState(**state.to_dict()) == state
+
+
+# --- modes that came later: never, always, deadline, quantile ---
+
+
+def lognormal_delays(num: int, deviation: float, correlation: float, seed: int) -> list[float]:
+    random, value, delays = np.random.default_rng(seed), 0.0, []
+    for number in range(num):
+        innovation = float(random.standard_normal())
+        value = (
+            innovation if number == 0 else correlation * value + math.sqrt(1 - correlation**2) * innovation
+        )
+        delays.append(0.05 * math.exp(deviation * value))
+    return delays
+
+
+def states(rule: DormancyRule, delays: list[float], **also: Any) -> list[DormancyState]:
+    state, found = DormancyState(), []
+    for number, delay in enumerate(delays):
+        state = next_state(rule, state, delay, clock_seconds=float(number), **also)
+        found.append(state)
+    return found
+
+
+@pytest.mark.parametrize(("mode", "awake"), [("never", True), ("always", False)])
+def test_never_and_always_keep_the_cloud_as_it_is(mode: Any, awake: bool) -> None:
+    found = states(DormancyRule(mode=mode), [0.1, 5.0, math.inf, 0.1])
+    assert [state.awake for state in found] == [awake] * 4
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+@pytest.mark.parametrize("dwell", [1, 3])
+@pytest.mark.parametrize("deviation", [0.1, 0.35, 0.6])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_quantile_sleeps_for_the_share_that_it_is_asked_for(
+    share: float, deviation: float, dwell: int, correlation: float
+) -> None:
+    rule = DormancyRule(mode="quantile", share_asleep=share, dwell_windows=dwell)
+    for seed in range(3):
+        found = states(rule, lognormal_delays(1300, deviation, correlation, seed))[300:]
+        assert abs(np.mean([not state.awake for state in found]) - share) < 0.05
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_without_a_dwell_quantiles_are_unbiased(share: float) -> None:
+    rule = DormancyRule(mode="quantile", share_asleep=share, dwell_windows=1)
+    found = states(rule, lognormal_delays(20_000, 0.3, 0.0, 1))[1000:]
+    expected = math.log(0.05) + 0.3 * NormalDist().inv_cdf(1 - share)
+    assert np.mean([math.log(state.average_seconds) for state in found]) == pytest.approx(expected, abs=0.01)
+
+
+def test_deadline_sleeps_where_the_answer_would_be_late() -> None:
+    rule = DormancyRule(mode="deadline", dwell_windows=1, warmup_windows=1)
+    found = states(rule, [0.1, 0.1, 0.3, 0.2, 0.21], limit_seconds=0.2)
+    assert [state.awake for state in found] == [True, True, False, True, False]
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    delays=st.lists(st.floats(0.001, 10.0), min_size=1, max_size=200),
+    mode=st.sampled_from(["hysteresis", "quantile", "deadline"]),
+    dwell_seconds=st.floats(0.0, 20.0),
+    dwell_windows=st.integers(1, 5),
+)
+def test_no_change_comes_inside_the_dwell(
+    delays: list[float], mode: Any, dwell_seconds: float, dwell_windows: int
+) -> None:
+    rule = DormancyRule(
+        mode=mode,
+        dwell_seconds=dwell_seconds,
+        dwell_windows=dwell_windows,
+        warmup_windows=1,
+        share_asleep=0.5,
+    )
+    found = states(rule, delays, limit_seconds=1.0)
+    changes = [number for number in range(1, len(found)) if found[number].awake != found[number - 1].awake]
+    for before, after in itertools.pairwise(changes):
+        assert after - before >= max(dwell_seconds, dwell_windows)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    mode=st.sampled_from(["hysteresis", "paper", "quantile", "deadline", "never", "always"]),
+    delays=st.lists(st.floats(0.0, 10.0) | st.just(math.inf), min_size=1, max_size=50),
+)
+def test_packed_states_are_the_same_states(mode: Any, delays: list[float]) -> None:
+    for state in states(DormancyRule(mode=mode), delays, limit_seconds=1.0):
+        copy = DormancyState.unpacked(state.packed())
+        assert str(copy) == str(state)  # nan equals nan in text
+
+
+def test_compiled_and_plain_rule_are_one() -> None:
+    for mode in ("hysteresis", "paper", "quantile", "deadline"):
+        rule, state = DormancyRule(mode=mode), DormancyState()  # type: ignore[arg-type]  # a name of each
+        values = state.packed()
+        for number, delay in enumerate(lognormal_delays(300, 0.5, 0.5, 3)):
+            state = next_state(rule, state, delay, limit_seconds=0.06, clock_seconds=float(number))
+            compiled_advance(rule.packed(), values, delay, 0.06, float(number))
+            np.testing.assert_allclose(values, state.packed(), rtol=1e-12)
+
+
+def test_outages_leave_no_trace_in_the_quantile() -> None:
+    rule, delays = DormancyRule(mode="quantile"), lognormal_delays(200, 0.3, 0.0, 5)
+    plain = states(rule, delays)[-1]
+    with_outages = [delay for pair in zip(delays, [math.inf] * len(delays), strict=True) for delay in pair]
+    assert states(rule, [*with_outages, delays[-1]])[-1].measurements == plain.measurements + 1

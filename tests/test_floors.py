@@ -34,7 +34,7 @@ FLOORS: dict[str, int] = {
                 "text_tables",
                 "costs",
             ],
-            ["dormancy", "exits", "scheduling", "offloading"],
+            ["dormancy", "dormancy_kernel", "exits", "scheduling", "offloading"],
             ["simulation", "partition"],
             ["lightning"],
             ["data"],

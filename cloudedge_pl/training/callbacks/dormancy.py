@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from typing_extensions import override
 
-from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
+from cloudedge_pl.dormancy import DormancyRule, DormancyState, Mode, next_state
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.training.callbacks.base import strategy_of
 
@@ -23,12 +21,15 @@ class CloudDormancy(pl.Callback):
     def __init__(
         self,
         *,
-        mode: Literal["hysteresis", "paper"] = "hysteresis",
+        mode: Mode = "hysteresis",
         sleep_ratio: float = 1.5,
         wake_ratio: float = 1.25,
         smoothing: float = 0.02,
         warmup_windows: int = 10,
         dwell_windows: int = 3,
+        dwell_seconds: float = 0.0,
+        share_asleep: float = 0.3,
+        probe_bytes: float = 64.0,
     ) -> None:
         self.rule = DormancyRule(
             mode=mode,
@@ -37,6 +38,9 @@ class CloudDormancy(pl.Callback):
             smoothing=smoothing,
             warmup_windows=warmup_windows,
             dwell_windows=dwell_windows,
+            dwell_seconds=dwell_seconds,
+            share_asleep=share_asleep,
+            probe_bytes=probe_bytes,
         )
 
     def decide(self, state: DormancyState, delay_seconds: float) -> DormancyState:
