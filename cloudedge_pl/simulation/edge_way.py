@@ -298,4 +298,6 @@ def radio_done(world: World, job: int) -> None:
             task.arrived = world.clock
         enqueue(world, single(world, RECEIVER), job)
         start_receiver(world)
+    if station_at(world, radio).head < 0:
+        unblock(world, node)  # with no room to wait, only an idle radio takes a transfer
     start_radio(world, node)

@@ -85,10 +85,10 @@ def handle(world: World, kind: int, job: int) -> None:
 @compiled
 def needed(world: World, time: float) -> int:
     """Returns what the loop needs before it can handle what happens at ``time``; -1 if nothing."""
+    if math.isinf(time) and math.isinf(world.churn_known):
+        return IDLE
     if time >= world.churn_known:
         return NEED_CHURN
-    if math.isinf(time):
-        return IDLE
     if time >= world.link_known:
         return NEED_LINK
     at = world.churn_at

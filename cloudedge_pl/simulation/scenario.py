@@ -12,7 +12,7 @@ from cloudedge_pl.fleet import Phase
 from cloudedge_pl.settings import as_settings
 from cloudedge_pl.simulation.churn import Churn
 from cloudedge_pl.simulation.layout import BLOCK, EXIT, REJECT
-from cloudedge_pl.simulation.link_processes import LinkSettings, LognormalLink
+from cloudedge_pl.simulation.links import LINKS, LinkSettings
 from cloudedge_pl.simulation.tasks import ServiceNoise
 
 OVERLOAD = {"block": BLOCK, "reject": REJECT, "exit": EXIT}
@@ -91,7 +91,7 @@ class Scenario:
         ValueError: if a value is outside its range.
     """
 
-    link: LinkSettings = field(default_factory=LognormalLink)
+    link: LinkSettings = field(default_factory=LINKS["lognormal"])
     churn: Churn = field(default_factory=Churn)
     service: ServiceNoise = field(default_factory=ServiceNoise)
     queues: QueueLimits = field(default_factory=QueueLimits)

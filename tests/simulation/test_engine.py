@@ -17,7 +17,8 @@ from cloudedge_pl.fleet import Fleet, Link
 from cloudedge_pl.scheduling import as_scheduler
 from cloudedge_pl.simulation.churn import Churn
 from cloudedge_pl.simulation.engine import Engine
-from cloudedge_pl.simulation.link_processes import ConstantLink, LinkSettings, LognormalLink
+from cloudedge_pl.simulation.link_laws import ConstantLink, LognormalLink
+from cloudedge_pl.simulation.links import LinkSettings
 from cloudedge_pl.simulation.scenario import QueueLimits, Scenario, WindowRule
 from cloudedge_pl.simulation.task_records import DTYPES, TaskRecords
 from cloudedge_pl.simulation.tasks import ServiceNoise, Tasks
