@@ -75,7 +75,10 @@ def settings_of_engines(draw: st.DrawFn) -> dict[str, Any]:
     names = [node.name for node in fleet(num_nodes).nodes]
     events = draw(
         st.lists(
-            st.tuples(st.floats(0.0, 2.0), st.sampled_from(names), st.sampled_from(["join", "leave", "fail"])), max_size=6
+            st.tuples(
+                st.floats(0.0, 2.0), st.sampled_from(names), st.sampled_from(["join", "leave", "fail"])
+            ),
+            max_size=6,
         )
     )
     training = draw(st.booleans())
@@ -86,7 +89,9 @@ def settings_of_engines(draw: st.DrawFn) -> dict[str, Any]:
         policy="block" if training else draw(st.sampled_from(["block", "reject", "exit"])),
     )
     link: LinkSettings = draw(
-        st.sampled_from([ConstantLink(outages=[[0.3, 0.6]]), LognormalLink(interval_seconds=0.01), ConstantLink()])
+        st.sampled_from(
+            [ConstantLink(outages=[[0.3, 0.6]]), LognormalLink(interval_seconds=0.01), ConstantLink()]
+        )
     )
     scenario = Scenario(
         link=link,
@@ -172,7 +177,11 @@ def test_time_goes_forward(how: dict[str, Any], seed: int) -> None:
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
-@given(how=settings_of_engines(), seed=st.integers(0, 1000), cuts=st.lists(st.integers(1, 79), max_size=4, unique=True))
+@given(
+    how=settings_of_engines(),
+    seed=st.integers(0, 1000),
+    cuts=st.lists(st.integers(1, 79), max_size=4, unique=True),
+)
 def test_a_stream_in_pieces_is_the_stream_in_one(how: dict[str, Any], seed: int, cuts: list[int]) -> None:
     if how["phase"] == "training":
         return  # in training a piece is a window
