@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
-from cloudedge_pl.dormancy_kernel import advance as compiled_advance
+from cloudedge_pl.simulation.dormancy_kernel import advance as compiled_advance
 
 delays = st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=60)
 

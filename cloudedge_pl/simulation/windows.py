@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from cloudedge_pl.dormancy_kernel import advance
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.simulation.dormancy_kernel import advance
 from cloudedge_pl.simulation.edge_way import has_room, release_to_node
 from cloudedge_pl.simulation.ends import complete
 from cloudedge_pl.simulation.events import WINDOW_OPENS
