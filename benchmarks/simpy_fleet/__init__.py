@@ -6,6 +6,8 @@ on them. The scheduler is ``min_completion``.
 """
 
 from .fleet import SimpyFleet
-from .setup import Setup
+from .from_scenario import setup_of
+from .records import AMOUNTS, STAMPS
+from .setup import FAIL, JOIN, LEAVE, Setup
 
-__all__ = ["Setup", "SimpyFleet"]
+__all__ = ["AMOUNTS", "FAIL", "JOIN", "LEAVE", "STAMPS", "Setup", "SimpyFleet", "setup_of"]

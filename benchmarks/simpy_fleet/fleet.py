@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import count, groupby
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,11 @@ class SimpyFleet:
         self.nodes = [Node(self.env, index, setup) for index in range(setup.fleet.num_nodes)]
         self.execution = [float(seconds) for seconds in setup.costs.execution_seconds]
         self.waiting: list[int] = []
+        self.tickets, self.queued_as = count(), [0] * len(tasks.arrival_seconds)
         self.all_arrived = self.timer_runs = self.due = False
+        self.alone = (
+            setup.window_tasks == 1 and not setup.training
+        )  # a scheduler of whole windows does not know of the inputs' way
         self.dormancy = DormancyState()
         self.probes = 0
 
@@ -45,10 +50,11 @@ class SimpyFleet:
         return self.records.columns()
 
     def _arrivals(self) -> Walk:
-        for task, time in enumerate(self.tasks.arrival):
+        by_time = groupby(range(len(self.tasks.arrival)), key=self.tasks.arrival.__getitem__)
+        for time, together in by_time:
             if time > self.env.now:
                 yield self.env.timeout(time - self.env.now)
-            self._wait([task])
+            self._wait(list(together))
         self.all_arrived = True
         self._open_windows()
 
@@ -64,7 +70,7 @@ class SimpyFleet:
 
     def _fail(self, node: Node) -> None:
         """Ends every process on the node, and queues its tasks again."""
-        lost = sorted(trip.task for trip in node.trips)
+        lost = sorted((trip.task for trip in node.trips), key=self.queued_as.__getitem__)
         for trip in node.trips:
             trip.dead = True
             for process in trip.walking:
@@ -76,12 +82,16 @@ class SimpyFleet:
             self._wait(lost)
 
     def _wait(self, tasks: list[int]) -> None:
+        for task in tasks:
+            self.queued_as[task] = next(self.tickets)
         self.waiting += tasks
         self._open_windows()
 
     def _open_windows(self) -> None:
-        """Opens the windows that are due, if a node is there."""
-        if self.setup.window_tasks is None:
+        """Opens the windows that are due, if a node is there; in training everything that waits is due."""
+        if self.setup.training:
+            self.due = bool(self.waiting)
+        if self.setup.window_tasks is None or self.setup.training:
             if self.due:
                 self._open_timed()
             elif self.waiting and not self.timer_runs:
@@ -113,7 +123,7 @@ class SimpyFleet:
         ready = [node.ready_seconds() for node in there]
         for task in window:
             self.records.stamps["window"][task] = self.env.now
-            at_node = self.costs.terminal_seconds * self.tasks.size[task]
+            at_node = self.costs.terminal_seconds * self.tasks.size[task] if self.alone else 0.0
             expected = [self.execution[node.index] * self.tasks.work[task] for node in there]
             ends = [max(at_node, wait) + seconds for wait, seconds in zip(ready, expected, strict=True)]
             best = ends.index(min(ends))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any
 
 import simpy
 
@@ -99,10 +100,18 @@ class Node:
 
     def radio_has_room(self) -> bool:
         waiting = len(self.radio.queue) + self.stalled
-        return self.radio.count == 0 or waiting < self.radio_capacity
+        return self.radio_is_idle() or waiting < self.radio_capacity
 
-    def radio_starts(self) -> None:
-        """Wakes the task that blocks the processor, to look for room."""
+    def radio_is_idle(self) -> bool:
+        return self.radio.count == 0 and not self.radio.queue
+
+    def look_for_room(self) -> None:
+        """Wakes the task that blocks the processor; the radio has started a transfer, or has nothing to do."""
         if self.blocked is not None:
             self.blocked.succeed()
             self.blocked = None
+
+    def leave_radio(self, turn: Any) -> None:
+        self.radio.release(turn)
+        if self.radio_is_idle():
+            self.look_for_room()

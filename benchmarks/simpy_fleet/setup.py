@@ -30,7 +30,8 @@ class Setup:
         link_starts: [k] ascending, when each segment of the link starts; the last lasts for ever.
         link_rates: [k] bit/s; 0 is an outage.
         link_propagation: [k] seconds.
-        training: gradients return, and every awake task goes both ways.
+        training: gradients return, and every awake task goes both ways. Tasks that arrive at the same time are one
+            window, and so are those that a node loses by a failure.
         window_tasks: number of tasks scheduled together; None opens windows by time.
         window_seconds: windows open at multiples of this, if a task waits.
         jitter: [num_nodes] sigma of the service times.

@@ -132,9 +132,9 @@ class Ways:
         num_bytes = self.costs.exit_upload_bytes * self.tasks.size[task]
         self.records.book(task, exit_bytes=num_bytes)
         rate = self.master.throughput_bits_per_second
-        node.radio_starts()
+        node.look_for_room()
         yield from self._active(trip, 8 * num_bytes / min(node.throughput, rate), node.transmit_watts)
-        node.radio.release(turn)
+        node.leave_radio(turn)
         self._leaves_node(trip)
         final = path != EARLY_EXIT or self.tasks.sure[task]
         if final and not self.setup.training:
@@ -175,7 +175,7 @@ class Ways:
             if self.setup.policy == "exit" and self.costs.exit_seconds > 0 and not trip.seen_by_head:
                 yield from self._send_to_master(trip, turn, EXIT_OVERLOAD)
             else:
-                trip.node.radio.release(turn)
+                trip.node.leave_radio(turn)
                 self._reject(trip)
             return
         try:
@@ -207,10 +207,10 @@ class Ways:
             node.stalled = 0
         num_bytes = self.costs.upload_bytes * self.tasks.size[task]
         self.records.book(task, upload_bytes=num_bytes)
-        node.radio_starts()
+        node.look_for_room()
         seconds = self.link.seconds(self.env.now, 8 * num_bytes, node.throughput)
         yield from self._active(trip, seconds, node.transmit_watts)
-        node.radio.release(turn)
+        node.leave_radio(turn)
         self._leaves_node(trip)
         if not self.setup.training:
             del node.trips[trip]
