@@ -14,6 +14,7 @@ COLUMNS = (
     "download_bytes",
     "exit_upload_bytes",
     "exit_download_bytes",
+    "probe_bytes",
     "sync_bytes",
     "sync_joules",
 )
@@ -36,6 +37,7 @@ class Accounts:
         download_bytes: gradients received from the cloud.
         exit_upload_bytes: cut tensors sent to the exit head on the master.
         exit_download_bytes: gradients received from the exit head.
+        probe_bytes: of probes that the master sent to measure the link while the cloud slept.
         sync_bytes: weights exchanged in aggregations.
         sync_joules: drawn in aggregations.
     """
@@ -47,6 +49,7 @@ class Accounts:
     download_bytes: np.ndarray
     exit_upload_bytes: np.ndarray
     exit_download_bytes: np.ndarray
+    probe_bytes: np.ndarray
     sync_bytes: np.ndarray
     sync_joules: np.ndarray
 
