@@ -106,6 +106,7 @@ def run(world: World, until: float) -> int:
             if world.places_itself == 0 or world.decides_itself == 0:
                 return NEED_DECISION
             open_window(world)
+            continue
         arrival = math.inf
         if world.next_arrival < world.num_rows_given:
             arrival = task_at(world, world.next_arrival).arrival

@@ -180,6 +180,10 @@ def start_sender(world: World) -> None:
         job = next_alive(world, at)
         if job >= 0:
             occupy(world, at, job)
+            task = task_at(world, job >> 1)
+            num_bytes = world.exit_download_bytes * task.size
+            node_at(world, task.node).exit_download_bytes += num_bytes
+            task.exit_bytes += num_bytes
             push(world, world.clock + sending_seconds(world, job), SENDER_DONE, job)
 
 
@@ -189,14 +193,11 @@ def sender_done(world: World, job: int) -> None:
     task = task_at(world, job >> 1)
     release(world, single(world, SENDER), sending_seconds(world, job))
     start_sender(world)
-    if task.state == DEAD:
-        return
-    machine = node_at(world, task.node)
-    num_bytes = world.exit_download_bytes * task.size
-    machine.exit_download_bytes += num_bytes
-    task.exit_bytes += num_bytes
-    receiving = 8.0 * num_bytes / machine.master_bits_per_second
+    receiving = 8.0 * world.exit_download_bytes * task.size / node_at(world, task.node).master_bits_per_second
     joules = world.master_transmit_watts * receiving
     world.master_joules += joules
+    if task.state == DEAD:
+        world.lost_joules += joules
+        return
     task.joules += joules
     push(world, world.clock + max(receiving - sending_seconds(world, job), 0.0), BACK, job)
