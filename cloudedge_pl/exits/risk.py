@@ -140,9 +140,11 @@ class Calibration:
     def _why_nothing(self) -> str:
         least, needed = _least_bound(self.num_samples, self.delta, self.method), self.samples_needed
         if least > self.max_risk:
+            by_mean = math.ceil(1 / self.max_risk - 1 - 1e-9)
+            other = f", take the method 'crc', which needs {by_mean}" if by_mean < needed else ""
             return (
                 f"{self.num_samples} samples cannot show a risk of at most {self.max_risk:g}; even without one loss "
-                f"the bound is {least:.2g}. Calibrate on at least {needed}, or allow a larger risk."
+                f"the bound is {least:.2g}. Calibrate on at least {needed}{other}, or allow a larger risk."
             )
         if not any(self.curve.exited_share):
             return "every sample scores 0."

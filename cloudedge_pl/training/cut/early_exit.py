@@ -41,12 +41,16 @@ class Decision:
         scores: how sure it is, float64 [B].
         sure: [B] bool, whether the score passes the threshold.
         audited: [B] bool, which of these go to the cloud anyway.
+        exit_mask: [B] bool on the logits' device, whether the exit head answers: sure, and not audited.
+        all_exit: whether the exit head answers every sample.
     """
 
     logits: Tensor
     scores: np.ndarray
     sure: np.ndarray
     audited: np.ndarray
+    exit_mask: Tensor
+    all_exit: bool
 
     @property
     def exits(self) -> np.ndarray:
@@ -62,8 +66,7 @@ class Decision:
         """The logits that the system gives: the exit head's while the cloud sleeps and of samples that exit."""
         if not awake:
             return self.logits
-        exits = torch.from_numpy(self.exits).to(cloud_logits.device)
-        return torch.where(exits[:, None], self.logits.to(cloud_logits.dtype), cloud_logits)
+        return torch.where(self.exit_mask[:, None], self.logits.to(cloud_logits.dtype), cloud_logits)
 
 
 class EarlyExit:
@@ -111,11 +114,14 @@ class EarlyExit:
                 f"the backbone returns {list(logits.shape[1:])} for a sample; exits are decided by the logits of two "
                 "classes or more. Cut a backbone that contains the classifier, or leave exits out."
             )
-        probabilities = torch.softmax(logits.detach().to("cpu", torch.float64), dim=1).numpy()
+        # In double precision, because the surest samples' probabilities are close to 1; not every device has it.
+        probabilities = torch.softmax(logits.detach().cpu().double(), dim=1).numpy()
         scores = exit_scores(self._policy, probabilities)
         sure = passes(scores, self.threshold)
         audited = draw_audited(sure, self.settings.audit_share, self._generator)
-        return Decision(logits, scores, sure, audited)
+        exits = sure & ~audited
+        exit_mask = torch.from_numpy(exits).to(logits.device)
+        return Decision(logits, scores, sure, audited, exit_mask, bool(exits.all()))
 
     def count(self, decision: Decision, cloud_logits: Tensor | None, awake: bool, batch: Any) -> None:
         """Counts a batch that is answered.

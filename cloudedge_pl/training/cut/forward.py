@@ -226,7 +226,7 @@ class CutForward:
 
     def _decided(self, live: CutTensors, step: Step, decision: Decision) -> Tensor:
         """The answer of a call in which samples may exit; the cloud runs unless nobody needs its answer."""
-        in_cloud = step.answer == "cloud" or (step.awake and not decision.exits.all())
+        in_cloud = step.answer == "cloud" or (step.awake and not decision.all_exit)
         cloud_logits = self._in_cloud(live) if in_cloud else None
         step.answers.append((decision, cloud_logits))
         if cloud_logits is None:

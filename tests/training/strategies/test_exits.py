@@ -213,3 +213,15 @@ def test_without_a_validation_set_there_is_nothing_to_calibrate_on(tmp_path: Pat
 def test_another_trainer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StrategyError, match="SingleDeviceStrategy"):
         ce.calibrate_exits(make_trainer(tmp_path), OtherModule(SmallNet()), dataloaders=held_back())
+
+
+def test_a_compiled_module_exits_alike(tmp_path: Path) -> None:
+    trainer, module = trained(tmp_path, {"threshold": 0.9, "audit_share": 0.2})
+    expected = torch.cat(trainer.predict(module, held_back()))
+    compiled = torch.compile(module, backend="eager")
+    again = make_trainer(tmp_path, make_strategy(exits={"threshold": 0.9, "audit_share": 0.2}))
+    state = trainer.strategy.deployment.exit_head.state_dict()
+    again.test(compiled, held_back(), verbose=False)  # plans and cuts
+    again.strategy.deployment.exit_head.load_state_dict(state)
+    assert torch.allclose(torch.cat(again.predict(compiled, held_back())), expected, atol=1e-5)
+    assert 0 < again.strategy.run.early_exit.exited_share < 1
