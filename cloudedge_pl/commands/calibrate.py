@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 
 from cloudedge_pl.commands.checkpoint_command import run_on_checkpoint
 from cloudedge_pl.commands.exit_report import exit_summary, needs_calibration, save_exits, say_calibrated
@@ -61,10 +61,17 @@ def calibrate(cfg: DictConfig) -> dict[str, Any]:
 
 
 def turn_on(cfg: DictConfig) -> None:
-    """Gives the default limit to a run that has neither a policy, nor a limit, nor a threshold."""
-    keys = [f"exits.{name}" for name in ("policy", "max_disagreement", "threshold")]
-    if "exits" in cfg and all(OmegaConf.select(cfg, key) is None for key in keys):
-        cfg.exits.max_disagreement = MAX_DISAGREEMENT
+    """Gives the default limit to a run that has neither a policy, nor a limit, nor a threshold.
+
+    The config of a run from before there were exits gets the group, too.
+    """
+    with open_dict(cfg):
+        if "exits" not in cfg:
+            cfg.exits = {"_target_": "cloudedge_pl.exits.ExitSettings"}
+        if "_target_" in cfg.strategy and "exits" not in cfg.strategy:
+            cfg.strategy.exits = "${exits}"
+        if all(cfg.exits.get(name) is None for name in ("policy", "max_disagreement", "threshold")):
+            cfg.exits.max_disagreement = MAX_DISAGREEMENT
 
 
 @hydra.main(version_base="1.3", config_path=None)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from cloudedge_pl.commands.calibrate import turn_on
 from cloudedge_pl.exits import PATHS, Outcomes
 from tests.commands.test_train import cloudedge
 
@@ -85,6 +87,22 @@ def test_a_checkpoint_is_calibrated_later(run: tuple[Path, str]) -> None:
     done = cloudedge(folder, "evaluate", f"ckpt={path}", "hydra.run.dir=again")
     assert done.returncode == 0, done.stdout + done.stderr
     assert summary_of(folder / "again")["exits"]["threshold"] == exits["threshold"]
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({}, 0.02),
+        ({"exits": {"policy": None, "max_disagreement": 0.1}}, 0.1),
+        ({"exits": {"policy": "entropy"}}, None),
+    ],
+)
+def test_the_default_limit_is_for_runs_that_say_nothing(given: dict[str, Any], limit: float | None) -> None:
+    cfg = OmegaConf.create({"strategy": {"_target_": "cloudedge_pl.training.CloudEdgeStrategy"}, **given})
+    OmegaConf.set_struct(cfg, True)
+    turn_on(cfg)
+    assert cfg.exits.get("max_disagreement") == limit
+    assert cfg.strategy.exits == cfg.exits
 
 
 @pytest.mark.slow
