@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import resource
 import statistics
 import subprocess
@@ -171,6 +172,7 @@ def step(options: argparse.Namespace) -> Iterator[Row]:
 
     from cloudedge_pl.simulation import Simulator
 
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     simulated, original = [], Simulator.step
 
     def timed_step(*given: Any, **named: Any) -> Any:

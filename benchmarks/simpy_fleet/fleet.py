@@ -97,11 +97,12 @@ class SimpyFleet:
             elif self.waiting and not self.timer_runs:
                 self.env.process(self._timer())
             return
+        size = self.setup.window_tasks
         while self.waiting and any(node.available for node in self.nodes):
-            if len(self.waiting) < self.setup.window_tasks and not self.all_arrived:
+            if len(self.waiting) < size and not self.all_arrived:
                 return
-            window = self.waiting[: self.setup.window_tasks]
-            del self.waiting[: self.setup.window_tasks]
+            number = 1 if size == 1 else len(self.waiting)  # a failure may add more than the window needs
+            window, self.waiting = self.waiting[:number], self.waiting[number:]
             self._open_window(window)
 
     def _timer(self) -> Walk:

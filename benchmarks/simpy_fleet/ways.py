@@ -187,12 +187,11 @@ class Ways:
             yield from self._take(self.link.propagations[self.link.present(self.env.now)])
             if not trip.dead:
                 self._stamp("arrived", trip)
-            seconds = self.costs.cloud_seconds * self.tasks.work[trip.task]
-            if (yield from self._serve(trip, self.cloud, seconds)):
-                self._give_back(credit)
-                yield from self._cloud_gradient(trip)
-                return
+                seconds = self.costs.cloud_seconds * self.tasks.work[trip.task]
+                yield from self._serve(trip, self.cloud, seconds)
         self._give_back(credit)
+        if not trip.dead:
+            yield from self._cloud_gradient(trip)
 
     def _give_back(self, credit: Any) -> None:
         credit.cancel()
@@ -238,8 +237,6 @@ class Ways:
     def _cloud_gradient(self, trip: Trip) -> Walk:
         """From the cloud back to the node, in training; an answer takes no time."""
         num_bytes, node = self.costs.download_bytes * self.tasks.size[trip.task], trip.node
-        if trip.dead:
-            return
         if num_bytes > 0:
             trip.walking.add(self.env.active_process)
             turn = node.downlink.request()

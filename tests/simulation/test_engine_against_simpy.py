@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from simpy_fleet import AMOUNTS, FAIL, JOIN, LEAVE, STAMPS, SimpyFleet, setup_of
+from simpy_fleet.setup import EARLY_EXIT, EDGE, EXIT_ASLEEP, EXIT_OVERLOAD, REJECTED
 
 from cloudedge_pl.costs.split import SplitCosts
 from cloudedge_pl.dormancy import DormancyRule
@@ -34,24 +35,31 @@ COSTS = SplitCosts(
     terminal_seconds=0.013,
     task_memory_bytes=0.0,
 )
+OUTAGES = [[4.03, 5.21], [17.3, 18.9]]
 GRADIENTS = {"download_bytes": 4000.0, "exit_download_bytes": 9000.0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What differs from a fleet at moderate load with room everywhere."""
+    """What differs from a fleet at moderate load with room everywhere.
+
+    ``equal``: nodes and tasks are equal and tasks come at equal intervals, so that much happens at the same instant.
+    """
 
     scenario: dict[str, Any] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     phase: str = "inference"
+    equal: bool = False
     churn: bool = False
+    failures_per_hour: float = 0.0
+    absent: tuple[int, ...] = ()
     exits: bool = False
     dormancy: DormancyRule | None = None
     tasks: int = 2000
     rate: float = RATE
 
 
-def fleet() -> Fleet:
+def fleet(equal: bool) -> Fleet:
     nodes = [
         EdgeNode(
             f"node-{index}",
@@ -65,6 +73,8 @@ def fleet() -> Fleet:
         )
         for index, rate in enumerate((3e6, 20e6, 2e6, 50e6, 7e6, 1.5e6))
     ]
+    if equal:
+        nodes = [replace(nodes[0], name=node.name) for node in nodes]
     master = replace(nodes[0], name="master", throughput_bits_per_second=9e6)
     link = Link(bandwidth_bits_per_second=4e6, propagation_seconds=0.02, variation=0.4, correlation=0.7)
     return Fleet(nodes, link=link, master=master)
@@ -73,8 +83,12 @@ def fleet() -> Fleet:
 def tasks_of(case: Case, seed: int = 3) -> Tasks:
     random, count = np.random.default_rng(seed), case.tasks
     arrivals = random.exponential(1 / case.rate, count).cumsum()
+    if case.equal:
+        arrivals = np.arange(1, count + 1) / case.rate
     if case.phase == "training":
         arrivals = arrivals[::BATCH].repeat(BATCH)[:count]
+    if case.equal:
+        return replace(Tasks.equal(count, arrivals), exits=(np.arange(count) % 3 == 0).astype(np.uint8))
     return replace(
         Tasks.equal(count, arrivals),
         size=random.uniform(0.5, 1.6, count),
@@ -105,25 +119,35 @@ def changes_until(end: float, seed: int = 5) -> list[tuple[float, int, int]]:
 
 def compare(case: Case) -> dict[str, np.ndarray]:
     """Runs both on the same tasks; returns the model's records once they have been found equal."""
-    tasks, costs, machines = tasks_of(case), replace(COSTS, **case.costs), fleet()
+    tasks, costs, machines = tasks_of(case), replace(COSTS, **case.costs), fleet(case.equal)
+    if case.equal:
+        costs = replace(costs, execution_seconds=np.full(NODES, 0.1))
     training = case.phase == "training"
     end = float(tasks.arrival_seconds[-1])
     changes = changes_until(end) if case.churn else []
-    scenario = Scenario(**{"link": LognormalLink(outages=[[4.03, 5.21], [17.3, 18.9]]), **case.scenario})
+    churn = Churn(
+        failures_per_hour=case.failures_per_hour,
+        repair_seconds=end / 20,
+        events=[(time, machines.nodes[node].name, KINDS[kind]) for time, node, kind in changes],
+        absent=[machines.nodes[node].name for node in case.absent],
+    )
+    if case.failures_per_hour:
+        drawn = churn.process([node.name for node in machines.nodes], 0).until(50 * end)
+        columns = (drawn.time_seconds, drawn.node, drawn.kind)
+        changes = list(zip(*(column.tolist() for column in columns), strict=True))
+    scenario = Scenario(**{"link": LognormalLink(outages=OUTAGES), "churn": churn, **case.scenario})
     model = setup_of(
         costs,
         machines,
         scenario,
         50 * end,
         churn=changes,
+        absent=case.absent,
         training=training,
         exits=case.exits,
         dormancy=case.dormancy,
     )
     expected = SimpyFleet(model, tasks).run()
-    if changes:
-        events = [(time, f"node-{node}", KINDS[kind]) for time, node, kind in changes]
-        scenario = replace(scenario, churn=Churn(events=events))
     engine = Engine(
         costs,
         machines,
@@ -175,6 +199,8 @@ CASES = {
     "churn, exits": Case(churn=True, exits=True, dormancy=HYSTERESIS),
     "churn, windows by count": Case(churn=True, scenario={"window": WindowRule(tasks=7)}),
     "churn, windows by time": Case(churn=True, scenario={"window": WindowRule(seconds=0.25)}),
+    "churn, failures at random": Case(failures_per_hour=600.0, exits=True),
+    "churn, absent nodes": Case(churn=True, absent=(1, 4)),
     "training": Case(phase="training", costs=GRADIENTS, rate=30.0),
     "training, asleep": Case(phase="training", costs=GRADIENTS, rate=30.0, dormancy=PAPER),
     "training, churn": Case(phase="training", costs=GRADIENTS, rate=30.0, dormancy=PAPER, churn=True),
@@ -187,12 +213,23 @@ CASES = {
     "cloud full, block": Case(scenario=limits("block", cloud_tasks=0)),
     "cloud full, reject": Case(scenario=limits("reject", cloud_tasks=0)),
     "cloud full, exit": Case(scenario=limits("exit", cloud_tasks=0)),
-    "cloud full, exit, exits": Case(scenario=limits("exit", cloud_tasks=0), exits=True),
+    "exits, cloud full, reject": Case(scenario=limits("exit", cloud_tasks=0), exits=True),
     **{
         f"all full, {policy}, churn": Case(
             scenario=limits(policy), exits=policy == "reject", churn=True, dormancy=HYSTERESIS
         )
         for policy in ("block", "reject", "exit")
+    },
+    **{
+        f"equal, {name}": Case(equal=True, **given)
+        for name, given in {
+            "constant link": {"scenario": {"link": ConstantLink()}},
+            "windows": {"scenario": {"window": WindowRule(tasks=BATCH)}},
+            "exits": {"exits": True},
+            "full": {"scenario": limits("block")},
+            "training": {"phase": "training", "costs": GRADIENTS, "rate": 30.0},
+            "training, no way": {"phase": "training", "costs": {**GRADIENTS, "terminal_seconds": 0.0}},
+        }.items()
     },
     "everything, inference": Case(
         scenario={
@@ -224,6 +261,20 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.churn])
+MEETS = {
+    "asleep": EXIT_ASLEEP,
+    "exits": EARLY_EXIT,
+    "edge only": EDGE,
+    "reject": REJECTED,
+    "full, exit": EXIT_OVERLOAD,
+}
+"""Paths that tasks must take in cases that are called so."""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, case in CASES.items() if not (case.churn or case.failures_per_hour)]
+)
 def test_both_give_every_task_the_same_time_stamps(name):
-    compare(CASES[name])
+    records = compare(CASES[name])
+    assert all(path in records["path"] for word, path in MEETS.items() if word in name)
+    assert (records["attempts"].max() > 1) == ("churn" in name or "everything" in name)
