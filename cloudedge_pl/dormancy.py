@@ -9,13 +9,15 @@ Source: Xu 2020, Sec. 2.4 ("cloud dormancy mechanism").
 
 from __future__ import annotations
 
+import inspect
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range
+from cloudedge_pl.errors import CheckpointError, lookup, require_fields, require_positive, require_range
 
 Mode = Literal["hysteresis", "paper", "quantile", "deadline", "never", "always"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -39,13 +41,18 @@ class DormancyRule:
     this rule sleeps about half of the time, so it is not the default. Source: Xu 2020, Sec. 2.4; deviates: the paper
     does not say over which delays the average is taken.
 
-    ``quantile``: the cloud sleeps while T_rd is above T0, the running quantile of all delays, probes included, that
-    ``share_asleep`` of them exceed. T0 rises by a step while the cloud sleeps and falls by a smaller one while it is
-    awake, in the ratio that balances at ``share_asleep`` (a Robbins-Monro recursion on the logarithm of the delay; the
-    step is a share of its mean absolute deviation). Without a dwell this is the unbiased quantile. A dwell of several
-    windows lengthens naps and waking times unequally; T0 then settles where the cloud still sleeps for that share.
+    ``quantile``: the cloud sleeps for ``share_asleep`` of the windows. T0 is the running quantile that this share of
+    all delays, probes included, exceeds: it rises by a step after a delay above it and falls by another after any
+    other, in the ratio that balances at the share. The steps are a fraction of the mean absolute deviation of the
+    delay's logarithm, so they fit any unit and any noise. Without a dwell the cloud sleeps exactly while T_rd > T0.
+    A dwell lengthens naps and waking times unequally, and by how much depends on the link's correlation. The delay is
+    therefore compared with T0 times a factor. The factor rises after a window in which the cloud slept at a delay of
+    at most T0, and falls after one in which it worked at a delay above T0. It settles where both are equally frequent:
+    there the cloud sleeps as often as delays exceed T0. Source: Robbins and Monro 1951, "A stochastic approximation
+    method", on the logarithm of the delay.
 
-    ``deadline``: the cloud sleeps while its answer would be late, after ``dwell_windows`` such windows in a row.
+    ``deadline``: the cloud sleeps while its answer would be late; it changes after ``dwell_windows`` such windows in a
+    row. There is no warm-up, because the limit is known from the start.
 
     ``never`` and ``always`` keep it awake or asleep.
 
@@ -58,15 +65,16 @@ class DormancyRule:
         smoothing: weight of the newest delay in the average, in (0, 1]. Until 1 / smoothing delays have been measured,
             the average is their plain mean.
         warmup_windows: number of measurements at the start during which the cloud stays awake, so that the average is
-            meaningful.
+            meaningful; for "hysteresis" and "quantile".
         dwell_windows: number of delays in a row that put the cloud to sleep or wake it. An outage puts it to sleep at
             once.
-        dwell_seconds: least time between two changes, outages excepted; not for "paper".
+        dwell_seconds: least time between two changes; an outage puts it to sleep at once. Above 0 for "hysteresis",
+            "quantile" and "deadline" only, because the other modes know no dwell.
         share_asleep: of the windows, in (0, 1); for "quantile".
         probe_bytes: size of the probe that measures the link while the cloud sleeps.
 
     Raises:
-        ValueError: if a value is outside its range.
+        ValueError: if a value is outside its range, or the mode knows no dwell.
     """
 
     mode: Mode = "hysteresis"
@@ -97,6 +105,11 @@ class DormancyRule:
             warmup_windows=self.warmup_windows,
             dwell_windows=self.dwell_windows,
         )
+        if self.dwell_seconds > 0 and self.mode in ("paper", "never", "always"):
+            raise ValueError(
+                f"dormancy.dwell_seconds is {self.dwell_seconds} in mode {self.mode!r}, which knows no dwell; leave it "
+                "at 0, or choose hysteresis, quantile or deadline."
+            )
 
     def packed(self) -> np.ndarray:
         """Returns the rule as :func:`advance` reads it, float64 [16]."""
@@ -120,10 +133,12 @@ class DormancyState:
     Args:
         awake: whether the cloud works in this window.
         average_seconds: average delay or quantile, the paper's T0; nan before the first finite measurement.
-        measurements: number of delays in the average.
+        measurements: number of delays in T0.
         against: number of delays in a row, including this window's, that call for the other state.
-        since_seconds: time of the last change.
+        since_seconds: time of the last change. A clock that is behind it has started anew (a test after training);
+            the change then counts as long ago.
         deviation: mean absolute deviation of the delay's logarithm from that of T0; for "quantile".
+        margin: logarithm of the factor on T0 that makes up for the dwell; for "quantile".
     """
 
     awake: bool = True
@@ -132,10 +147,25 @@ class DormancyState:
     against: int = 0
     since_seconds: float = -math.inf
     deviation: float = 0.0
+    margin: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the state as plain values; ``DormancyState(**state.to_dict())`` restores it."""
+        """Returns the state as plain values; :meth:`from_dict` restores it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DormancyState:
+        """Returns the state that :meth:`to_dict` wrote; fields that an earlier version did not have are at their start.
+
+        Raises:
+            CheckpointError: if it has fields that this version does not know.
+        """
+        if unknown := sorted(values.keys() - {field.name for field in fields(cls)}):
+            raise CheckpointError(
+                f"the checkpoint's dormancy state has {', '.join(unknown)}, which this version of cloudedge_pl does "
+                "not know; resume with the version that wrote it."
+            )
+        return cls(**values)
 
     def packed(self) -> np.ndarray:
         """Returns the state as :func:`advance` changes it, float64 [8]."""
@@ -146,14 +176,43 @@ class DormancyState:
             self.against,
             self.since_seconds,
             self.deviation,
+            self.margin,
         )
-        return np.array([*values, 0.0, 0.0], dtype=np.float64)
+        return np.array([*values, 0.0], dtype=np.float64)
 
     @classmethod
     def unpacked(cls, values: np.ndarray) -> DormancyState:
         """Returns the state that :meth:`packed` holds."""
-        awake, average, measurements, against, since, deviation = values[:6].tolist()
-        return cls(awake == 1.0, average, int(measurements), int(against), since, deviation)
+        awake, average, measurements, against, since, deviation, margin = values[:7].tolist()
+        return cls(awake == 1.0, average, int(measurements), int(against), since, deviation, margin)
+
+
+class TimedDecide(Protocol):
+    """A rule that is told the longest delay in time and the present time, as :func:`next_state` is."""
+
+    def __call__(
+        self, state: DormancyState, delay_seconds: float, /, *, limit_seconds: float, clock_seconds: float
+    ) -> DormancyState:
+        """Returns the state for this window."""
+
+
+Decide = Callable[[DormancyState, float], DormancyState] | TimedDecide
+"""Takes the dormancy state and the present delay in seconds; returns the state for this window. One that has parameters
+``limit_seconds`` or ``clock_seconds`` is given them, too."""
+
+
+def timed(decide: Decide) -> TimedDecide:
+    """Returns a rule that takes limit and clock; it passes on those that ``decide`` has parameters for."""
+    parameters = inspect.signature(decide).parameters
+    taken = [name for name in ("limit_seconds", "clock_seconds") if name in parameters]
+
+    def asked(
+        state: DormancyState, delay_seconds: float, /, *, limit_seconds: float, clock_seconds: float
+    ) -> DormancyState:
+        times = {"limit_seconds": limit_seconds, "clock_seconds": clock_seconds}
+        return decide(state, delay_seconds, **{name: times[name] for name in taken})
+
+    return asked
 
 
 def next_state(
@@ -177,16 +236,24 @@ def next_state(
         The state for this window; its ``awake`` is the decision.
 
     Raises:
-        ValueError: if the delay is negative or nan.
+        ValueError: if the delay is negative, or a value is nan.
     """
     require_range("dormancy", 0, math.inf, delay_seconds=delay_seconds)
+    require_range("dormancy", -math.inf, math.inf, limit_seconds=limit_seconds, clock_seconds=clock_seconds)
     values = state.packed()
     advance(rule.packed(), values, delay_seconds, limit_seconds, clock_seconds)
     return DormancyState.unpacked(values)
 
 
+QUANTILE_STEPS = 4.0
+"""Steps of T0 in "quantile", in units of smoothing times the deviation of the delay's logarithm."""
+
+LARGEST_LOG, LARGEST_MARGIN = 600.0, 50.0
+"""Bounds on the logarithms of T0 and of its factor in "quantile"; absurd delays then overflow nothing."""
+
+
 def advance(rule: np.ndarray, state: np.ndarray, delay: float, limit: float, clock: float) -> None:
-    """:func:`next_state` on packed values, in place; the event engine compiles it.
+    """:func:`next_state` on packed values, in place. The event engine compiles it, so it calls no function of its own.
 
     Args:
         rule: of :meth:`DormancyRule.packed`.
@@ -195,42 +262,43 @@ def advance(rule: np.ndarray, state: np.ndarray, delay: float, limit: float, clo
         limit: longest delay in time.
         clock: present time.
     """
-    mode, awake = int(rule[0]), state[0] == 1.0
+    mode, was_awake, awake = int(rule[0]), state[0] == 1.0, False
+    if state[4] > clock:
+        state[4] = -math.inf
     if mode in (NEVER, ALWAYS) or math.isinf(delay):
-        now_awake = mode == NEVER
-        if now_awake != awake:
-            state[4] = clock
-        state[0], state[3] = (1.0 if now_awake else 0.0), 0.0
-        return
-    count = state[2] + 1.0
-    before = state[1] if state[2] > 0.0 else delay
-    state[2] = count
-    if mode == PAPER:
-        state[1] = before + (delay - before) / count
-        state[0], state[3] = (1.0 if delay <= state[1] else 0.0), 0.0
-        return
-    gain = max(rule[3], 1.0 / count)
-    if mode == QUANTILE:
-        fast = delay <= before
-    elif mode == DEADLINE:
-        fast = delay <= limit
+        awake, state[3] = mode == NEVER, 0.0
     else:
-        fast = delay <= (rule[1] if awake else rule[2]) * before
-    against = 0.0 if fast == awake else state[3] + 1.0
-    warming = count <= rule[4]
-    if warming:
-        awake, against = True, 0.0
-    elif against >= rule[5] and clock - state[4] >= rule[6]:
-        awake, against, state[4] = fast, 0.0, clock
-    state[0], state[3] = (1.0 if awake else 0.0), against
-    if mode == QUANTILE and before > 0.0 and delay > 0.0:
-        distance = math.log(delay / before)
-        state[5] += gain * (abs(distance) - state[5])
-        asleep = (not fast) if warming else (not awake)
-        state[1] = before * math.exp(QUANTILE_STEPS * gain * state[5] * ((1.0 if asleep else 0.0) - rule[7]))
-    else:
-        state[1] = before + gain * (delay - before)
-
-
-QUANTILE_STEPS = 4.0
-"""Steps of T0 in "quantile", in units of smoothing times the deviation of the delay's logarithm."""
+        state[2] += 1.0
+        before = state[1] if state[2] > 1.0 else delay
+        gain = max(rule[3], 1.0 / state[2])
+        if mode == PAPER:
+            state[1] = before + (delay - before) / state[2]
+            awake, state[3] = delay <= state[1], 0.0
+        else:
+            if mode == QUANTILE:
+                fast = delay <= before * math.exp(state[6])
+            elif mode == DEADLINE:
+                fast = delay <= limit
+            else:
+                fast = delay <= (rule[1] if was_awake else rule[2]) * before
+            warming = state[2] <= rule[4] and mode != DEADLINE
+            waited = clock - state[4] >= rule[6]
+            against = 0.0 if warming or fast == was_awake else state[3] + 1.0
+            changes = waited and (against >= rule[5] or (warming and not was_awake))
+            awake, state[3] = was_awake != changes, (0.0 if changes else against)
+            if mode != QUANTILE or before == 0.0:
+                state[1] = delay if mode == QUANTILE else before + gain * (delay - before)
+            else:
+                slow = 1.0 if delay > before else 0.0
+                if delay > 0.0:
+                    state[5] += gain * (abs(math.log(delay) - math.log(before)) - state[5])
+                step = QUANTILE_STEPS * gain * state[5]
+                move = step * (slow - rule[7])
+                if abs(math.log(before) + move) < LARGEST_LOG:
+                    state[1] = before * math.exp(move)
+                if not warming:
+                    margin = state[6] + step * ((0.0 if awake else 1.0) - slow)
+                    state[6] = min(max(margin, -LARGEST_MARGIN), LARGEST_MARGIN)
+    state[0] = 1.0 if awake else 0.0
+    if awake != was_awake:
+        state[4] = clock

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import subprocess
+import sys
 from statistics import NormalDist
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
+from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state, timed
+from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.simulation.dormancy_kernel import advance as compiled_advance
 
 delays = st.lists(st.floats(1e-3, 10.0), min_size=1, max_size=60)
@@ -137,6 +141,13 @@ def test_symmetric_noise_keeps_the_default_awake_more_than_the_paper() -> None:
         {"warmup_windows": 0},
         {"dwell_windows": 0},
         {"dwell_windows": 1.5},
+        {"dwell_seconds": -1.0},
+        {"share_asleep": 0.0},
+        {"share_asleep": 1.0},
+        {"probe_bytes": 0.0},
+        {"mode": "paper", "dwell_seconds": 1.0},
+        {"mode": "never", "dwell_seconds": 1.0},
+        {"mode": "always", "dwell_seconds": 1.0},
     ],
 )
 def test_bad_rules_are_refused(options: dict) -> None:
@@ -146,7 +157,19 @@ def test_bad_rules_are_refused(options: dict) -> None:
 
 def test_state_survives_as_plain_values() -> None:
     state = DormancyState(False, 1.5, 3, 2)
-    assert DormancyState(**state.to_dict()) == state
+    assert DormancyState.from_dict(state.to_dict()) == state
+
+
+def test_states_of_earlier_versions_load_or_are_refused_by_name() -> None:
+    old = {"awake": False, "average_seconds": 1.5, "measurements": 3, "against": 2}
+    assert DormancyState.from_dict(old) == DormancyState(False, 1.5, 3, 2)
+    with pytest.raises(CheckpointError, match="sleeping_windows"):
+        DormancyState.from_dict({"awake": False, "sleeping_windows": 2})
+
+
+def test_importing_the_rule_does_not_import_numba() -> None:
+    code = "import sys, cloudedge_pl.dormancy; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # --- modes that came later: never, always, deadline, quantile ---
@@ -178,35 +201,78 @@ def test_never_and_always_keep_the_cloud_as_it_is(mode: Any, awake: bool) -> Non
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
-@pytest.mark.parametrize("dwell", [1, 3])
+@pytest.mark.parametrize("dwell", [{"dwell_windows": 1}, {"dwell_windows": 3}, {"dwell_seconds": 8.0}])
 @pytest.mark.parametrize("deviation", [0.1, 0.35, 0.6])
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
 def test_quantile_sleeps_for_the_share_that_it_is_asked_for(
-    share: float, deviation: float, dwell: int, correlation: float
+    share: float, deviation: float, dwell: dict[str, Any], correlation: float
 ) -> None:
-    rule = DormancyRule(mode="quantile", share_asleep=share, dwell_windows=dwell)
+    rule = DormancyRule(mode="quantile", share_asleep=share, **dwell)
     for seed in range(3):
         found = states(rule, lognormal_delays(1300, deviation, correlation, seed))[300:]
         assert abs(np.mean([not state.awake for state in found]) - share) < 0.05
 
 
+@pytest.mark.parametrize("dwell", [1, 4])
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-def test_without_a_dwell_quantiles_are_unbiased(share: float) -> None:
-    rule = DormancyRule(mode="quantile", share_asleep=share, dwell_windows=1)
+def test_quantiles_are_unbiased_whatever_the_dwell(share: float, dwell: int) -> None:
+    rule = DormancyRule(mode="quantile", share_asleep=share, dwell_windows=dwell)
     found = states(rule, lognormal_delays(20_000, 0.3, 0.0, 1))[1000:]
     expected = math.log(0.05) + 0.3 * NormalDist().inv_cdf(1 - share)
     assert np.mean([math.log(state.average_seconds) for state in found]) == pytest.approx(expected, abs=0.01)
 
 
-def test_deadline_sleeps_where_the_answer_would_be_late() -> None:
-    rule = DormancyRule(mode="deadline", dwell_windows=1, warmup_windows=1)
-    found = states(rule, [0.1, 0.1, 0.3, 0.2, 0.21], limit_seconds=0.2)
-    assert [state.awake for state in found] == [True, True, False, True, False]
+def test_without_a_dwell_the_cloud_sleeps_exactly_above_the_quantile() -> None:
+    rule = DormancyRule(mode="quantile", dwell_windows=1, warmup_windows=1)
+    series = lognormal_delays(500, 0.4, 0.8, 2)
+    found = states(rule, series)
+    for number in range(1, len(series)):
+        assert found[number].awake == (series[number] <= found[number - 1].average_seconds)
+
+
+def test_the_quantile_follows_a_link_that_changes_for_good() -> None:
+    series = lognormal_delays(3000, 0.3, 0.0, 4)
+    series = series[:1000] + [10.0 * delay for delay in series[1000:]]
+    found = states(DormancyRule(mode="quantile"), series)[2000:]
+    assert abs(np.mean([not state.awake for state in found]) - 0.3) < 0.05
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
 @given(
-    delays=st.lists(st.floats(0.001, 10.0), min_size=1, max_size=200),
+    st.lists(
+        st.tuples(st.floats(0.0, 10.0) | st.just(math.inf), st.floats(-1.0, 10.0)), min_size=1, max_size=60
+    )
+)
+def test_deadline_sleeps_exactly_where_the_answer_would_be_late(windows: list[tuple[float, float]]) -> None:
+    rule, state = DormancyRule(mode="deadline", dwell_windows=1), DormancyState()
+    for delay, limit in windows:
+        state = next_state(rule, state, delay, limit_seconds=limit)
+        assert state.awake == (delay <= limit and delay < math.inf)
+
+
+def test_deadline_with_a_dwell_needs_as_many_late_windows_in_a_row() -> None:
+    rule = DormancyRule(mode="deadline", dwell_windows=2)
+    found = states(rule, [9.0, 1.0, 9.0, 9.0, 1.0, 9.0, 1.0, 1.0], limit_seconds=2.0)
+    assert [state.awake for state in found] == [True, True, True, False, False, False, False, True]
+
+
+@pytest.mark.parametrize("warmup", [1, 10])
+def test_after_an_outage_the_cloud_sleeps_for_the_dwell(warmup: int) -> None:
+    rule = DormancyRule(dwell_seconds=4.0, dwell_windows=1, warmup_windows=warmup)
+    found = states(rule, [1.0, 1.0, math.inf, *[1.0] * 6])
+    assert [state.awake for state in found] == [True] * 2 + [False] * 4 + [True] * 3
+
+
+def test_a_clock_that_starts_anew_keeps_no_dwell_of_the_old_one() -> None:
+    rule = DormancyRule(dwell_seconds=5.0, dwell_windows=1, warmup_windows=1)
+    asleep = DormancyState(False, 1.0, 100, since_seconds=5000.0)
+    assert next_state(rule, asleep, 1.0, clock_seconds=0.5).awake
+    assert not next_state(rule, asleep, 1.0, clock_seconds=5004.0).awake
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    delays=st.lists(st.floats(0.0, 10.0) | st.just(math.inf), min_size=1, max_size=200),
     mode=st.sampled_from(["hysteresis", "quantile", "deadline"]),
     dwell_seconds=st.floats(0.0, 20.0),
     dwell_windows=st.integers(1, 5),
@@ -224,7 +290,8 @@ def test_no_change_comes_inside_the_dwell(
     found = states(rule, delays, limit_seconds=1.0)
     changes = [number for number in range(1, len(found)) if found[number].awake != found[number - 1].awake]
     for before, after in itertools.pairwise(changes):
-        assert after - before >= max(dwell_seconds, dwell_windows)
+        if math.isfinite(delays[after]):  # an outage puts the cloud to sleep at once
+            assert after - before >= max(dwell_seconds, dwell_windows)
 
 
 @settings(deadline=None, derandomize=True, max_examples=100)
@@ -248,8 +315,43 @@ def test_compiled_and_plain_rule_are_one() -> None:
             np.testing.assert_allclose(values, state.packed(), rtol=1e-12)
 
 
-def test_outages_leave_no_trace_in_the_quantile() -> None:
-    rule, delays = DormancyRule(mode="quantile"), lognormal_delays(200, 0.3, 0.0, 5)
-    plain = states(rule, delays)[-1]
-    with_outages = [delay for pair in zip(delays, [math.inf] * len(delays), strict=True) for delay in pair]
-    assert states(rule, [*with_outages, delays[-1]])[-1].measurements == plain.measurements + 1
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(
+    outages=st.sets(st.integers(0, 199), max_size=40),
+    dwell=st.integers(1, 5),
+    dwell_seconds=st.floats(0.0, 9.0),
+)
+def test_outages_leave_no_trace_in_the_quantile(outages: set[int], dwell: int, dwell_seconds: float) -> None:
+    rule = DormancyRule(mode="quantile", dwell_windows=dwell, dwell_seconds=dwell_seconds)
+    series = lognormal_delays(200, 0.3, 0.0, 5)
+    plain = [state.average_seconds for state in states(rule, series)]
+    broken = [d for at, delay in enumerate(series) for d in ([math.inf, delay] if at in outages else [delay])]
+    found = states(rule, broken)
+    assert [state.average_seconds for state, d in zip(found, broken, strict=True) if d < math.inf] == plain
+    assert not any(state.awake for state, d in zip(found, broken, strict=True) if d == math.inf)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(st.lists(st.sampled_from([0.0, 5e-324, 1e-300, 1e-3, 1.0, 1e300]), min_size=2, max_size=60))
+def test_absurd_delays_overflow_nothing(series: list[float]) -> None:
+    rule = DormancyRule(mode="quantile", smoothing=1.0, warmup_windows=1, dwell_windows=2)
+    for state in states(rule, series):
+        assert math.isfinite(state.average_seconds)
+        assert math.isfinite(state.margin)
+
+
+def test_a_rule_is_given_the_times_that_it_takes() -> None:
+    given: list[float] = []
+
+    def plain(state: DormancyState, delay_seconds: float) -> DormancyState:
+        return state
+
+    def knowing(state: DormancyState, delay_seconds: float, *, clock_seconds: float = 0.0) -> DormancyState:
+        given.append(clock_seconds)
+        return state
+
+    for rule in (plain, knowing):
+        timed(rule)(DormancyState(), 1.0, limit_seconds=2.0, clock_seconds=3.0)
+    assert given == [3.0]
+    late = functools.partial(next_state, DormancyRule(mode="deadline", dwell_windows=1))
+    assert not timed(late)(DormancyState(), 1.0, limit_seconds=0.5, clock_seconds=0.0).awake

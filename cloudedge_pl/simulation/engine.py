@@ -8,14 +8,13 @@ how a stream of tasks is cut into pieces: the same tasks give the same records.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.costs.split import SplitCosts
-from cloudedge_pl.dormancy import DormancyRule, DormancyState
+from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState, timed
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
@@ -35,14 +34,12 @@ from cloudedge_pl.simulation.windows import (
     consider_window,
     decide,
     is_decided,
+    latest_delay,
     measure,
     place_first,
     set_awake,
     window_size,
 )
-
-Decide = Callable[[DormancyState, float], DormancyState]
-"""Takes the dormancy state and the present delay in seconds; returns the state for this window."""
 
 
 class Engine:
@@ -81,7 +78,7 @@ class Engine:
         self.costs, self.fleet, self.scheduler = costs, fleet, scheduler
         self.scenario = scenario or Scenario()
         self.scenario.check_phase(phase)
-        self._custom = None if dormancy is None or isinstance(dormancy, DormancyRule) else dormancy
+        self._custom = None if dormancy is None or isinstance(dormancy, DormancyRule) else timed(dormancy)
         rule = dormancy if isinstance(dormancy, DormancyRule) else None
         window = self.scenario.window
         one_by_one = phase == "inference" and window.tasks == 1 and window.seconds is None
@@ -246,7 +243,12 @@ class Engine:
         delay = float(measure(self._world))
         if not self._world["has_rule"]:
             return
-        after = self._custom(self.dormancy, delay)
+        after = self._custom(
+            self.dormancy,
+            delay,
+            limit_seconds=float(latest_delay(self._world)),
+            clock_seconds=self.clock_seconds,
+        )
         self.arrays.world["dormancy"] = after.packed()
         set_awake(self._world, int(after.awake))
 

@@ -7,7 +7,6 @@ depends on no hidden state, and a resumed run equals one that was not stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from cloudedge_pl.costs.transmission import (
     sending_seconds,
     transfer_seconds,
 )
-from cloudedge_pl.dormancy import DormancyState
+from cloudedge_pl.dormancy import Decide, DormancyState, timed
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
@@ -33,9 +32,6 @@ from cloudedge_pl.simulation.dispatch import dispatch
 from cloudedge_pl.simulation.master import MasterQueue
 from cloudedge_pl.simulation.records import HISTORY, WindowRecord, summarise
 
-Decide = Callable[[DormancyState, float], DormancyState]
-"""Takes the dormancy state and the present delay in seconds; returns the state for this window."""
-
 
 class Simulator:
     """Runs windows of tasks through a fleet whose network is cut at one split point.
@@ -45,7 +41,8 @@ class Simulator:
         fleet: nodes, master, cloud and link.
         workload: arrival rate and phase.
         scheduler: assigns each window's tasks.
-        decide: the dormancy rule; None keeps the cloud awake.
+        decide: the dormancy rule; None keeps the cloud awake. If it takes ``limit_seconds``, it is given the delay with
+            which a task that opens the window is answered within the workload's ``max_delay_seconds``.
         seed: of arrivals and link.
 
     Attributes:
@@ -112,13 +109,13 @@ class Simulator:
         arrivals, latest = self._arrivals(num_tasks, random)
         at_node = arrivals + self.costs.terminal_seconds
         assignment = self._schedule(at_node, owners)
-        node = assignment.node
+        node, limit = assignment.node, self._latest_delay(float(at_node[0]))
         done = serve_at_nodes(at_node, node, self.costs.execution_seconds, self._ready_seconds)
         np.maximum.at(self._ready_seconds, node, done)
 
         transfer = self._up_seconds[node] * factor
         link_delay = float(transfer.mean())
-        awake = self._decide(link_delay)
+        awake = self._decide(link_delay, limit)
         answered = done + transfer + self.costs.cloud_seconds + self._down_seconds[node] * factor
         if self.costs.exit_seconds > 0 and (self._training or not awake):
             from_master = self._master.serve(done, node)
@@ -168,10 +165,18 @@ class Simulator:
         instance = Instance.of(window, state)
         return instance.assignment(owners, lower_bound(instance))
 
-    def _decide(self, link_delay_seconds: float) -> bool:
+    def _latest_delay(self, at_node: float) -> float:
+        """Returns the longest delay to the cloud with which a task at the nodes at a time is answered in time."""
+        earliest = np.maximum(self._ready_seconds - at_node, 0.0) + self.costs.execution_seconds
+        before_link = self.costs.terminal_seconds + float(earliest.min())
+        return self.workload.max_delay_seconds - before_link - self.costs.cloud_seconds
+
+    def _decide(self, link_delay_seconds: float, limit_seconds: float) -> bool:
         if self.decide is None or self.costs.upload_bytes == 0 or self.costs.exit_seconds == 0:
             return True
-        self.dormancy = self.decide(self.dormancy, link_delay_seconds)
+        self.dormancy = timed(self.decide)(
+            self.dormancy, link_delay_seconds, limit_seconds=limit_seconds, clock_seconds=self.clock_seconds
+        )
         return self.dormancy.awake
 
     def _account(
@@ -299,7 +304,7 @@ class Simulator:
             )
         self.accounts.load_state_dict(state["accounts"])
         self.history = {column: list(values) for column, values in state["history"].items()}
-        self.dormancy = DormancyState(**state["dormancy"])
+        self.dormancy = DormancyState.from_dict(state["dormancy"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.clock_seconds, self.sync_seconds = state["clock_seconds"], state["sync_seconds"]
         self.windows = state["windows"]

@@ -213,11 +213,15 @@ def test_a_rule_of_python_is_the_compiled_one(how: dict[str, Any], seed: int) ->
     from cloudedge_pl.dormancy import next_state
 
     rule = how["dormancy"]
-    if rule is None or rule.mode == "deadline":
+    if rule is None:
         return
 
-    def decide(state: DormancyState, delay_seconds: float) -> DormancyState:
-        return next_state(rule, state, delay_seconds)
+    def decide(
+        state: DormancyState, delay_seconds: float, *, limit_seconds: float, clock_seconds: float
+    ) -> DormancyState:
+        return next_state(
+            rule, state, delay_seconds, limit_seconds=limit_seconds, clock_seconds=clock_seconds
+        )
 
     tasks = random_tasks(60, seed)
     compiled = in_pieces(build(**how), tasks, [])

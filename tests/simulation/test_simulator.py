@@ -365,3 +365,20 @@ def test_summary_is_the_mean_over_tasks() -> None:
 def test_an_empty_window_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         make().step(0)
+
+
+def test_a_rule_is_told_the_longest_delay_in_time() -> None:
+    limits: list[float] = []
+
+    def note(state: DormancyState, delay: float, *, limit_seconds: float) -> DormancyState:
+        limits.append(limit_seconds)
+        return state
+
+    simulator = make(phase="inference", rate=1e-3)  # so rare that every node is free
+    simulator.decide = note
+    for _ in range(3):
+        simulator.step(1)
+    costs = simulator.costs
+    fastest = float(costs.execution_seconds.min())
+    expected = simulator.workload.max_delay_seconds - costs.terminal_seconds - fastest - costs.cloud_seconds
+    assert limits == pytest.approx([expected] * 3)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cloudedge_pl.costs import CodecConfig, CostFormulas, split_costs
+from cloudedge_pl.dormancy import Decide
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
 from cloudedge_pl.lightning import pl
@@ -20,7 +21,6 @@ from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile
 from cloudedge_pl.partition.codecs import Codec, build_codec
 from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.simulation import Simulator
-from cloudedge_pl.simulation.simulator import Decide
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cloudedge_pl.dormancy import DormancyState
+from cloudedge_pl.dormancy import Decide, DormancyState
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.exits import Calibration
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.simulation import Simulator, WindowRecord
-from cloudedge_pl.simulation.simulator import Decide
 from cloudedge_pl.training.checkpoints.random_state import RandomState
 from cloudedge_pl.training.checkpoints.resuming import resume_training, validation_is_set_up
 from cloudedge_pl.training.cut.deployment import Deployment
@@ -331,7 +330,7 @@ class Run:
     def restore_for_evaluation(self, state: dict[str, Any]) -> None:
         """Restores what a validation, test or prediction needs; the books of an earlier fit stay."""
         self._restore_modules(state)
-        self._tested_dormancy = DormancyState(**state["simulator"]["dormancy"])
+        self._tested_dormancy = DormancyState.from_dict(state["simulator"]["dormancy"])
         calibration = state.get("exits")  # absent in checkpoints of version 0.1
         self.calibration = None if calibration is None else Calibration.from_dict(calibration)
 
