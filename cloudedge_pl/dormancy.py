@@ -293,9 +293,8 @@ def advance(rule: np.ndarray, state: np.ndarray, delay: float, limit: float, clo
                 if delay > 0.0:
                     state[5] += gain * (abs(math.log(delay) - math.log(before)) - state[5])
                 step = QUANTILE_STEPS * gain * state[5]
-                move = step * (slow - rule[7])
-                if abs(math.log(before) + move) < LARGEST_LOG:
-                    state[1] = before * math.exp(move)
+                logarithm = math.log(before) + step * (slow - rule[7])
+                state[1] = math.exp(min(max(logarithm, -LARGEST_LOG), LARGEST_LOG))
                 if not warming:
                     margin = state[6] + step * ((0.0 if awake else 1.0) - slow)
                     state[6] = min(max(margin, -LARGEST_MARGIN), LARGEST_MARGIN)
