@@ -293,8 +293,11 @@ def advance(rule: np.ndarray, state: np.ndarray, delay: float, limit: float, clo
                 if delay > 0.0:
                     state[5] += gain * (abs(math.log(delay) - math.log(before)) - state[5])
                 step = QUANTILE_STEPS * gain * state[5]
-                logarithm = math.log(before) + step * (slow - rule[7])
-                state[1] = math.exp(min(max(logarithm, -LARGEST_LOG), LARGEST_LOG))
+                logarithm, move = math.log(before), step * (slow - rule[7])
+                move = max(
+                    min(move, LARGEST_LOG, LARGEST_LOG - logarithm), -LARGEST_LOG, -LARGEST_LOG - logarithm
+                )
+                state[1] = before * math.exp(move)
                 if not warming:
                     margin = state[6] + step * ((0.0 if awake else 1.0) - slow)
                     state[6] = min(max(margin, -LARGEST_MARGIN), LARGEST_MARGIN)

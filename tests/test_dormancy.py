@@ -230,6 +230,13 @@ def test_without_a_dwell_the_cloud_sleeps_exactly_above_the_quantile() -> None:
         assert found[number].awake == (series[number] <= found[number - 1].average_seconds)
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05, 0.1, 0.3, 1.7])
+def test_on_a_link_that_does_not_vary_the_quantile_is_its_delay(delay: float) -> None:
+    for state in states(DormancyRule(mode="quantile"), [delay] * 200):
+        assert state.awake
+        assert state.average_seconds == delay
+
+
 def test_the_quantile_follows_a_link_that_changes_for_good() -> None:
     series = lognormal_delays(3000, 0.3, 0.0, 4)
     series = series[:1000] + [10.0 * delay for delay in series[1000:]]
