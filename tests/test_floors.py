@@ -35,7 +35,7 @@ FLOORS: dict[str, int] = {
                 "costs",
             ],
             ["dormancy", "exits", "scheduling", "offloading"],
-            ["simulation", "partition"],
+            ["simulation", "partition", "systems"],
             ["lightning"],
             ["data"],
             ["training"],
