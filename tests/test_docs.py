@@ -159,7 +159,7 @@ def test_a_command_has_a_config(line: str) -> None:
         for key, _, values in (override.partition("=") for override in overrides)
     ]
     for chosen in product(*choices):
-        assert composed("train" if command == "evaluate" else command, list(chosen))
+        assert composed("train" if command in ("calibrate", "evaluate") else command, list(chosen))
 
 
 def plans() -> list[tuple[str, int, str, str]]:

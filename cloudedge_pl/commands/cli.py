@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.schedule",
         "compare schedulers on one window of tasks: table and figures",
     ),
+    "calibrate": (
+        "cloudedge_pl.commands.calibrate",
+        "choose for a checkpoint which samples exit early: ckpt=PATH",
+    ),
     "evaluate": ("cloudedge_pl.commands.evaluate", "test a checkpoint of an earlier run: ckpt=PATH"),
 }
 

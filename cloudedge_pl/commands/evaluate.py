@@ -6,24 +6,19 @@ key can be overridden: ``cloudedge evaluate ckpt=outputs/.../best.ckpt fleet.lin
 
 from __future__ import annotations
 
-import functools
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from cloudedge_pl.commands.own_config import based_on, find_config
+from cloudedge_pl.commands.checkpoint_command import run_on_checkpoint
 from cloudedge_pl.commands.reporting import summary_if_stopped
 from cloudedge_pl.commands.running import (
     build,
     clear_errors,
     console,
     output_dir,
-    quoted,
-    run,
     write_json,
 )
 from cloudedge_pl.commands.train import RunProgress, pictures_tested, summarise
@@ -64,20 +59,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge evaluate``."""
-    given = [argument for argument in sys.argv[1:] if argument.startswith("ckpt=")]
-    if not given:
-        sys.exit("cloudedge evaluate: give the checkpoint to test: ckpt=outputs/.../checkpoints/best.ckpt")
-    checkpoint = Path(given[0].removeprefix("ckpt="))
-    try:
-        config = find_config(checkpoint)
-    except FileNotFoundError as error:
-        sys.exit(f"cloudedge evaluate: {error}")
-    rest = [argument for argument in sys.argv[1:] if argument not in given]
-    saved = OmegaConf.load(config / "config.yaml")
-    assert isinstance(saved, DictConfig)
-    run(functools.partial(_based_on, saved, [f"+ckpt={quoted(str(checkpoint.resolve()))}", *rest]))
-
-
-def _based_on(saved: DictConfig, arguments: list[str]) -> None:
-    with based_on(saved, arguments) as sys.argv[1:]:
-        _app()
+    run_on_checkpoint("evaluate", _app)

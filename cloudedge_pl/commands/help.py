@@ -17,9 +17,14 @@ KEY = re.compile(
     r"^(?P<indent> *)(?P<name>(?:override /)?[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$"
 )
 
-EVALUATE = """\
-cloudedge evaluate ckpt=PATH [OVERRIDE ...]: tests a checkpoint of `cloudedge train` with the config of its run.
+ON_CHECKPOINT = {
+    "evaluate": "tests a checkpoint of `cloudedge train` with the config of its run.",
+    "calibrate": "chooses the threshold above which samples exit, on the validation set, and writes a copy of the "
+    "checkpoint with it.",
+}
+"""What the commands do that take a checkpoint and the config of its run."""
 
+CHECKPOINT = """\
   ckpt=PATH  the checkpoint, in the folder of its run: outputs/.../checkpoints/best.ckpt; must be given
 
 Every key below can be overridden; otherwise it has the value of the run.
@@ -48,15 +53,16 @@ def show(command: str, arguments: Sequence[str]) -> str:
     """Returns the help of a command; ``group=option`` among the arguments chooses the option whose keys are shown.
 
     Args:
-        command: "train", "plan", "schedule" or "evaluate".
+        command: a command's name.
         arguments: the command line.
     """
-    config = "train" if command == "evaluate" else command
+    config = "train" if command in ON_CHECKPOINT else command
     chosen = {name: value for name, _, value in (each.partition("=") for each in arguments) if value}
     title, keys, sections = composed(config, chosen)
-    lines = (
-        [EVALUATE] if command == "evaluate" else [f"{title}\n", f"usage: cloudedge {command} [OVERRIDE ...]"]
-    )
+    lines = [f"{title}\n", f"usage: cloudedge {command} [OVERRIDE ...]"]
+    if command in ON_CHECKPOINT:
+        about = f"cloudedge {command} ckpt=PATH [OVERRIDE ...]: {ON_CHECKPOINT[command]}"
+        lines = [*textwrap.wrap(about, WIDTH), "", CHECKPOINT]
     lines += [
         "Overrides: key=value, group=option, +key=value adds a key, ~key removes one; -m starts several runs.",
         "A value that contains = { } [ ] ( ) , or blanks needs quotes within quotes: 'file=\"a=b.csv\"'.",

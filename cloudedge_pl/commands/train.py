@@ -14,6 +14,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.exit_report import calibrate_trained, exit_summary, save_exits
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
 from cloudedge_pl.commands.picture_accuracy import picture_accuracy
 from cloudedge_pl.commands.reporting import Progress, say_stopped
@@ -100,9 +101,11 @@ def _fit_and_test(cfg: DictConfig, progress: RunProgress) -> None:
             f"{cfg.ckpt_path} is at the end of trainer.max_epochs={cfg.trainer.max_epochs}: nothing was left to train. "
             "Give a larger one to go on."
         )
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    progress.stage = "calibration"
+    calibrate_trained(trainer, module, datamodule, best)
     if cfg.test:
         progress.stage = "test"
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         monitor = getattr(trainer.checkpoint_callback, "monitor", None)
         if monitor is not None and not best:
             console().print(f"There is no best checkpoint by {monitor}: the last weights are tested.")
@@ -156,6 +159,7 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
     if strategy is not None:
         plan = strategy.plan
         summary |= {"split_point": plan.split_point, "split_name": plan.profile.names[plan.split_point]}
+        summary["exits"] = exit_summary(strategy)
         fleets = {"": strategy.simulator} if throughput is not None else {}
         if "test/loss" in metrics:
             fleets["test_"] = strategy.evaluation
@@ -207,6 +211,7 @@ def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) ->
             data = strategy.local_data
             data.shards.save(folder / "shards.json")
             save_shards(data.class_counts(), data.class_names(), folder / "figures" / "shards.png")
+        save_exits(strategy, folder)
     if metrics_csv.exists():
         save_run_figures(metrics_csv, accounts, folder / "figures")
     console().print(summary_table(summary))

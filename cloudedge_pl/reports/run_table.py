@@ -59,12 +59,17 @@ ROWS: dict[str, list[tuple[str, str, Format]]] = {
         ("sync_seconds", "simulated time", _duration),
     ],
     "simulated task, in the test": _simulated("test_"),
+    "sure samples of the test": [
+        ("exits.exited_share", "exited, of all samples", _percent),
+        ("exits.test_risk", "lost by it, were the cloud awake", _percent),
+        ("exits.max_disagreement", "limit", _percent),
+    ],
     "run": [
         ("images_per_second", "training speed", lambda value: f"{value:,.0f} images/s"),
         ("wall_seconds", "wall time", _duration),
     ],
 }
-"""Each section's rows: (key of the summary, its name, the function that writes its value)."""
+"""Each section's rows: (key of the summary, where a dot leads into a mapping, its name, what writes its value)."""
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
@@ -78,13 +83,19 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     table.add_column()
     table.add_column(justify="right", no_wrap=True)
     for section, rows in ROWS.items():
-        values = [summary.get(key) for key, _, _ in rows]
+        values = [_value(summary, key) for key, _, _ in rows]
         if all(value is None for value in values):
             continue
         for number, (value, (_, name, write)) in enumerate(zip(values, rows, strict=True)):
             text = ABSENT if value is None or math.isnan(value) else write(float(value))
             table.add_row("" if number else section, name, text, end_section=number == len(rows) - 1)
     return table
+
+
+def _value(summary: Mapping[str, Any], key: str) -> Any:
+    """The value of a key; None if it, or the mapping that it leads into, is not there."""
+    group, _, name = key.rpartition(".")
+    return (summary.get(group) or {}).get(name) if group else summary.get(key)
 
 
 WITHOUT_CUT = {"all_in_cloud": "all in the cloud", "all_at_edge": "all at the edge"}

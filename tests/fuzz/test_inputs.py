@@ -21,6 +21,7 @@ BASE = {
     "schedule": ["num_tasks=6", "num_nodes=2", "compare=[]", "convergence=[]", "baseline=null"],
     "train": ["data=synthetic", "model=resnet18", "trainer.max_epochs=1"],
     "evaluate": [],
+    "calibrate": [],
 }
 HINT = "Set CLOUDEDGE_TRACE=1 for the traceback."
 CASES = list(cases())
@@ -40,7 +41,9 @@ def run(command: str, overrides: Sequence[str], folder: Path) -> object:
     given = [each.format(folder=folder) for each in overrides]
     if "-m" in given:
         given.append(f"hydra.sweep.dir={folder}/sweep")
-    elif command != "evaluate" and not any(each.startswith("hydra.run.dir") for each in given):
+    elif command not in ("evaluate", "calibrate") and not any(
+        each.startswith("hydra.run.dir") for each in given
+    ):
         given.append(f"hydra.run.dir={folder}/run")
     sys.argv = ["cloudedge", command, *BASE[command], *given]
     try:

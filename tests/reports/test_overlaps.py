@@ -17,8 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from cloudedge_pl.exits import calibrate
 from cloudedge_pl.offloading import plan_offloading
 from cloudedge_pl.reports import (
+    exit_figures,
     pareto_figure,
     plan_figures,
     run_figures,
@@ -55,7 +57,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, dict[str, Bbox]
         return path
 
     monkeypatch.setattr(Text, "draw", watched)
-    for module in (pareto_figure, plan_figures, run_figures, schedule_figures, simulation_figures):
+    for module in (
+        exit_figures,
+        pareto_figure,
+        plan_figures,
+        run_figures,
+        schedule_figures,
+        simulation_figures,
+    ):
         monkeypatch.setattr(module, "save_figure", save)
     return figures
 
@@ -281,3 +290,13 @@ def test_simulations(case: Callable[[], TaskRecords], tmp_path: Path, drawn: lis
     for figure, texts in drawn:
         assert_readable(figure, texts)
         assert figure.get_figheight() < 16
+
+
+@pytest.mark.parametrize("largest", [0.1, 1.0])
+@pytest.mark.parametrize("max_risk", [0.001, 0.02, 0.4])
+def test_calibrations_of_exits(drawn: list[Any], tmp_path: Path, largest: float, max_risk: float) -> None:
+    rng = np.random.default_rng(0)
+    scores = 1 - largest * rng.beta(0.3, 3, 3000) ** (1 / largest)
+    found = calibrate(scores, rng.random(3000) < 0.6 * (1 - scores), max_risk=max_risk)
+    exit_figures.save_exit_figure(found, 26_000.0, tmp_path / "exits.png")
+    assert_readable(*drawn[0])

@@ -59,7 +59,7 @@ def calibrate_exits(
     outcomes = _outcomes(strategy)
     labels = outcomes.label if (outcomes.label >= 0).all() else None
     calibration = exits.calibrate(outcomes.exit_score, outcomes.exit_class, outcomes.cloud_class, labels)
-    strategy.run.calibration = calibration
+    strategy.run.calibration, strategy.run.early_exit = calibration, None  # the next evaluation has its own
     return calibration
 
 

@@ -1,0 +1,41 @@
+"""The command line of commands that take ``ckpt=PATH``: it is based on the config of the run that wrote the file."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cloudedge_pl.commands.own_config import based_on, find_config
+from cloudedge_pl.commands.reporting import quoted, run
+
+
+def run_on_checkpoint(command: str, app: Callable[[], Any]) -> None:
+    """Runs a Hydra command with the config of a checkpoint's run; every key can be overridden.
+
+    Args:
+        command: its name, for messages.
+        app: reads ``sys.argv``; its config has ``ckpt``, the checkpoint's path.
+    """
+    given = [argument for argument in sys.argv[1:] if argument.startswith("ckpt=")]
+    if not given:
+        sys.exit(f"cloudedge {command}: give the checkpoint: ckpt=outputs/.../checkpoints/best.ckpt")
+    checkpoint = Path(given[0].removeprefix("ckpt="))
+    try:
+        config = find_config(checkpoint)
+    except FileNotFoundError as error:
+        sys.exit(f"cloudedge {command}: {error}")
+    rest = [argument for argument in sys.argv[1:] if argument not in given]
+    saved = OmegaConf.load(config / "config.yaml")
+    assert isinstance(saved, DictConfig)
+    # ++, because the config of an earlier command of this kind has the key.
+    run(functools.partial(_based_on, saved, [f"++ckpt={quoted(str(checkpoint.resolve()))}", *rest], app))
+
+
+def _based_on(saved: DictConfig, arguments: list[str], app: Callable[[], Any]) -> None:
+    with based_on(saved, arguments) as sys.argv[1:]:
+        app()
