@@ -18,6 +18,7 @@ from cloudedge_pl.simulation.layout import (
     Arrays,
 )
 from cloudedge_pl.simulation.station_records import StationRecord
+from cloudedge_pl.simulation.summary import RunTotals, asleep_intervals
 
 
 def up_seconds(arrays: Arrays) -> np.ndarray:
@@ -53,6 +54,35 @@ def accounts_of(
         },
     )
     return accounts
+
+
+def totals_of(arrays: Arrays, fleet: Fleet, probe_bytes: float = 0.0) -> RunTotals:
+    """The totals that are in no task's record.
+
+    Args:
+        arrays: of the engine.
+        fleet: its fleet.
+        probe_bytes: of one probe.
+    """
+    accounts, world = accounts_of(arrays, fleet, probe_bytes), arrays.world[0]
+    sleeps_since = float(world["clock"] - world["decided_at"]) if not world["awake"] else 0.0
+    return RunTotals(
+        clock_seconds=float(world["clock"]),
+        joules=float(accounts.joules.sum()),
+        probe_bytes=float(accounts.probe_bytes.sum()),
+        asleep_seconds=float(world["asleep_seconds"]) + sleeps_since,
+        switches=int(world["switches"]),
+    )
+
+
+def asleep_of(arrays: Arrays) -> np.ndarray | None:
+    """Starts and ends of the cloud's sleeps, float64 [sleeps, 2]; None if there were too many to keep them."""
+    world = arrays.world[0]
+    kept = int(world["num_switches_kept"])
+    if kept < world["switches"]:
+        return None
+    switches = arrays.switches[:kept]
+    return asleep_intervals(switches["seconds"], switches["awake"], float(world["clock"]))
 
 
 def stations_of(arrays: Arrays, fleet: Fleet) -> list[StationRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -93,30 +93,61 @@ def summarise_tasks(
             "give a name for each."
         )
     clock = totals.clock_seconds
-    answered = int(records.answered.sum())
-    probes = _share(totals.probe_bytes, answered)
-    costs = _costs(records)
-    summary = {
-        **_counts(records),
-        "attempts_lost": int(np.maximum(records.attempts - 1, 0).sum()),
-        "clock_seconds": clock,
-        **_delays(records.delay_seconds),
-        **_deadlines(records, clock),
-        "mean_energy_joules": _share(totals.joules, answered),
+    summary = summary_of(
+        {**_counts(records), "attempts_lost": int(np.maximum(records.attempts - 1, 0).sum())},
+        totals,
+        delays=_delays(records.delay_seconds),
+        deadlines=_deadlines(records, clock),
+        costs=_costs(records),
+        by_path=_by_path(records),
+        by_class={name: _of_class(records[records.kind == kind], clock) for kind, name in enumerate(classes)},
+        stations=stations,
+    )
+    plain: dict[str, Any] = json_values(summary)
+    return plain
+
+
+def summary_of(
+    tasks: Mapping[str, int],
+    totals: RunTotals,
+    *,
+    delays: Mapping[str, float],
+    deadlines: Mapping[str, float],
+    costs: Mapping[str, float],
+    by_path: Mapping[str, Any],
+    by_class: Mapping[str, Any],
+    stations: Sequence[StationRecord],
+) -> dict[str, Any]:
+    """Puts a summary together; :func:`summarise_tasks` says what the parts hold.
+
+    Args:
+        tasks: their numbers.
+        totals: of the run.
+        delays: mean, percentiles and largest.
+        deadlines: missed ones, and goodput.
+        costs: joules and bytes of an answer.
+        by_path: the entry ``answered_by``.
+        by_class: the entry ``classes``.
+        stations: of all machines.
+    """
+    answered = tasks["answered"]
+    probes = share_of(totals.probe_bytes, answered)
+    return {
+        **tasks,
+        "clock_seconds": totals.clock_seconds,
+        **delays,
+        **deadlines,
+        "mean_energy_joules": share_of(totals.joules, answered),
         **costs,
         "mean_probe_bytes": probes,
         "mean_bytes": costs["mean_bytes"] + probes,
-        "share_asleep": _share(totals.asleep_seconds, clock),
+        "share_asleep": share_of(totals.asleep_seconds, totals.clock_seconds),
         "switches": totals.switches,
-        "answered_by": _by_path(records),
-        "classes": {
-            name: _of_class(records[records.kind == kind], clock) for kind, name in enumerate(classes)
-        },
+        "answered_by": dict(by_path),
+        "classes": dict(by_class),
         "station_kinds": summarise_stations(stations),
         "stations": [{"name": station.name, **asdict(station)} for station in stations],
     }
-    plain: dict[str, Any] = json_values(summary)
-    return plain
 
 
 def summarise_stations(stations: Sequence[StationRecord]) -> dict[str, dict[str, Any]]:
@@ -166,7 +197,8 @@ def asleep_intervals(
     return np.stack((seconds[changes == 1], seconds[changes == -1]), axis=1)
 
 
-def _share(amount: float, of: float) -> float:
+def share_of(amount: float, of: float) -> float:
+    """Returns a share; nan of nothing."""
     return amount / of if of else math.nan
 
 
@@ -199,17 +231,17 @@ def _deadlines(records: TaskRecords, clock_seconds: float) -> dict[str, float]:
     missed = int((limited & ~in_time & ~undecided).sum())
     return {
         "deadline_misses": missed,
-        "deadline_miss_share": _share(missed, int((limited & ~undecided).sum())),
-        "goodput_per_second": _share(int(in_time.sum()), clock_seconds),
+        "deadline_miss_share": share_of(missed, int((limited & ~undecided).sum())),
+        "goodput_per_second": share_of(int(in_time.sum()), clock_seconds),
     }
 
 
 def _costs(records: TaskRecords) -> dict[str, float]:
     answered = int(records.answered.sum())
     kinds = ("upload_bytes", "exit_bytes", "download_bytes")
-    means = {f"mean_{kind}": _share(float(getattr(records, kind).sum()), answered) for kind in kinds}
+    means = {f"mean_{kind}": share_of(float(getattr(records, kind).sum()), answered) for kind in kinds}
     return {
-        "mean_active_joules": _share(float(records.joules.sum()), answered),
+        "mean_active_joules": share_of(float(records.joules.sum()), answered),
         **means,
         "mean_bytes": sum(means.values()),
     }
