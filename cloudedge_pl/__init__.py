@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         create_scheduler,
         schedule,
     )
-    from cloudedge_pl.simulation import Simulator
+    from cloudedge_pl.simulation import Scenario, Simulator
     from cloudedge_pl.training import (
         AdaptiveInterval,
         BestCheckpoint,
@@ -94,7 +94,7 @@ _HOMES = {
     ],
     "partition": ["ExitHeadConfig", "SplitChain", "build_backbone", "profile", "trace"],
     "scheduling": ["Assignment", "NodeState", "Scheduler", "TaskWindow", "create_scheduler", "schedule"],
-    "simulation": ["Simulator"],
+    "simulation": ["Scenario", "Simulator"],
     "training": [
         "AdaptiveInterval",
         "BestCheckpoint",
@@ -142,6 +142,7 @@ __all__ = [  # loaded by __getattr__
     "OffloadGoal",
     "OffloadPlan",
     "OutcomeTable",
+    "Scenario",
     "Scheduler",
     "Shards",
     "Simulator",

@@ -181,7 +181,13 @@ def _alternatives(strategy: RunHooks, metrics: Mapping[str, float]) -> dict[str,
     found = {}
     for name, split_point in (("all_in_cloud", 0), ("all_at_edge", plan.costs.num_points - 1)):
         simulated = strategy.same_tasks_at(split_point).summary()
-        kept = ("mean_delay_seconds", "mean_energy_joules", "mean_upload_bytes")
+        kept = (
+            "mean_delay_seconds",
+            "p95_delay_seconds",
+            "p99_delay_seconds",
+            "mean_energy_joules",
+            "mean_upload_bytes",
+        )
         found[name] = {
             "accuracy": accuracies.get(name, accuracy),
             **{key: simulated[key] for key in kept},

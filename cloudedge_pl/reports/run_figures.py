@@ -190,7 +190,8 @@ def _draw_noisy(
 def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
     steps = accounts["steps"]
     clock = _floats(steps["clock_seconds"])
-    awake = np.array(steps["awake"], dtype=bool)
+    worked = _floats(steps["awake"])  # a share of the row, which may hold several windows
+    awake = worked >= 0.5
     limit = float(accounts["max_delay_seconds"])
     link = _floats(steps["link_delay_seconds"])
     used = bool(np.nanmax(link, initial=0.0) > 0)  # a network that is all at the edge does not use it
@@ -205,7 +206,7 @@ def _delay_and_dormancy(accounts: Mapping[str, Any], path: Path) -> Path:
     for axes in panels:
         _shade_sleep(axes, clock * time_scale, awake)
         axes.grid(visible=False, axis="x")
-    share = _share_asleep(clock, awake)
+    share = _share_asleep(clock, worked)
     sleep = [Patch(color=ASLEEP, label=f"cloud asleep, {100 * share:.0f}% of the time")] if share else []
     legend_below_title(panels[0], *sleep)
     panels[-1].set_xlabel(f"virtual time ({time_unit})")
@@ -252,9 +253,9 @@ def runs_of(mask: np.ndarray) -> list[tuple[int, int]]:
     )
 
 
-def _share_asleep(clock: np.ndarray, awake: np.ndarray) -> float:
+def _share_asleep(clock: np.ndarray, worked: np.ndarray) -> float:
     lengths = np.diff(clock, prepend=0.0)
-    return float(lengths[~awake].sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
+    return float((lengths * (1 - worked)).sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:

@@ -40,6 +40,8 @@ def _duration(value: float) -> str:
 def _simulated(prefix: str) -> list[tuple[str, str, Format]]:
     return [
         (f"{prefix}mean_delay_seconds", "delay", _duration),
+        (f"{prefix}p95_delay_seconds", "delay of the slowest 5%, above", _duration),
+        (f"{prefix}p99_delay_seconds", "delay of the slowest 1%, above", _duration),
         (f"{prefix}mean_energy_joules", "energy", _joules),
         (f"{prefix}mean_upload_bytes", "uploaded to the cloud", _bytes),
         (f"{prefix}share_asleep", "time the cloud slept", _percent),
@@ -115,22 +117,27 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for name in ("", "accuracy", "delay", "energy", "uploaded"):
+    for name in ("", "accuracy", "delay", "p95", "p99", "energy", "uploaded"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     table.add_column("limits of the plan")
-    keys = ("mean_delay_seconds", "mean_energy_joules", "mean_upload_bytes")
+    writers = {
+        "mean_delay_seconds": _duration,
+        "p95_delay_seconds": _duration,
+        "p99_delay_seconds": _duration,
+        "mean_energy_joules": _joules,
+        "mean_upload_bytes": _bytes,
+    }
     cut = {
         "accuracy": summary.get("test_accuracy_answered"),
-        **{key: summary.get(f"test_{key}") for key in keys},
+        **{key: summary.get(f"test_{key}") for key in writers},
     }
     rows = {f"cut at {summary['split_point']}, {short_name(summary['split_name'])}": cut}
     rows |= {WITHOUT_CUT[name]: values for name, values in summary["alternatives"].items()}
-    writers = [_percent, *(write for _, _, write in _simulated("")[:3])]
     for name, values in rows.items():
-        numbers = [values["accuracy"], *(values[key] for key in keys)]
+        numbers = [values["accuracy"], *(values.get(key) for key in writers)]
         cells = [
             ABSENT if number is None or math.isnan(number) else write(float(number))
-            for number, write in zip(numbers, writers, strict=True)
+            for number, write in zip(numbers, [_percent, *writers.values()], strict=True)
         ]
         table.add_row(name, *cells, values.get("broken_limits") or "kept")
     return table

@@ -9,7 +9,7 @@ To add a scheduler:
 3. Write ``conf/scheduler/NAME.yaml``: the class as ``_target_``, and every option under a comment.
 
 Two further tables are optional: ``MOST_PAIRS`` of comparing.py, for a scheduler that is slow on large windows, and
-``FINISHES_FIRST`` of simulation/dispatch.py, for one that gives a single task to the node that finishes it first. The
+``FINISHES_FIRST`` of simulation/engine.py, for one that gives a single task to the node that finishes it first. The
 tests of tests/scheduling run over every entry.
 """
 

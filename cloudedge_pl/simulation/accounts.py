@@ -62,6 +62,11 @@ class Accounts:
         for column, amount in amounts.items():
             getattr(self, column)[:] += amount
 
+    @property
+    def exit_bytes(self) -> np.ndarray:
+        """Bytes between each node and the exit head, both ways, [num_nodes + 1]."""
+        return self.exit_upload_bytes + self.exit_download_bytes
+
     def state_dict(self) -> dict[str, list[float]]:
         """Returns the columns as lists."""
         return {column: getattr(self, column).tolist() for column in COLUMNS}

@@ -20,10 +20,10 @@ from cloudedge_pl.fleet import Fleet, Phase
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
+from cloudedge_pl.scheduling.registry import SCHEDULERS
 from cloudedge_pl.simulation import loop
 from cloudedge_pl.simulation.arrays import make_room, new_state
 from cloudedge_pl.simulation.compacting import take_finished
-from cloudedge_pl.simulation.dispatch import FINISHES_FIRST
 from cloudedge_pl.simulation.events import NEED_CHURN, NEED_DECISION, NEED_LINK, NEED_ROWS, NEED_TASKS
 from cloudedge_pl.simulation.layout import CHANGE, FINISHED, IN_FLIGHT, INPUTS, SEGMENT, SWITCH, TIMES, Arrays
 from cloudedge_pl.simulation.scenario import Scenario
@@ -40,6 +40,11 @@ from cloudedge_pl.simulation.windows import (
     set_awake,
     window_size,
 )
+
+FINISHES_FIRST = frozenset(
+    SCHEDULERS[name] for name in ("atsa", "exact", "lpt", "max_min", "min_completion", "min_min", "sufferage")
+)
+"""Classes that give a window of one task to the node that finishes it first, which needs no call."""
 
 
 class Engine:
@@ -306,6 +311,16 @@ class Engine:
     def awake(self) -> bool:
         """Whether the cloud was awake in the window that opened last."""
         return bool(self._world["awake"])
+
+    @property
+    def link_delay_seconds(self) -> float:
+        """The link's delay as it was measured last; the paper's T_rd."""
+        return float(self._world["link_delay"])
+
+    @property
+    def switches(self) -> int:
+        """How often the cloud fell asleep or awoke."""
+        return int(self._world["switches"])
 
     @property
     def asleep_seconds(self) -> float:

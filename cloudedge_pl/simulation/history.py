@@ -94,6 +94,13 @@ class BoundedHistory:
             self._windows_in_last = 1
         self.clock_seconds, self._awake = float(clock_seconds), bool(awake)
 
+    def extend_last(self, clock_seconds: float) -> None:
+        """Lets the last window end later, after an aggregation; without a window it does nothing."""
+        if self._length:
+            longer = clock_seconds - self.clock_seconds
+            self.asleep_seconds += 0.0 if self._awake else longer
+            self._rows[self._length - 1, 0] = self.clock_seconds = float(clock_seconds)
+
     @property
     def mean_delay_seconds(self) -> float:
         """The mean over all tasks, exact; nan without any."""

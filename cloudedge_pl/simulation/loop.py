@@ -123,7 +123,7 @@ def run(world: World, until: float) -> int:
         need = needed(world, time)
         if need >= 0:
             return need
-        world.clock = time
+        world.clock = max(world.clock, time)  # a node may have failed while the clock was set forward
         if change == time:
             churn(world)
         elif arrival == time:

@@ -1,30 +1,39 @@
-"""What is kept of a simulated run: a record of every window, the history in columns, and their summary."""
+"""What a simulated fleet says of one window, and of all of them in summary."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.scheduling import Assignment
 from cloudedge_pl.simulation.accounts import Accounts
-
-HISTORY = ("clock_seconds", "tasks", "mean_delay_seconds", "link_delay_seconds", "awake")
-"""Columns of the history, one value per window."""
+from cloudedge_pl.simulation.history import BoundedHistory
+from cloudedge_pl.simulation.sketch import DelaySketch
 
 
 @dataclass(frozen=True)
-class WindowRecord:
-    """What happened in one window.
+class Window:
+    """What is decided when a window opens.
 
     Args:
-        assignment: the node of each task.
-        delay_seconds: [num_tasks], from a task's arrival (in training: the window's opening) to its answer. In training
-            the answer is the gradient's return, from the cloud while the cloud is awake.
-        link_delay_seconds: edge to cloud in this window, mean over its tasks, measured or probed; the paper's T_rd.
-        awake: whether the cloud worked.
+        awake: whether the cloud works in it.
+        link_delay_seconds: of a cut tensor from edge to cloud at its opening, measured or probed; the paper's T_rd.
+    """
+
+    awake: bool
+    link_delay_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRecord(Window):
+    """What happened in the window of a training step.
+
+    Args:
+        assignment: the node of each task; after a failure, the one that did it in the end.
+        delay_seconds: [num_tasks], from the window's opening to the return of the gradient, from the cloud while the
+            cloud is awake.
         joules: [num_nodes + 1], drawn in the window; the master's is last.
         upload_bytes: [num_nodes + 1].
         download_bytes: [num_nodes + 1].
@@ -34,51 +43,56 @@ class WindowRecord:
 
     assignment: Assignment
     delay_seconds: np.ndarray
-    link_delay_seconds: float
-    awake: bool
     joules: np.ndarray
     upload_bytes: np.ndarray
     download_bytes: np.ndarray
     exit_bytes: np.ndarray
     clock_seconds: float
 
-    def row(self) -> dict[str, Any]:
-        """The window's values by :data:`HISTORY`."""
-        delay = float(self.delay_seconds.mean())
-        values = (self.clock_seconds, len(self.delay_seconds), delay, self.link_delay_seconds, self.awake)
-        return dict(zip(HISTORY, values, strict=True))
-
 
 def summarise(
-    history: dict[str, list[Any]], accounts: Accounts, clock_seconds: float, sync_seconds: float
+    history: BoundedHistory,
+    delays: DelaySketch,
+    accounts: Accounts,
+    *,
+    clock_seconds: float,
+    sync_seconds: float,
+    asleep_seconds: float,
+    switches: int,
 ) -> dict[str, float]:
-    """Computes totals and means since the start; means over tasks are nan before the first window.
+    """Computes totals and means since the start; means over tasks are nan before the first one is answered.
 
     Args:
-        history: lists by :data:`HISTORY`.
-        accounts: totals per node.
+        history: of the windows.
+        delays: of all tasks.
+        accounts: totals of every machine.
         clock_seconds: virtual time now.
         sync_seconds: virtual time spent in aggregations.
+        asleep_seconds: virtual time in which the cloud slept.
+        switches: changes of the cloud's state.
 
     Returns:
-        tasks; mean_delay_seconds, mean_energy_joules, mean_upload_bytes (to the cloud) and mean_exit_bytes (between
-        nodes and exit head, both ways), per task, without aggregations; clock_seconds; sync_seconds, sync_joules and
-        sync_bytes of all aggregations; share_asleep of the virtual time.
+        tasks; mean, p50, p95 and p99 of delay_seconds (the quantiles to 1%), mean_energy_joules, mean_upload_bytes (to
+        the cloud) and mean_exit_bytes (between nodes and exit head, both ways), per task, without aggregations;
+        clock_seconds; sync_seconds, sync_joules and sync_bytes of all aggregations; share_asleep of the virtual time;
+        switches; probe_bytes.
     """
-    tasks = np.array(history["tasks"], dtype=np.float64)
-    asleep = ~np.array(history["awake"], dtype=bool)
-    elapsed = np.diff(np.array(history["clock_seconds"], dtype=np.float64), prepend=0.0)
-    total = float(tasks.sum()) or math.nan
+    tasks = float(accounts.tasks.sum())
+    each = tasks or math.nan
     exit_bytes = float((accounts.exit_upload_bytes + accounts.exit_download_bytes).sum())
+    quantiles = {f"p{level}_delay_seconds": delays.quantile(level / 100) for level in (50, 95, 99)}
     return {
-        "tasks": float(tasks.sum()),
+        "tasks": tasks,
         "clock_seconds": clock_seconds,
         "sync_seconds": sync_seconds,
         "sync_joules": float(accounts.sync_joules.sum()),
         "sync_bytes": float(accounts.sync_bytes.sum()),
-        "mean_delay_seconds": float(tasks @ np.array(history["mean_delay_seconds"])) / total,
-        "mean_energy_joules": float(accounts.joules.sum()) / total,
-        "mean_upload_bytes": float(accounts.upload_bytes.sum()) / total,
-        "mean_exit_bytes": exit_bytes / total,
-        "share_asleep": float(elapsed[asleep].sum()) / (clock_seconds or math.nan),
+        "mean_delay_seconds": history.mean_delay_seconds,
+        **quantiles,
+        "mean_energy_joules": float(accounts.joules.sum()) / each,
+        "mean_upload_bytes": float(accounts.upload_bytes.sum()) / each,
+        "mean_exit_bytes": exit_bytes / each,
+        "share_asleep": asleep_seconds / (clock_seconds or math.nan),
+        "switches": float(switches),
+        "probe_bytes": float(accounts.probe_bytes.sum()),
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range
 from cloudedge_pl.fleet import Phase
@@ -13,7 +15,7 @@ from cloudedge_pl.settings import as_settings
 from cloudedge_pl.simulation.churn import Churn
 from cloudedge_pl.simulation.layout import BLOCK, EXIT, REJECT
 from cloudedge_pl.simulation.links import LINKS, LinkSettings
-from cloudedge_pl.simulation.tasks import ServiceNoise
+from cloudedge_pl.simulation.tasks import ServiceNoise, TaskClass
 
 OVERLOAD = {"block": BLOCK, "reject": REJECT, "exit": EXIT}
 """What happens to a task that meets a full queue."""
@@ -78,8 +80,9 @@ class Scenario:
     """How the link varies, which nodes fail, how service times vary, how long queues are, and when windows open.
 
     Args:
-        link: how the link between edge and cloud changes with time; a name of
-            :data:`~cloudedge_pl.simulation.links.LINKS`'s class, an instance of it.
+        link: how the link between edge and cloud changes with time; made by a class of
+            :data:`~cloudedge_pl.simulation.links.LINKS`.
+        classes: kinds of tasks, as objects or mappings of their fields.
         churn: nodes that join, leave and fail.
         service: how a node's service times vary.
         queues: limits of queues.
@@ -93,6 +96,7 @@ class Scenario:
 
     link: LinkSettings = field(default_factory=LINKS["lognormal"])
     churn: Churn = field(default_factory=Churn)
+    classes: Sequence[TaskClass | Mapping[str, Any]] = (TaskClass(),)
     service: ServiceNoise = field(default_factory=ServiceNoise)
     queues: QueueLimits = field(default_factory=QueueLimits)
     window: WindowRule = field(default_factory=WindowRule)
@@ -100,7 +104,9 @@ class Scenario:
     backhaul_bits_per_second: float = math.inf
 
     def __post_init__(self) -> None:
-        kinds: dict[str, type[Any]] = {"queues": QueueLimits, "window": WindowRule}
+        classes = tuple(as_settings(TaskClass, each, "a task class") for each in self.classes)
+        object.__setattr__(self, "classes", classes)
+        kinds: dict[str, type[Any]] = {"queues": QueueLimits, "window": WindowRule, "service": ServiceNoise}
         for name, kind in kinds.items():
             if isinstance(getattr(self, name), Mapping):
                 object.__setattr__(self, name, as_settings(kind, getattr(self, name), name))
@@ -108,6 +114,22 @@ class Scenario:
         require_positive(
             "scenario", allow_infinite=True, backhaul_bits_per_second=self.backhaul_bits_per_second
         )
+
+    @property
+    def equal_tasks(self) -> bool:
+        """Whether all tasks are equal and take the time that the scheduler expects.
+
+        Dispatched one by one, such tasks leave a scheduler nothing to decide: each goes to the node that finishes it
+        first.
+        """
+        service = self.service
+        steady = service.straggler_probability == 0 and not np.any(service.jitter)
+        return len({(each.size, each.work) for each in self.task_classes}) == 1 and steady
+
+    @property
+    def task_classes(self) -> tuple[TaskClass, ...]:
+        """The kinds of tasks as objects."""
+        return tuple(each for each in self.classes if isinstance(each, TaskClass))
 
     def check_phase(self, phase: Phase) -> None:
         """Raises ValueError if training would lose samples: its gradients are waited for, so queues must block."""

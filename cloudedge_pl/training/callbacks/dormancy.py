@@ -90,4 +90,5 @@ class CloudDormancy(pl.Callback):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        strategy_of(trainer, self).policies.decide = self._decide_at
+        own = type(self).decide is not CloudDormancy.decide
+        strategy_of(trainer, self).policies.dormancy = self._decide_at if own else self.rule

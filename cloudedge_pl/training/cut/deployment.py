@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cloudedge_pl.costs import CodecConfig, CostFormulas, split_costs
-from cloudedge_pl.dormancy import Decide
+from cloudedge_pl.dormancy import Decide, DormancyRule
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase, Workload
 from cloudedge_pl.lightning import pl
@@ -20,7 +20,7 @@ from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, plan_offloading
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
 from cloudedge_pl.partition.codecs import Codec, build_codec
 from cloudedge_pl.scheduling import Scheduler
-from cloudedge_pl.simulation import Simulator
+from cloudedge_pl.simulation import Scenario, Simulator
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,22 @@ class Deployment:
         self,
         phase: Phase,
         scheduler: Scheduler,
-        decide: Decide | None,
+        scenario: Scenario,
+        dormancy: DormancyRule | Decide | None,
         seed: int,
+        *,
         split_point: int | None = None,
+        exits: bool = False,
     ) -> Simulator:
         """Returns a new simulator of this deployment, or of another split point, with its own copy of the scheduler."""
         workload = replace(self.workload, phase=phase)
         at = self.split_point if split_point is None else split_point
         plan = self.plan
         costs = split_costs(plan.profile, self.fleet, workload, at, plan.formulas, plan.codec)
-        return Simulator(costs, self.fleet, workload, copy.deepcopy(scheduler), decide=decide, seed=seed)
+        own = copy.deepcopy(scheduler)
+        return Simulator(
+            costs, self.fleet, workload, own, scenario=scenario, dormancy=dormancy, exits=exits, seed=seed
+        )
 
     def edge_parameter_bytes(self) -> float:
         """Bytes of the weights that every node holds and an aggregation exchanges."""

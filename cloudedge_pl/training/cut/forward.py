@@ -27,7 +27,7 @@ from cloudedge_pl.lightning import pl
 from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.partition.standing_in import has_hooks
-from cloudedge_pl.simulation import WindowRecord
+from cloudedge_pl.simulation import Window, WindowRecord
 from cloudedge_pl.training.cut.early_exit import Decide, Decision
 from cloudedge_pl.training.cut.tape import Tape
 from cloudedge_pl.training.layers.small_convolutions import SmallConvolutions
@@ -36,7 +36,7 @@ from cloudedge_pl.training.nodes.edge import CutTensors, EdgePart
 Answer = Literal["cloud", "exit", "system"]
 """Whose logits a forward pass returns: the cloud's, the exit head's, or those that the running system would give."""
 
-OpenWindow = Callable[[int], WindowRecord]
+OpenWindow = Callable[[int], Window]
 """Takes a number of samples, routes them and returns the record of their window."""
 
 
@@ -88,7 +88,7 @@ class Step:
     ) -> None:
         self.answer: Answer = answer
         self.decide = decide
-        self.record: WindowRecord | None = None
+        self.record: Window | None = None
         self.decision: Decision | None = None
         self.answers: list[tuple[Decision, Tensor | None]] = []
         self.live: list[CutTensors] = []
@@ -109,7 +109,7 @@ class Step:
         """Whether the step has called the backbone."""
         return self.record is not None
 
-    def route(self, num_samples: int) -> WindowRecord:
+    def route(self, num_samples: int) -> Window:
         """Opens the step's window at the first call of the backbone."""
         if self.record is None:
             self.record = self._open_window(num_samples)
@@ -220,7 +220,10 @@ class CutForward:
             step.route(len(x))  # who exits is known when the window opens
         else:
             record = step.route(len(x))
-            live = self.edge.run(x, record.assignment) if self.backbone.training else self._whole_edge(x)
+            if self.backbone.training and isinstance(record, WindowRecord):
+                live = self.edge.run(x, record.assignment)
+            else:
+                live = self._whole_edge(x)
         step.note_call(x, live)
         return live
 

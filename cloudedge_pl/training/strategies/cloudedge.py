@@ -24,6 +24,7 @@ from cloudedge_pl.namespace import admit
 from cloudedge_pl.offloading import OffloadGoal
 from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler
+from cloudedge_pl.simulation import Scenario
 from cloudedge_pl.training.strategies.hooks import RunHooks
 from cloudedge_pl.training.strategies.settings import CutSettings
 
@@ -53,6 +54,8 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
         formulas: a :class:`~cloudedge_pl.CostFormulas` or a mapping of its fields; None takes the defaults.
         codec: form in which the cut tensors are sent to the cloud, in the plan and in training: a name, a
             :class:`~cloudedge_pl.CodecConfig` or a mapping of its fields; None takes the default, int8.
+        scenario: how link, nodes and tasks vary, limits of queues: a :class:`~cloudedge_pl.Scenario` or a mapping of
+            its fields; None takes the defaults, in which only the link varies.
         scheduler: a name, a mapping of ``name`` and options, or a scheduler.
         exit_head: size of the exit head, the early exit on the master; None takes the defaults.
         exits: which samples of a test or prediction the exit head answers although the cloud is awake: the name of a
@@ -88,6 +91,7 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
         offloading: OffloadGoal | Mapping[str, Any] | None = None,
         formulas: CostFormulas | Mapping[str, Any] | None = None,
         codec: str | CodecConfig | Mapping[str, Any] | None = None,
+        scenario: Scenario | Mapping[str, Any] | None = None,
         scheduler: str | Mapping[str, Any] | Scheduler = "atsa",
         exit_head: ExitHeadConfig | None = None,
         exits: str | ExitSettings | Mapping[str, Any] | None = None,

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cloudedge_pl.dormancy import Decide, DormancyState
+from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.exits import Calibration
 from cloudedge_pl.lightning import pl
-from cloudedge_pl.simulation import Simulator, WindowRecord
+from cloudedge_pl.simulation import Simulator, Window, WindowRecord
 from cloudedge_pl.training.checkpoints.random_state import RandomState
 from cloudedge_pl.training.checkpoints.resuming import resume_training, validation_is_set_up
 from cloudedge_pl.training.cut.deployment import Deployment
@@ -45,14 +45,14 @@ class Policies:
     Args:
         aggregation: when and how weights are averaged.
         should_aggregate: decides in place of the rule's interval; None follows the rule.
-        decide: the dormancy rule; None keeps the cloud awake.
+        dormancy: the rule by which the cloud sleeps, or a function in its place; None keeps it awake.
         keeps_outcomes: whether a validation or test that is not part of a fit keeps what both paths answer to every
             sample, also if no sample exits.
     """
 
     aggregation: AggregationRule = field(default_factory=lambda: AggregationRule(every_n_steps=1))
     should_aggregate: ShouldAggregate | None = None
-    decide: Decide | None = None
+    dormancy: DormancyRule | Decide | None = None
     keeps_outcomes: bool = False
 
 
@@ -74,7 +74,7 @@ class Run:
         simulator: the fleet in training; ``simulator.accounts`` are its books.
         aggregation: when the nodes' weights are averaged, and how far the run is.
         local_data: the nodes' shards; None if the scheduler routes every sample.
-        record: the window that ran last; None before the first.
+        record: the training window that ran last; None before the first.
         calibration: of the exits, for the present weights; None before they are calibrated.
         early_exit: who exits in the validation, test or prediction that runs, or ran last; None if nothing decides.
     """
@@ -100,7 +100,9 @@ class Run:
         edge = self.make_edge()
         self.forward = CutForward(chain, split_point, deployment.exit_head, deployment.codec, edge)
         self.joint_loss = JointLoss(module, self.forward, precision, device)
-        self.simulator = deployment.simulator("training", settings.scheduler, policies.decide, settings.seed)
+        self.simulator = deployment.simulator(
+            "training", settings.scheduler, settings.scenario, policies.dormancy, settings.seed
+        )
         self.aggregation = self._make_aggregation()
         self.record: WindowRecord | None = None
         self.calibration: Calibration | None = None
@@ -232,11 +234,9 @@ class Run:
             exits: whether samples may exit by the policy while the cloud is awake.
         """
         settings = self.settings
-        self._evaluation = self.deployment.simulator(
-            "inference", settings.scheduler, self.policies.decide, settings.seed + 1
-        )
-        self._evaluation.dormancy = self._tested_dormancy or self.simulator.dormancy
         may_exit = exits and settings.exits.are_on
+        self._evaluation = self._fleet_in_evaluation(self.policies.dormancy, exits=may_exit)
+        self._evaluation.dormancy = self._tested_dormancy or self.simulator.dormancy
         fits = self.module.trainer.state.fn == pl.trainer.states.TrainerFn.FITTING
         self.early_exit = None
         if self.forward.exit_head is not None and (may_exit or (self.policies.keeps_outcomes and not fits)):
@@ -250,11 +250,26 @@ class Run:
         decide = None if self.early_exit is None else self._untraced(self.early_exit.decide)
         return Step(answer, self._untraced(self._open_evaluation_window), decide=decide)
 
-    def _open_evaluation_window(self, num_tasks: int) -> WindowRecord:
-        # The running step's decision says which samples exit: `sure` and `audited`, [num_tasks] bool each. The
-        # simulator books every sample's upload as long as it is not told.
-        self.record = self.evaluation.step(num_tasks)
-        return self.record
+    def _fleet_in_evaluation(
+        self, dormancy: DormancyRule | Decide | None, *, exits: bool = False, split_point: int | None = None
+    ) -> Simulator:
+        settings = self.settings
+        return self.deployment.simulator(
+            "inference",
+            settings.scheduler,
+            settings.scenario,
+            dormancy,
+            settings.seed + 1,
+            exits=exits,
+            split_point=split_point,
+        )
+
+    def _open_evaluation_window(self, num_tasks: int) -> Window:
+        step = self.forward.step
+        decision = None if step is None else step.decision
+        if decision is None:
+            return self.evaluation.admit(num_tasks)
+        return self.evaluation.admit(num_tasks, decision.sure, decision.audited)
 
     def count_exits(self, step: Step, batch: Any) -> None:
         """Counts who exited in a step of the evaluation; ``batch`` is what the module's step got."""
@@ -276,12 +291,9 @@ class Run:
 
         The cloud stays awake: split points 0 and N have no exit head that could answer instead.
         """
-        settings = self.settings
-        simulator = self.deployment.simulator(
-            "inference", settings.scheduler, None, settings.seed + 1, split_point=split_point
-        )
-        for tasks in self.evaluation.history["tasks"]:
-            simulator.step(tasks)
+        simulator = self._fleet_in_evaluation(None, split_point=split_point)
+        if self.evaluation.num_admitted:
+            simulator.admit(self.evaluation.num_admitted)
         return simulator
 
     def paths(self, cloud_logits: Tensor) -> PathLogits:

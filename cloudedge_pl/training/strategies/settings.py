@@ -18,6 +18,7 @@ from cloudedge_pl.offloading import OffloadGoal
 from cloudedge_pl.partition import ExitHeadConfig
 from cloudedge_pl.scheduling import Scheduler, as_scheduler
 from cloudedge_pl.settings import as_settings
+from cloudedge_pl.simulation import Scenario
 from cloudedge_pl.training.cut.joint_loss import LossWeights
 from cloudedge_pl.training.layers.batch_norm import BATCH_NORM_MODES
 
@@ -38,6 +39,7 @@ class CutSettings:
     offloading: OffloadGoal = field(default_factory=OffloadGoal)
     formulas: CostFormulas = field(default_factory=CostFormulas)
     codec: CodecConfig = field(default_factory=CodecConfig)
+    scenario: Scenario = field(default_factory=Scenario)
     scheduler: Scheduler = field(default_factory=lambda: as_scheduler("atsa"))
     exit_head: ExitHeadConfig = field(default_factory=ExitHeadConfig)
     exits: ExitSettings = field(default_factory=ExitSettings)
@@ -74,6 +76,7 @@ class CutSettings:
             "offloading": OffloadGoal,
             "formulas": CostFormulas,
             "codec": CodecConfig,
+            "scenario": Scenario,
             "exits": ExitSettings,
         }
         values |= {name: as_settings(kind, values.get(name), name) for name, kind in kinds.items()}
