@@ -82,7 +82,7 @@ class Scenario:
     Args:
         link: how the link between edge and cloud changes with time; made by a class of
             :data:`~cloudedge_pl.simulation.links.LINKS`.
-        classes: kinds of tasks, as objects or mappings of their fields.
+        classes: kinds of tasks, as objects or mappings of their fields; none: all tasks are equal.
         churn: nodes that join, leave and fail.
         service: how a node's service times vary.
         queues: limits of queues.
@@ -96,7 +96,7 @@ class Scenario:
 
     link: LinkSettings = field(default_factory=LINKS["lognormal"])
     churn: Churn = field(default_factory=Churn)
-    classes: Sequence[TaskClass | Mapping[str, Any]] = (TaskClass(),)
+    classes: Sequence[TaskClass | Mapping[str, Any]] = ()
     service: ServiceNoise = field(default_factory=ServiceNoise)
     queues: QueueLimits = field(default_factory=QueueLimits)
     window: WindowRule = field(default_factory=WindowRule)
@@ -104,6 +104,7 @@ class Scenario:
     backhaul_bits_per_second: float = math.inf
 
     def __post_init__(self) -> None:
+        require_fields("scenario", self)
         classes = tuple(as_settings(TaskClass, each, "a task class") for each in self.classes)
         object.__setattr__(self, "classes", classes)
         kinds: dict[str, type[Any]] = {"queues": QueueLimits, "window": WindowRule, "service": ServiceNoise}
@@ -129,7 +130,7 @@ class Scenario:
     @property
     def task_classes(self) -> tuple[TaskClass, ...]:
         """The kinds of tasks as objects."""
-        return tuple(each for each in self.classes if isinstance(each, TaskClass))
+        return tuple(each for each in self.classes if isinstance(each, TaskClass)) or (TaskClass(),)
 
     def check_phase(self, phase: Phase) -> None:
         """Raises ValueError if training would lose samples: its gradients are waited for, so queues must block."""
