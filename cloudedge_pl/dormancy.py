@@ -171,7 +171,7 @@ class DormancyState:
         """Returns the state as :func:`advance` changes it, float64 [8]."""
         values = (
             self.awake,
-            self.average_seconds,
+            self.average_seconds if self.measurements else 0.0,  # equal states are equal numbers
             self.measurements,
             self.against,
             self.since_seconds,
@@ -184,6 +184,7 @@ class DormancyState:
     def unpacked(cls, values: np.ndarray) -> DormancyState:
         """Returns the state that :meth:`packed` holds."""
         awake, average, measurements, against, since, deviation, margin = values[:7].tolist()
+        average = average if measurements else math.nan
         return cls(awake == 1.0, average, int(measurements), int(against), since, deviation, margin)
 
 

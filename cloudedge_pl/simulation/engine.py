@@ -25,7 +25,17 @@ from cloudedge_pl.simulation import loop
 from cloudedge_pl.simulation.arrays import make_room, new_state
 from cloudedge_pl.simulation.compacting import take_finished
 from cloudedge_pl.simulation.events import NEED_CHURN, NEED_DECISION, NEED_LINK, NEED_ROWS, NEED_TASKS
-from cloudedge_pl.simulation.layout import CHANGE, FINISHED, IN_FLIGHT, INPUTS, SEGMENT, SWITCH, TIMES, Arrays
+from cloudedge_pl.simulation.layout import (
+    CHANGE,
+    FINISHED,
+    IN_FLIGHT,
+    INPUTS,
+    SEGMENT,
+    SWITCH,
+    TIMES,
+    WORLD,
+    Arrays,
+)
 from cloudedge_pl.simulation.scenario import Scenario
 from cloudedge_pl.simulation.task_records import TaskRecords
 from cloudedge_pl.simulation.tasks import Tasks
@@ -349,6 +359,10 @@ class Engine:
         """The arrays, without their spare room."""
         lengths = {"tasks": "num_rows", "events": "heap_size", "switches": "num_switches_kept"}
         arrays = {field.name: getattr(self.arrays, field.name) for field in fields(self.arrays)}
+        arrays["world"] = arrays["world"].copy()
+        for name in WORLD.names or ():
+            if name.endswith("_address"):
+                arrays["world"][name] = 0  # of this process
         return {
             name: array[: int(self._world[lengths[name]])] if name in lengths else array
             for name, array in arrays.items()

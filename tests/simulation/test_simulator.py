@@ -12,7 +12,7 @@ import pytest
 from cloudedge_pl.costs import SplitCosts
 from cloudedge_pl.costs.exchange import exchange_costs
 from cloudedge_pl.costs.queueing import Load, pooled_waiting_seconds, waiting_seconds
-from cloudedge_pl.dormancy import DormancyRule
+from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState
 from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase
 from cloudedge_pl.scheduling import (
@@ -44,7 +44,7 @@ def make(
     phase: Phase = "training",
     scheduler: Scheduler | str = "min_completion",
     scenario: Scenario | None = None,
-    rule: DormancyRule | None = RULE,
+    rule: DormancyRule | Decide | None = RULE,
     exits: bool = False,
     **costs: float,
 ) -> Simulator:
@@ -317,10 +317,9 @@ def test_a_rule_is_told_the_longest_delay_in_time() -> None:
         limits.append(limit_seconds)
         return state
 
-    simulator = make(phase="inference", rate=1e-3)  # so rare that every node is free
-    simulator.decide = note
+    simulator = make(phase="inference", rate=1e-3, rule=note)  # so rare that every node is free
     for _ in range(3):
-        simulator.step(1)
+        simulator.admit(1)
     costs = simulator.costs
     fastest = float(costs.execution_seconds.min())
     expected = simulator.workload.max_delay_seconds - costs.terminal_seconds - fastest - costs.cloud_seconds

@@ -90,5 +90,5 @@ class CloudDormancy(pl.Callback):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        own = type(self).decide is not CloudDormancy.decide
+        own = getattr(self.decide, "__func__", None) is not CloudDormancy.decide
         strategy_of(trainer, self).policies.dormancy = self._decide_at if own else self.rule

@@ -23,7 +23,7 @@ def history(
     run = make_strategy(2, **strategy)
     trainer = make_trainer(tmp_path, run, callbacks=[callback], max_epochs=epochs)
     trainer.fit(OtherModule(SmallNet(norm=True)), loader(), loader(seed=1))
-    return run.simulator.history
+    return {name: column.tolist() for name, column in run.simulator.history.columns().items()}
 
 
 def test_dwell_seconds_are_seconds_of_the_runs_clock(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     module, trainer = run(root, strategy, [epochs, steps], enable_checkpointing=True)
     state = state_of(module, strategy, trainer)
-    asleep = [not awake for awake in strategy.simulator.history["awake"]]
+    asleep = [not awake for awake in strategy.simulator.history.columns()["awake"]]
     assert 0 < sum(asleep) < len(asleep), "the run must hold windows of both kinds to be worth comparing"
     return {"root": root, "state": state}
 

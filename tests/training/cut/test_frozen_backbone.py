@@ -104,7 +104,7 @@ def test_the_exit_head_learns_on_features_that_are_not_trained(tmp_path: Path, k
 def test_it_learns_while_the_cloud_sleeps(tmp_path: Path, kind: Any) -> None:
     class Asleep(pl.Callback):
         def setup(self, trainer: Any, module: Any, stage: str) -> None:
-            trainer.strategy.policies.decide = lambda state, delay: replace(state, awake=False)
+            trainer.strategy.policies.dormancy = lambda state, delay: replace(state, awake=False)
 
     assert all_move(tmp_path, kind(), [Asleep()])
 

@@ -277,7 +277,7 @@ def test_several_validation_loaders_and_every_loop(tmp_path: Path) -> None:
     trainer.fit(module, loader(), [loader(seed=1), loader(seed=2)])
     assert {"val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"} <= set(trainer.callback_metrics)
     assert trainer.validate(module, [loader(seed=1), loader(seed=2)], verbose=False)
-    assert strategy.evaluation.accounts.tasks.sum() == 2 * 48
+    assert strategy.evaluation.summary()["tasks"] == 2 * 48
     assert len(trainer.predict(module, loader(seed=1))) == 3
 
 
