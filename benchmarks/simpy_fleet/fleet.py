@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import count, groupby
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,6 @@ class SimpyFleet:
         self.nodes = [Node(self.env, index, setup) for index in range(setup.fleet.num_nodes)]
         self.execution = [float(seconds) for seconds in setup.costs.execution_seconds]
         self.waiting: list[int] = []
-        self.tickets, self.queued_as = count(), [0] * len(tasks.arrival_seconds)
         self.all_arrived = self.timer_runs = self.due = False
         self.alone = (
             setup.window_tasks == 1 and not setup.training
@@ -70,7 +69,7 @@ class SimpyFleet:
 
     def _fail(self, node: Node) -> None:
         """Ends every process on the node, and queues its tasks again."""
-        lost = sorted((trip.task for trip in node.trips), key=self.queued_as.__getitem__)
+        lost = sorted(trip.task for trip in node.trips)
         for trip in node.trips:
             trip.dead = True
             for process in trip.walking:
@@ -82,8 +81,6 @@ class SimpyFleet:
             self._wait(lost)
 
     def _wait(self, tasks: list[int]) -> None:
-        for task in tasks:
-            self.queued_as[task] = next(self.tickets)
         self.waiting += tasks
         self._open_windows()
 

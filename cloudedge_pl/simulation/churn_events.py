@@ -40,17 +40,20 @@ def copy_row(world: World, row: int, new: int) -> None:
 
 
 @compiled
-def requeue(world: World, row: int) -> None:
-    """Replaces a lost attempt by a new one, which waits for the next window; costs so far stay the task's."""
+def requeue(world: World, row: int, behind: int) -> None:
+    """Replaces a lost attempt by a new one, which waits for the next window; costs so far stay the task's.
+
+    Tasks that one failure requeues wait in the order in which they arrived, after the job ``behind``.
+    """
     new = world.num_rows
     world.num_rows = new + 1
     copy_row(world, row, new)
     task, old = task_at(world, new), task_at(world, row)
-    old.state, old.needs_node = DEAD, 0
+    old.state, old.needs_node, old.successor = DEAD, 0, new
     task.needs_node = task.queued = task.diverted = task.pending = 0
     task.window = task.at_node = task.started = task.done = math.nan
     task.sent = task.arrived = task.answered = task.finished = math.nan
-    join_waiting(world, new)
+    join_waiting(world, new, behind)
 
 
 @compiled
@@ -69,6 +72,7 @@ def fail(world: World, node: int) -> None:
     machine.queued_seconds = machine.running_until = 0.0
     machine.occupancy = 0
     machine.held_head = machine.held_tail = machine.blocked = -1
+    behind = world.waiting_tail
     for row in range(world.first_open, world.num_rows):
         if (
             task_at(world, row).state == INSIDE
@@ -76,7 +80,7 @@ def fail(world: World, node: int) -> None:
             and task_at(world, row).needs_node
         ):
             machine.lost_tasks += 1
-            requeue(world, row)
+            requeue(world, row, behind)
     if places:
         free_place(world)
 

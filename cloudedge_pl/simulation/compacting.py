@@ -21,6 +21,12 @@ def take_finished(arrays: Arrays) -> np.ndarray:
     items = arrays.events["item"][: int(world["heap_size"])]
     named = np.zeros(used, dtype=bool)
     named[(items // KINDS // 2)[items % KINDS != WINDOW_OPENS]] = True
+    for row in np.flatnonzero((rows["state"] == DEAD) & (named | (rows["queued"] > 0)))[::-1]:
+        while (
+            rows["state"][row] == DEAD
+        ):  # what the master still does for a lost attempt is charged to its successor
+            row = rows["successor"][row]
+            named[row] = True
     gone = ((rows["state"] == FINISHED) | (rows["state"] == DEAD)) & (rows["queued"] == 0) & ~named
     finished = rows[gone & (rows["state"] == FINISHED)].copy()
     if gone.any():
@@ -41,6 +47,7 @@ def _renumber(arrays: Arrays, gone: np.ndarray) -> None:
     # A link of a row that is in no queue may be stale, and its row gone; it is not read again.
     for link in ("next0", "next1"):
         rows[link] = job(rows[link])
+    rows["successor"] = number[rows["successor"]]
     arrays.tasks[: len(kept)] = rows
     arrays.tasks[len(kept) : used] = np.zeros(1, dtype=arrays.tasks.dtype)
     for array, names in (

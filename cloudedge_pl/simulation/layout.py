@@ -20,7 +20,14 @@ COSTS = ("upload_bytes", "exit_bytes", "download_bytes", "joules")
 
 TASK = np.dtype(
     [(name, np.float64) for name in (*INPUTS, *TIMES, *COSTS)]
-    + [("task", np.int64), ("sample", np.int64), ("kind", np.int32), ("node", np.int32), ("owner", np.int32)]
+    + [
+        ("task", np.int64),
+        ("sample", np.int64),
+        ("kind", np.int32),
+        ("node", np.int32),
+        ("owner", np.int32),
+        ("successor", np.int32),
+    ]
     + [("attempts", np.int32), ("queued", np.int32), ("next0", np.int32), ("next1", np.int32)]
     + [
         (name, np.int8)
@@ -107,7 +114,6 @@ WORLD = np.dtype(
             "master_compute_watts",
             "master_transmit_watts",
             "master_joules",
-            "lost_joules",
             "window_seconds",
             "link_delay",
             "decided_at",

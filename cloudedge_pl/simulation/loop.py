@@ -129,7 +129,7 @@ def run(world: World, until: float) -> int:
         elif arrival == time:
             row = world.next_arrival
             world.next_arrival = row + 1
-            join_waiting(world, row)
+            join_waiting(world, row, world.waiting_tail)
             consider_window(world)
         else:
             item = pop(world)

@@ -142,17 +142,24 @@ def start_exit(world: World) -> None:
 
 
 @compiled
+def charge(world: World, row: int, joules: float) -> None:
+    """Books what the master has drawn for a task; if the attempt was lost meanwhile, for the one that replaced it."""
+    world.master_joules += joules
+    while task_at(world, row).state == DEAD:
+        row = task_at(world, row).successor
+    task_at(world, row).joules += joules
+
+
+@compiled
 def exit_done(world: World, job: int) -> None:
     """The exit head has answered: its answer counts, it is not sure of it, or in training its gradient returns."""
     task = task_at(world, job >> 1)
     seconds = world.exit_seconds * task.work
     release(world, single(world, EXIT_HEAD), seconds)
     start_exit(world)
-    world.master_joules += world.master_compute_watts * seconds
+    charge(world, job >> 1, world.master_compute_watts * seconds)
     if task.state == DEAD:
-        world.lost_joules += world.master_compute_watts * seconds
         return
-    task.joules += world.master_compute_watts * seconds
     if world.training == 1:
         enqueue(world, single(world, SENDER), job)
         start_sender(world)
@@ -195,9 +202,7 @@ def sender_done(world: World, job: int) -> None:
     start_sender(world)
     receiving = 8.0 * world.exit_download_bytes * task.size / node_at(world, task.node).master_bits_per_second
     joules = world.master_transmit_watts * receiving
-    world.master_joules += joules
+    charge(world, job >> 1, joules)
     if task.state == DEAD:
-        world.lost_joules += joules
         return
-    task.joules += joules
     push(world, world.clock + max(receiving - sending_seconds(world, job), 0.0), BACK, job)

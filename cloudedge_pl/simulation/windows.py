@@ -16,17 +16,31 @@ from cloudedge_pl.simulation.queues import follow, link_behind, push
 from cloudedge_pl.simulation.records_at import node_at, switch_at, task_at
 from cloudedge_pl.simulation.transfers import link_delay_now
 
+MISSED = 2
+"""``window_scheduled`` of a window whose time came while no node was available: it opens when one joins."""
+
 
 @compiled
-def join_waiting(world: World, row: int) -> None:
-    """Adds a task to those that wait for a window."""
-    task_at(world, row).state = WAITING
-    link_behind(world, 2 * row, -1)
-    if world.waiting_head < 0:
+def join_waiting(world: World, row: int, behind: int) -> None:
+    """Adds a task to those that wait for a window: in order of arrival among those that wait after ``behind``.
+
+    Args:
+        world: of the engine.
+        row: of the task.
+        behind: a job that waits; -1 if none does.
+    """
+    task = task_at(world, row)
+    task.state = WAITING
+    following = follow(world, behind) if behind >= 0 else world.waiting_head
+    while following >= 0 and task_at(world, following >> 1).task < task.task:
+        behind, following = following, follow(world, following)
+    link_behind(world, 2 * row, following)
+    if behind < 0:
         world.waiting_head = 2 * row
     else:
-        link_behind(world, world.waiting_tail, 2 * row)
-    world.waiting_tail = 2 * row
+        link_behind(world, behind, 2 * row)
+    if following < 0:
+        world.waiting_tail = 2 * row
     world.num_waiting += 1
 
 
@@ -50,7 +64,9 @@ def consider_window(world: World) -> None:
     if world.num_waiting == 0 or world.num_available == 0:
         return
     if world.window_seconds > 0.0:
-        if world.window_scheduled == 0:
+        if world.window_scheduled == MISSED:
+            world.window_scheduled, world.window_due = 0, 1
+        elif world.window_scheduled == 0:
             opens = math.ceil(world.clock / world.window_seconds) * world.window_seconds
             world.window_scheduled = 1
             push(world, max(opens, world.clock), WINDOW_OPENS, 0)
@@ -63,9 +79,10 @@ def consider_window(world: World) -> None:
 @compiled
 def window_opens(world: World) -> None:
     """The time of a window has come."""
-    world.window_scheduled = 0
-    if world.num_waiting > 0 and world.num_available > 0:
-        world.window_due = 1
+    if world.num_available > 0:
+        world.window_scheduled, world.window_due = 0, int(world.num_waiting > 0)
+    else:
+        world.window_scheduled = MISSED
 
 
 @compiled

@@ -28,7 +28,7 @@ def _lines(summary: dict) -> list[str]:
 
 
 def _value(summary: dict, name: str) -> str:
-    (line,) = [line for line in _lines(summary) if f" {name} " in line]
+    (line,) = [line for line in _lines(summary) if f" {name}  " in line]
     return line.split("│")[-2].strip()
 
 

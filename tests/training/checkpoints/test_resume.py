@@ -21,6 +21,7 @@ from tests.training.helpers import (
     SGD,
     WORKLOAD,
     SmallNet,
+    comparable,
     loader,
     make_fleet,
     make_trainer,
@@ -86,7 +87,7 @@ def state_of(module: Any, strategy: ce.CloudEdgeStrategy, trainer: Any) -> dict[
 
 
 def assert_same(got: Any, expected: Any) -> None:
-    torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(comparable(got), comparable(expected), rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.fixture(scope="module")
