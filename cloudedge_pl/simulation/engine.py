@@ -21,7 +21,6 @@ from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.scheduling.registry import SCHEDULERS
-from cloudedge_pl.simulation import loop
 from cloudedge_pl.simulation.arrays import make_room, new_state
 from cloudedge_pl.simulation.compacting import take_finished
 from cloudedge_pl.simulation.events import NEED_CHURN, NEED_DECISION, NEED_LINK, NEED_ROWS, NEED_TASKS
@@ -36,6 +35,7 @@ from cloudedge_pl.simulation.layout import (
     WORLD,
     Arrays,
 )
+from cloudedge_pl.simulation.loop import run, skip_finished
 from cloudedge_pl.simulation.scenario import Scenario
 from cloudedge_pl.simulation.task_records import TaskRecords
 from cloudedge_pl.simulation.tasks import Tasks
@@ -195,7 +195,7 @@ class Engine:
             NEED_ROWS: self._more_rows,
             NEED_DECISION: self._decide_window,
         }
-        while (status := int(loop.run(self._world, until))) in needs:
+        while (status := int(run(self._world, until))) in needs:
             needs[status]()
         return status == NEED_TASKS
 
@@ -239,7 +239,7 @@ class Engine:
         world["churn_at"], world["churn_count"], world["churn_known"] = 0, len(self.arrays.changes), known
 
     def _more_rows(self) -> None:
-        loop.skip_finished(self._world)
+        skip_finished(self._world)
         make_room(self.arrays, int(self._world["open_rows"]))
 
     def _decide_window(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from cloudedge_pl.scheduling.compiled import compiled
-from cloudedge_pl.simulation import edge_way, shared_way
 from cloudedge_pl.simulation.churn_events import churn
+from cloudedge_pl.simulation.edge_way import at_node, node_done, radio_done, radio_more
 from cloudedge_pl.simulation.ends import back
 from cloudedge_pl.simulation.events import (
     AT_CLOUD,
@@ -39,14 +39,17 @@ from cloudedge_pl.simulation.events import (
 from cloudedge_pl.simulation.layout import FINISHED, World
 from cloudedge_pl.simulation.queues import KINDS, pop
 from cloudedge_pl.simulation.records_at import change_at, event_at, task_at
+from cloudedge_pl.simulation.shared_way import (
+    at_cloud,
+    cloud_done,
+    down_done,
+    down_more,
+    exit_done,
+    receiver_done,
+    sender_done,
+)
 from cloudedge_pl.simulation.transfers import backhaul_done
 from cloudedge_pl.simulation.windows import consider_window, join_waiting, open_window, window_opens
-
-at_node, node_done = edge_way.at_node, edge_way.node_done
-radio_done, radio_more = edge_way.radio_done, edge_way.radio_more
-at_cloud, cloud_done = shared_way.at_cloud, shared_way.cloud_done
-down_done, down_more = shared_way.down_done, shared_way.down_more
-receiver_done, exit_done, sender_done = shared_way.receiver_done, shared_way.exit_done, shared_way.sender_done
 
 
 @compiled
