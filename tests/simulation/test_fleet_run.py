@@ -61,10 +61,12 @@ def assert_same(one: TaskRecords, other: TaskRecords) -> None:
 @pytest.mark.parametrize("end", [{}, {"num_tasks": None, "until_seconds": 17.3}])
 def test_the_length_of_the_pieces_changes_nothing(end: dict[str, Any]) -> None:
     whole, pieces = run(**end), run(piece=700, **end)
-    assert whole.records is not None and pieces.records is not None
+    assert whole.records is not None
+    assert pieces.records is not None
     assert_same(whole.records, pieces.records)
     assert whole.summary == pieces.summary
-    assert whole.asleep is not None and pieces.asleep is not None
+    assert whole.asleep is not None
+    assert pieces.asleep is not None
     np.testing.assert_array_equal(whole.asleep, pieces.asleep)
 
 
@@ -96,7 +98,8 @@ def assert_close(one: Any, other: Any, where: str) -> None:
 def test_a_run_that_ends_at_a_time_has_the_arrivals_until_then() -> None:
     found = run(num_tasks=None, until_seconds=5.0)
     whole = run(num_tasks=None, until_seconds=20.0)
-    assert found.records is not None and whole.records is not None
+    assert found.records is not None
+    assert whole.records is not None
     count = len(found.records)
     assert count == int((whole.records.arrival_seconds <= 5.0).sum())
     assert found.totals.clock_seconds == 5.0
