@@ -27,6 +27,9 @@ BUILT: dict[str, Callable[[], Any]] = {
 }
 """Groups whose objects compare by value, and what makes the default in Python."""
 
+COMMANDS = {"costs": "plan", "arrivals": "simulate", "dormancy": "simulate"}
+"""Groups that ``cloudedge train`` does not have, and a command that has them."""
+
 GIVEN = {"num_classes", "backbone", "dirpath", "filename", "seed", "root", "path", "link", "weights"}
 """Keys that a run must or may give, and objects that are compared as a whole."""
 
@@ -71,6 +74,7 @@ def options() -> list[str]:
         "fleet": {"single"},
         "formulas": {"paper"},
         "churn": {"rates", "events"},
+        "dormancy": {"paper", "quantile", "deadline", "never", "always"},
         "exits": {"confidence", "entropy", "none"},
     }
     found = []
@@ -92,7 +96,7 @@ def options() -> list[str]:
 @pytest.mark.parametrize("option", options())
 def test_every_key_is_the_default_of_its_argument(option: str) -> None:
     group = option.partition("=")[0]
-    command = "plan" if group == "costs" else "train"
+    command = COMMANDS.get(group, "train")
     with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
         content = OmegaConf.to_container(compose(command, [option])[group], resolve=False)
     compared = 0
@@ -108,4 +112,4 @@ def test_every_key_is_the_default_of_its_argument(option: str) -> None:
             default = list(default) if isinstance(default, tuple) else default
             assert value == default or (value in ({}, []) and default is None), f"{key}.{name}"
             compared += 1
-    assert compared or group in ("scheduler", "costs", "strategy"), "nothing was compared"
+    assert compared or group in ("scheduler", "costs", "strategy", "arrivals"), "nothing was compared"

@@ -39,13 +39,30 @@ GROUPS = (
     "trainer",
     "logger",
     "costs",
+    "arrivals",
+    "link_process",
+    "churn",
+    "scenario",
+    "dormancy",
 )
 """Groups of the configs."""
 
-SETTINGS = ("offloading", "formulas", "codec", "exit_head", "exits", "workload", "scheduler")
+SETTINGS = (
+    "offloading",
+    "formulas",
+    "codec",
+    "exit_head",
+    "exits",
+    "workload",
+    "scheduler",
+    "arrivals",
+    "link_process",
+    "churn",
+    "dormancy",
+)
 """Groups that are built once to check their values; building them is cheap."""
 
-NEED_TARGET = (*SETTINGS, "fleet", "costs", "data", "model", "trainer")
+NEED_TARGET = (*SETTINGS, "scenario", "fleet", "costs", "data", "model", "trainer")
 """Groups that are one object, made by their ``_target_``."""
 
 
@@ -99,12 +116,18 @@ def _keys(
     num_classes: int,
     input_shape: list[int],
     granularity: str,
+    run: str | None,
+    num_tasks: int | None,
+    until_seconds: float | None,
+    exit_share: float,
+    records: str,
+    figures: bool,
 ) -> None:
     """The keys at the top of the configs, as a signature."""
 
 
 def check_config(cfg: DictConfig, needed: Sequence[str]) -> None:
-    """Checks every key of a config of ``train``, ``plan`` or ``evaluate``.
+    """Checks every key of a config of a command that plans.
 
     Args:
         cfg: the composed config.

@@ -12,6 +12,10 @@ from cloudedge_pl.signals import stopped_by_signals
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("cloudedge_pl.commands.train", "plan, cut, train, test and account for a network"),
     "plan": ("cloudedge_pl.commands.plan", "show where a network would be cut, and why; no training"),
+    "simulate": (
+        "cloudedge_pl.commands.simulate",
+        "run a stream of tasks through a fleet: delays, queues, sleep, energy",
+    ),
     "schedule": (
         "cloudedge_pl.commands.schedule",
         "compare schedulers on one window of tasks: table and figures",

@@ -49,9 +49,27 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
             "trainer and callbacks are groups of `cloudedge train`, as is an experiment that sets them; leave them out."
         )
     check_config(cfg, NEEDED)
+    chosen, disagreement = make_plan(cfg, progress)
+    progress.stage = "report"
+    report_plan(chosen, output_dir())
+    if disagreement is not None:
+        console().print(disagreement_table(disagreement, chosen.profile.names, chosen.split_point))
+    console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
+    return chosen
+
+
+def make_plan(cfg: DictConfig, progress: Progress) -> tuple[OffloadPlan, Disagreement | None]:
+    """Plans as a checked config says.
+
+    Args:
+        cfg: with the groups and keys of :data:`NEEDED`.
+        progress: of the command.
+
+    Returns:
+        The plan, and how far measured costs disagree with counted ones if they are measured.
+    """
     data = _data(cfg)
-    options = resolved(cfg)
-    model = options["model"]
+    model = resolved(cfg)["model"]
     backbone = build_backbone(
         model["backbone"], num_classes=cfg.num_classes, **(model.get("backbone_options") or {})
     )
@@ -71,13 +89,8 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
         formulas=instantiate(cfg.formulas),
         codec=instantiate(cfg.codec),
     )
-    progress.stage = "report"
     progress.done = lambda: {"model": model["backbone"], "split_point": chosen.split_point}
-    report_plan(chosen, output_dir())
-    if disagreement is not None:
-        console().print(disagreement_table(disagreement, costs.names, chosen.split_point))
-    console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
-    return chosen
+    return chosen, disagreement
 
 
 def _data(cfg: DictConfig) -> ImageDataModule | None:

@@ -268,6 +268,11 @@ def _read_parquet(path: Path) -> dict[str, np.ndarray]:
     return {name: table.column(name).to_numpy() for name in DTYPES}
 
 
+def require_parquet() -> None:
+    """Raises RuntimeError if pyarrow is missing, without which no parquet file can be written."""
+    _pyarrow("pyarrow")
+
+
 def _pyarrow(module: str) -> Any:
     try:
         return import_module(module)
