@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import cloudedge_pl as ce
 from cloudedge_pl.commands import reporting  # noqa: F401  # registers the resolvers of the configs
+from cloudedge_pl.commands.help import read
 
 BUILT: dict[str, Callable[[], Any]] = {
     "fleet": ce.Fleet.preset,
@@ -26,9 +27,6 @@ BUILT: dict[str, Callable[[], Any]] = {
     "exits": ce.ExitSettings,
 }
 """Groups whose objects compare by value, and what makes the default in Python."""
-
-COMMANDS = {"costs": "plan", "arrivals": "simulate", "dormancy": "simulate"}
-"""Groups that ``cloudedge train`` does not have, and a command that has them."""
 
 GIVEN = {"num_classes", "backbone", "dirpath", "filename", "seed", "root", "path", "link", "weights"}
 """Keys that a run must or may give, and objects that are compared as a whole."""
@@ -93,10 +91,14 @@ def options() -> list[str]:
     return sorted([*chosen, "codec=int8", "model=resnet34"])
 
 
+def groups_of(command: str) -> set[str]:
+    return {group.name for group in read(f"{command}.yaml")[1]}
+
+
 @pytest.mark.parametrize("option", options())
 def test_every_key_is_the_default_of_its_argument(option: str) -> None:
     group = option.partition("=")[0]
-    command = COMMANDS.get(group, "train")
+    command = next(name for name in ("train", "plan", "simulate") if group in groups_of(name))
     with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
         content = OmegaConf.to_container(compose(command, [option])[group], resolve=False)
     compared = 0

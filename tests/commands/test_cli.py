@@ -142,7 +142,7 @@ def test_help_says_what_every_key_means(chosen: str) -> None:
     """A comment stands above a key, beside it, or where an option or an experiment builds on another file, there."""
     group, option = chosen.split("=")
     shown = []
-    for command in ("train", "plan", "schedule"):
+    for command in ("train", "plan", "simulate", "schedule"):
         _, own, sections = composed(command, {group: option})
         shown += [(key.name, key.comment) for key in own]
         shown += [(f"{each.group}.{key.name}", key.comment) for each in sections for key in each.keys]

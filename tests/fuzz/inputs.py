@@ -23,6 +23,7 @@ WRONG_NAME = ("foo", "3", "[a]")
 
 WHOLE = {
     "plan": ["num_classes", "fleet.num_nodes", "workload.samples_per_pass", "workload.optimizer_slots"],
+    "simulate": ["scenario.cloud_servers", "scenario.window.tasks", "dormancy.dwell_windows"],
     "schedule": ["num_tasks", "num_nodes", "windows", "scheduler.ants", "scheduler.evaluations"],
     "train": ["data.batch_size", "data.image_size", "data.num_workers", "callbacks.costs.every_n_steps"],
 }
@@ -34,6 +35,14 @@ NUMBER = {
         "workload.max_delay_seconds",
         "offloading.memory_share",
     ],
+    "simulate": [
+        "exit_share",
+        "arrivals.tasks_per_second",
+        "churn.failures_per_hour",
+        "link_process.interval_seconds",
+        "scenario.service.straggler_probability",
+        "dormancy.sleep_ratio",
+    ],
     "schedule": ["scheduler.alpha", "scheduler.evaporation_rate", "scheduler.tolerance"],
     "train": ["model.learning_rate", "model.momentum", "data.val_fraction", "callbacks.dormancy.smoothing"],
 }
@@ -41,7 +50,12 @@ BOOL = {
     "plan": ["formulas.roofline", "offloading.exclude_ends"],
     "train": ["test", "data.augment", "model.channels_last", "callbacks.checkpoint.save_last"],
 }
-SEED = {"plan": ["fleet.seed"], "schedule": ["seed"], "train": ["seed", "callbacks.aggregation.seed"]}
+SEED = {
+    "plan": ["fleet.seed"],
+    "simulate": ["seed"],
+    "schedule": ["seed"],
+    "train": ["seed", "callbacks.aggregation.seed"],
+}
 NAME = {
     "plan": [
         "workload.phase",
@@ -49,6 +63,7 @@ NAME = {
         "formulas.memory",
         "granularity",
     ],
+    "simulate": ["records", "dormancy.mode", "scenario.queues.policy", "exits.policy"],
     "schedule": ["family"],
     "train": ["model.optimizer", "model.schedule", "callbacks.dormancy.mode", "strategy.batch_norm"],
 }
@@ -67,6 +82,19 @@ OUT_OF_RANGE = {
         "exit_head.pool": ["0", "1000000000"],
         "exit_head.hidden_channels": ["0", "1000000000"],
         "exit_head.num_layers": ["-1", "17"],
+    },
+    "simulate": {
+        "num_tasks": ["0", "-1", "1.5", "abc"],
+        "until_seconds": ["0", "-1", "abc"],
+        "exit_share": ["2", "-0.1"],
+        "arrivals.tasks_per_second": ["0", "-1", "inf"],
+        "churn.repair_seconds": ["0", "-1"],
+        "link_process.outages": ["[[5,1]]", "[1]", "abc"],
+        "scenario.service.jitter": ["-1", "[0.1,0.2]", "abc"],
+        "scenario.queues.node_tasks": ["-1", "1.5", "abc"],
+        "scenario.window.seconds": ["0", "-1"],
+        "scenario.backhaul_bits_per_second": ["0", "-1"],
+        "dormancy.smoothing": ["0", "2"],
     },
     "schedule": {
         "num_tasks": ["0", "-1", "1000000000"],
@@ -145,6 +173,22 @@ SINGLE: list[Case] = [
     ("plan", ["fleet=file", 'fleet.path="{folder}/{{x}}.csv"'], ""),
     ("plan", ["fleet=file", 'fleet.path="{folder}/with blank é.csv"'], ""),
     ("plan", [], ""),
+    ("simulate", [], ""),
+    ("simulate", ["link_process=constant", "link_process.outages=[[0,1e9]]", "until_seconds=10"], ""),
+    ("simulate", ["scenario.classes=[{{name: a}},{{name: a}}]"], r"\[a, a\]"),
+    ("simulate", ["scenario.classes=[{{size: 0}}]"], "size is 0"),
+    ("simulate", ["scenario.classes=3"], "classes is 3"),
+    ("simulate", ["arrivals=trace", "arrivals.path={folder}/text.csv"], "text.csv"),
+    ("simulate", ["arrivals=trace", "arrivals.path={folder}/nope.csv"], "nope.csv"),
+    ("simulate", ["link_process=mahimahi", "link_process.path={folder}/text.csv"], "text.csv"),
+    ("simulate", ["churn=events", "churn.events={folder}/text.csv"], "text.csv"),
+    ("simulate", ["num_tasks=null"], "neither num_tasks nor until_seconds"),
+    ("simulate", ["run={folder}/nope"], "nope/.hydra/config.yaml"),
+    ("simulate", ["run={folder}"], "plan.json"),
+    ("simulate", ["workload=training"], "workload=inference"),
+    ("simulate", ["~scenario"], "scenario is left out"),
+    ("simulate", ["~dormancy"], "dormancy is left out"),
+    ("simulate", ["scenario=null"], "scenario=null"),
     ("schedule", [], ""),
     ("schedule", ["experiment=paper"], "experiment"),
     ("schedule", ["scheduler=foo"], "scheduler/foo"),

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 BASE = {
     "plan": ["model=resnet18"],
+    "simulate": ["model=resnet18", "num_tasks=50", "figures=false"],
     "schedule": ["num_tasks=6", "num_nodes=2", "compare=[]", "convergence=[]", "baseline=null"],
     "train": ["data=synthetic", "model=resnet18", "trainer.max_epochs=1"],
     "evaluate": [],
