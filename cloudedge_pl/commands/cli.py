@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.schedule",
         "compare schedulers on one window of tasks: table and figures",
     ),
+    "compare": (
+        "cloudedge_pl.commands.compare",
+        "compare systems on the same tasks; run=FOLDER adds the accuracy of its network",
+    ),
     "calibrate": (
         "cloudedge_pl.commands.calibrate",
         "choose for a checkpoint which samples exit early: ckpt=PATH",

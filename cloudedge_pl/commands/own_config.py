@@ -66,7 +66,7 @@ def resumed_arguments(arguments: Sequence[str]) -> Iterator[list[str]]:
     Args:
         arguments: as given by the user.
     """
-    given = _given(arguments)
+    given = given_keys(arguments)
     checkpoint = given.get("ckpt_path")
     if checkpoint is not None and not isinstance(checkpoint, str):
         raise ValueError(f"ckpt_path is {checkpoint!r}; it must be a path.")
@@ -97,12 +97,12 @@ def based_on(saved: DictConfig, arguments: Sequence[str]) -> Iterator[list[str]]
     """Yields a command line with the config of a run; given groups (``scheduler=fcfs``) replace those of the run."""
     flags = [each for each in arguments if each in MULTIRUN]
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "own.yaml").write_text(_primary(saved, _given(arguments)), encoding="utf-8")
+        (Path(folder) / "own.yaml").write_text(_primary(saved, given_keys(arguments)), encoding="utf-8")
         overrides = [each for each in arguments if each not in MULTIRUN]
         yield ["--config-path", folder, "--config-name", "own", *flags, *overrides]
 
 
-def _given(arguments: Sequence[str]) -> dict[str, Any]:
+def given_keys(arguments: Sequence[str]) -> dict[str, Any]:
     """Returns keys and values of the overrides; Hydra handles the other arguments."""
     overrides = [each for each in arguments if "=" in each and not each.startswith("-")]
     parsed = OverridesParser.create().parse_overrides(overrides)

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
-from matplotlib.transforms import Bbox
 
 from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules, format_seconds
 from cloudedge_pl.offloading import OffloadPlan, pareto_front
+from cloudedge_pl.reports.labels import close_together, square, write_beside
 from cloudedge_pl.reports.style import (
     CLOUD,
     EDGE,
     INK,
     LIMIT,
-    MUTED,
     STATIC,
     QuantityFormatter,
     new_figure,
@@ -31,12 +30,6 @@ MARKER, RING = 10.0, 20.0
 
 TOGETHER = 7.0
 """Points of the front that are closer than this share one label."""
-
-DISTANCES = (7.0, 12.5, 19.0, 28.0)
-"""Distances of a label from its point that are tried, in points; the second is outside the ring."""
-
-LINE_FROM = 15.0
-"""Labels at this distance or more are connected to their point by a line."""
 
 MOST_RUNS = 3
 """Runs of split points that a shared label lists before it ends in dots."""
@@ -72,7 +65,7 @@ def save_pareto_figure(plan: OffloadPlan, path: Path) -> Path:
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("delay of a task on the slowest node")
-        axes.xaxis.set_major_locator(_logarithmic_ticks(costs.delay_seconds))
+        axes.xaxis.set_major_locator(logarithmic_ticks(costs.delay_seconds))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(QuantityFormatter(format_seconds))
         axes.margins(0.08)
@@ -92,7 +85,7 @@ def save_pareto_figure(plan: OffloadPlan, path: Path) -> Path:
     return save_figure(figure, path)
 
 
-def _logarithmic_ticks(values: np.ndarray) -> LogLocator:
+def logarithmic_ticks(values: np.ndarray) -> LogLocator:
     """Ticks at 1, 2 and 5 times the powers of ten, or at fewer if the values span so much that they would touch."""
     positive = values[np.isfinite(values) & (values > 0)]
     decades = math.log10(positive.max() / positive.min()) if positive.size else 0.0
@@ -149,27 +142,14 @@ def _number(axes: Axes, plan: OffloadPlan, values: np.ndarray) -> None:
         return
     scale = axes.figure.dpi / 72  # pixels of a point
     places = axes.transData.transform(np.stack([plan.costs.delay_seconds[front], values[front]], axis=1))
-    groups = _close_together(places, TOGETHER * scale)
-    taken = [_square(place, MARKER * scale) for place in places]
-    taken += [_square(places[at], RING * scale) for at in np.flatnonzero(front == plan.split_point)]
+    groups = close_together(places, TOGETHER * scale)
+    taken = [square(place, MARKER * scale) for place in places]
+    taken += [square(places[at], RING * scale) for at in np.flatnonzero(front == plan.split_point)]
     groups.sort(key=lambda group: plan.split_point not in front[group])  # the chosen one has room in any case
     for group in groups:
-        box = _write_beside(axes, places[group].mean(axis=0), runs(front[group].tolist()), taken, scale)
+        box = write_beside(axes, places[group].mean(axis=0), runs(front[group].tolist()), taken, scale)
         if box is not None:
             taken.append(box)
-
-
-def _close_together(places: np.ndarray, distance: float) -> list[list[int]]:
-    """Groups of the places [num_places, 2]: each is within ``distance`` of the first of its group."""
-    groups: list[list[int]] = []
-    for at, place in enumerate(places):
-        for group in groups:
-            if math.dist(place, places[group[0]]) < distance:
-                group.append(at)
-                break
-        else:
-            groups.append([at])
-    return groups
 
 
 def runs(numbers: list[int]) -> str:
@@ -185,54 +165,3 @@ def runs(numbers: list[int]) -> str:
     written = [f"{run[0]}{ABSENT}{run[-1]}" if len(run) > 1 else str(run[0]) for run in found]
     more = [] if len(written) <= MOST_RUNS else ["\N{HORIZONTAL ELLIPSIS}"]
     return ", ".join(written[:MOST_RUNS] + more)
-
-
-def _write_beside(axes: Axes, place: np.ndarray, words: str, taken: list[Bbox], scale: float) -> Bbox | None:
-    """Writes words beside a place (in pixels) where there is room; returns their box, or None if there is none."""
-    label = axes.annotate(
-        words,
-        tuple(axes.transData.inverted().transform(place)),
-        xytext=(0.0, 0.0),
-        textcoords="offset points",
-        color=INK,
-        fontsize=8,
-        fontweight="bold",
-        ha="center",
-        va="center",
-        zorder=6,
-    )
-    label.set_in_layout(False)
-    size = label.get_window_extent()
-    half = np.array([size.width, size.height]) / 2 + scale
-    page = axes.get_window_extent()
-    for distance in DISTANCES:
-        for angle in np.arange(8) * math.pi / 4 + math.pi / 2:
-            direction = np.array([math.cos(angle), math.sin(angle)])
-            centre = place + direction * (distance * scale + half * np.abs(direction.round(6)))
-            box = Bbox([centre - half, centre + half])
-            inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-            if inside and not box.count_overlaps(taken):
-                label.set_position(tuple((centre - place) / scale))
-                if distance >= LINE_FROM:
-                    _connect(axes, place, box, scale)
-                return box
-    label.remove()
-    return None
-
-
-def _connect(axes: Axes, place: np.ndarray, box: Bbox, scale: float) -> None:
-    """Draws a line from the edge of a label to its place, both in pixels."""
-    nearest = np.clip(place, box.min, box.max)
-    line = axes.annotate(
-        "",
-        tuple(axes.transData.inverted().transform(place)),
-        xytext=tuple((nearest - place) / scale),
-        textcoords="offset points",
-        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "shrinkA": 0.0, "shrinkB": 3.0},
-        zorder=2.5,
-    )
-    line.set_in_layout(False)
-
-
-def _square(centre: np.ndarray, side: float) -> Bbox:
-    return Bbox([centre - side / 2, centre + side / 2])

@@ -13,13 +13,12 @@ from cloudedge_pl.costs.input_codec import InputCodec
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.roofline import exit_seconds
 from cloudedge_pl.costs.split import SplitCosts, split_costs
-from cloudedge_pl.dormancy import DormancyRule
+from cloudedge_pl.dormancy import Decide, DormancyRule
 from cloudedge_pl.errors import require_range
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, plan_offloading, with_picture_bytes
 from cloudedge_pl.scheduling import Scheduler, create_scheduler
 from cloudedge_pl.systems.bargaining import BargainingBalancer
-from cloudedge_pl.systems.services import Decide
 from cloudedge_pl.systems.system import BARGAINING, System
 
 SCORE_BYTES = 4
@@ -118,7 +117,7 @@ def build_system(system: System, setting: Setting) -> BuiltSystem:
     if system.service is not None:
         dormancy = system.service.decide(costs, setting.fleet, setting.accuracy_gap)
     return BuiltSystem(
-        system=system, plan=plan, costs=costs, scheduler=_scheduler(system, setting), dormancy=dormancy
+        system=system, plan=plan, costs=costs, scheduler=_scheduler(system, setting, plan), dormancy=dormancy
     )
 
 
@@ -132,9 +131,13 @@ def _goal(system: System, setting: Setting) -> OffloadGoal:
     return replace(given, objective=system.cut, split_point=None, exclude_ends=False)
 
 
-def _scheduler(system: System, setting: Setting) -> Scheduler:
+def _scheduler(system: System, setting: Setting, plan: OffloadPlan) -> Scheduler:
+    """Returns a new scheduler. Where nothing is computed at the edge, nodes that only send take turns.
+
+    A scheduler that compares times of computing would give all of these tasks to one node, whose radio is then full.
+    """
     if system.scheduler is None:
-        return setting.make_scheduler()
+        return create_scheduler("round_robin") if plan.split_point == 0 else setting.make_scheduler()
     if system.scheduler == BARGAINING:
         return BargainingBalancer(arrival_rate=setting.workload.arrival_rate)
     return create_scheduler(system.scheduler)

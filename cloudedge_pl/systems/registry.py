@@ -54,12 +54,14 @@ PRESETS: Final[dict[str, System]] = {
     "branchynet": System(
         title="BranchyNet",
         exits="entropy",
+        exit_method="crc",
         source="Teerapittayanon et al. 2016",
-        deviates=f"one branch, the exit head on the master, with a calibrated threshold; {_SAME}",
+        deviates=f"one branch, the exit head on the master; the threshold keeps the limit on average; {_SAME}",
     ),
     "ddnn": System(
         title="DDNN",
         exits="entropy",
+        exit_method="crc",
         exits_on_node=True,
         source="Teerapittayanon et al. 2017",
         deviates="one exit head instead of one on the devices and one at the edge; features have 8 bits instead of "

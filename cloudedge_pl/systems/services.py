@@ -7,7 +7,6 @@ is a window of its own. The node computes its part of the network in either case
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,12 +19,9 @@ from cloudedge_pl.costs.transmission import (
     master_rate_bits_per_second,
     sending_seconds,
 )
-from cloudedge_pl.dormancy import DormancyState
+from cloudedge_pl.dormancy import Decide, DormancyState
 from cloudedge_pl.errors import require_fields, require_range, require_seed
 from cloudedge_pl.fleet import Fleet
-
-Decide = Callable[[DormancyState, float], DormancyState]
-"""Takes the state after the last window and the present delay to the cloud; ``awake`` of the result lets it answer."""
 
 
 class Service(Protocol):

@@ -28,10 +28,11 @@ class System:
             or not; the last two are objectives of the planner over all split points, the ends included.
         input_codec: the form in which pictures are sent at split point 0: "raw" or "jpeg".
         scheduler: a key of :data:`~cloudedge_pl.scheduling.SCHEDULERS`, or "bargaining"; None is the scheduler that is
-            given.
+            given, and at split point 0, where nothing is computed, every node in turn.
         sleeps: whether the cloud sleeps by the rule that is given.
         exits: the policy by which the exit head answers while the cloud is awake; a key of
             :data:`~cloudedge_pl.exits.EXIT_POLICIES`.
+        exit_method: how the threshold of the exits is calibrated: "ucb" or "crc"; None as the run's settings say.
         exits_on_node: whether every node has the exit head and sends class scores to the master; else the master has
             it and gets the cut tensors.
         service: chooses for each task who answers it, in place of dormancy; None leaves that to the other fields.
@@ -48,6 +49,7 @@ class System:
     scheduler: str | None = None
     sleeps: bool = False
     exits: str = "none"
+    exit_method: str | None = None
     exits_on_node: bool = False
     service: Service | None = None
     source: str = ""
@@ -59,6 +61,8 @@ class System:
         lookup(CUTS, self.cut, "cut of a system")
         lookup(INPUT_CODECS, self.input_codec, "input codec")
         lookup(EXIT_POLICIES, self.exits, "exit policy")
+        if self.exit_method is not None:
+            lookup(("ucb", "crc"), self.exit_method, "method of calibration")
         if self.scheduler is not None:
             lookup((*SCHEDULERS, BARGAINING), self.scheduler, "scheduler")
         if self.sleeps and self.service is not None:

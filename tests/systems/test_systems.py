@@ -222,6 +222,7 @@ def test_a_comparison_is_of_inference():
     [
         ({"cut": "middle"}, "cut of a system"),
         ({"exits": "sometimes"}, "exit policy"),
+        ({"exit_method": "best"}, "method of calibration"),
         ({"scheduler": "fastest"}, "scheduler"),
         ({"input_codec": "png"}, "input codec"),
         ({"sleeps": True, "service": LeastCost()}, "one of them"),
