@@ -1,4 +1,13 @@
-"""How sure the exit head is of a sample: scores in [0, 1] from its class probabilities, larger for surer."""
+"""How sure the exit head is of a sample: scores in [0, 1] from its class probabilities, larger for surer.
+
+:data:`EXIT_POLICIES` is the table of exit policies. A policy scores; the calibrated threshold decides. To add one:
+
+1. write a function of type :data:`Score` here, and enter it in :data:`EXIT_POLICIES`;
+2. write ``conf/exits/NAME.yaml`` (``defaults: [default]``, ``policy: NAME``), and name it in ``conf/exits/default.yaml``.
+
+A rule that needs more than probabilities widens :data:`Score`, and ``EarlyExit.decide`` in training/cut/early_exit.py,
+which calls it.
+"""
 
 from __future__ import annotations
 
