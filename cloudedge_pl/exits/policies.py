@@ -3,7 +3,7 @@
 :data:`EXIT_POLICIES` is the table of exit policies. A policy scores; the calibrated threshold decides. To add one:
 
 1. write a function of type :data:`Score` here, and enter it in :data:`EXIT_POLICIES`;
-2. write ``conf/exits/NAME.yaml`` (``defaults: [default]``, ``policy: NAME``), and name it in ``conf/exits/default.yaml``.
+2. write ``conf/exits/NAME.yaml`` (``defaults: [default]``, ``policy: NAME``), and name it in conf/exits/default.yaml.
 
 A rule that needs more than probabilities widens :data:`Score`, and ``EarlyExit.decide`` in training/cut/early_exit.py,
 which calls it.
