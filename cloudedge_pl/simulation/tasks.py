@@ -33,7 +33,7 @@ class TaskClass:
 
     Args:
         name: unique among the classes of a workload.
-        share: of all tasks, relative to the shares of the other classes.
+        share: of all tasks, relative to the shares of the other classes; in [1e-9, 1e9], as size and work.
         size: multiplies the bytes of input and cut tensors.
         work: multiplies the seconds at node, exit head and cloud.
         deadline_seconds: longest delay from the arrival with which the answer is in time; infinite is none.
@@ -51,7 +51,7 @@ class TaskClass:
     def __post_init__(self) -> None:
         owner = f"task class {self.name!r}"
         require_fields(owner, self)
-        require_positive(owner, share=self.share, size=self.size, work=self.work)
+        require_range(owner, 1e-9, 1e9, share=self.share, size=self.size, work=self.work)
         require_positive(owner, allow_infinite=True, deadline_seconds=self.deadline_seconds)
 
 
@@ -60,9 +60,10 @@ class ServiceNoise:
     """How the time that a node takes for a task varies around its mean; the scheduler knows the mean only.
 
     Args:
-        jitter: standard deviation of the logarithm of the time, which keeps its mean: one for all nodes, or one a node.
+        jitter: standard deviation of the logarithm of the time, which keeps its mean, in [0, 10]: one for all nodes, or
+            one a node.
         straggler_probability: probability that a task takes longer, in [0, 1].
-        straggler_slowdown: by this factor, at least 1.
+        straggler_slowdown: by this factor, in [1, 1e9].
 
     Raises:
         ValueError: if a value is outside its range.
@@ -79,9 +80,9 @@ class ServiceNoise:
         each = self.jitter if isinstance(self.jitter, tuple) else (self.jitter,)
         for node, jitter in enumerate(each):
             values: dict[str, Any] = {f"jitter[{node}]": jitter}
-            require_range("service", 0, math.inf, open_high=True, **values)
+            require_range("service", 0, 10, **values)
         require_range("service", 0, 1, straggler_probability=self.straggler_probability)
-        require_range("service", 1, math.inf, open_high=True, straggler_slowdown=self.straggler_slowdown)
+        require_range("service", 1, 1e9, straggler_slowdown=self.straggler_slowdown)
 
     def jitter_of(self, num_nodes: int) -> np.ndarray:
         """Returns the jitter of every node, float64 [num_nodes].
