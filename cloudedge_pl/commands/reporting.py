@@ -62,13 +62,28 @@ def summary_if_stopped() -> Iterator[Progress]:
     """Yields a record of the block's progress, which is written to summary.json if a signal stops the block."""
     started, progress = time.perf_counter(), Progress()
     try:
-        release_signals()
-        yield progress
+        with _signals_of_kernels():
+            release_signals()
+            yield progress
     except Interrupted as signal:
         if not signal.at_once:
             summary = progress.stopped(signal) | {"wall_seconds": time.perf_counter() - started}
             write_json(output_dir() / "summary.json", summary)
             say_stopped(progress, signal)
+        raise
+
+
+@contextlib.contextmanager
+def _signals_of_kernels() -> Iterator[None]:
+    """Raises the signal that came in a compiled function, which Python turns into a chain of SystemErrors."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, SystemError):
+            cause = cause.__cause__
+        if isinstance(cause, Interrupted):
+            raise cause from None
         raise
 
 

@@ -13,9 +13,11 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from cloudedge_pl.commands import simulate as module
 from cloudedge_pl.commands.cli import main
 from cloudedge_pl.commands.simulate import decides
 from cloudedge_pl.exits import Outcomes
+from cloudedge_pl.signals import Interrupted
 from cloudedge_pl.simulation.scenario import Scenario, WindowRule
 from cloudedge_pl.simulation.task_records import TaskRecords
 from cloudedge_pl.simulation.tasks import ServiceNoise, TaskClass
@@ -165,14 +167,19 @@ def test_exits_that_a_run_does_not_know(
     assert message in simulate(f"run={trained}", *overrides)
 
 
-def test_a_signal_leaves_the_summary_of_what_was_done(simulate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloudedge_pl.commands import simulate as module
-    from cloudedge_pl.signals import Interrupted
-
+@pytest.mark.parametrize("in_kernel", [False, True])
+def test_a_signal_leaves_the_summary_of_what_was_done(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch, in_kernel: bool
+) -> None:
     class Stopped(module.FleetRun):
         def pieces(self) -> Any:
             yield next(super().pieces())
-            raise Interrupted(15)
+            if not in_kernel:
+                raise Interrupted(15)
+            try:  # as Python reports a signal that comes in a compiled function
+                raise SystemError("returned a result with an exception set") from Interrupted(15)
+            except SystemError as error:
+                raise SystemError("returned a result with an exception set") from error
 
     def stopped(*positional: Any, **options: Any) -> Any:
         return Stopped(*positional, **options, piece=100)
