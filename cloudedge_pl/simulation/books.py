@@ -28,7 +28,7 @@ def up_seconds(arrays: Arrays) -> np.ndarray:
 
 
 def accounts_of(
-    arrays: Arrays, fleet: Fleet, probe_bytes: float = 0.0, apart_seconds: float = 0.0
+    arrays: Arrays, fleet: Fleet, probe_bytes: float = 0.0, apart_seconds: np.ndarray | float = 0.0
 ) -> Accounts:
     """The accounts of all machines since the start.
 
@@ -36,7 +36,8 @@ def accounts_of(
         arrays: of the engine.
         fleet: its fleet.
         probe_bytes: of one probe.
-        apart_seconds: time whose idle power is booked elsewhere, that of aggregations.
+        apart_seconds: time whose idle power is booked elsewhere, that of aggregations; [num_nodes + 1] or of all
+            machines.
     """
     nodes, world = arrays.nodes, arrays.world[0]
     accounts = Accounts(fleet.num_nodes)

@@ -91,6 +91,11 @@ class Churn:
             lookup(KINDS, event, f"event of churn in {place}:")
         return rows
 
+    @property
+    def fails(self) -> bool:
+        """Whether a node may fail."""
+        return self.failures_per_hour > 0 or any(event == "fail" for _, _, event, _ in self.rows)
+
     def process(self, node_names: Sequence[str], seed: int = 0) -> ChurnProcess:
         """Makes a process that starts at 0 s.
 

@@ -96,6 +96,7 @@ def churn(world: World) -> None:
         count_up(world, node)
         world.num_available -= machine.available
         machine.available = machine.alive = 0
+        machine.failures += 1
         fail(world, node)
     elif kind == JOIN:
         count_up(world, node)

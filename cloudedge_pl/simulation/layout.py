@@ -69,6 +69,7 @@ NODE = np.dtype(
     + [
         ("tasks", np.int64),
         ("lost_tasks", np.int64),
+        ("failures", np.int64),
         ("occupancy", np.int64),
         ("held_head", np.int64),
         ("held_tail", np.int64),

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cloudedge_pl.costs.energy import static_joules
-from cloudedge_pl.costs.exchange import Exchange, collected_at, exchange_costs, multicast_seconds
+from cloudedge_pl.costs.exchange import Exchange, exchange_costs
 from cloudedge_pl.costs.split import SplitCosts
 from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState
 from cloudedge_pl.errors import CheckpointError
@@ -82,8 +81,8 @@ class Simulator:
         self.sync_seconds = 0.0
         self._sync = Accounts(fleet.num_nodes)
         self._late_seconds = 0.0
-        self._exchanges: dict[float, Exchange] = {}
-        self._idle_watts = fleet.array("idle_watts", with_master=True)
+        self._sync_seconds = np.zeros(fleet.num_nodes + 1)  # of each machine
+        self._exchanges: dict[tuple[float, bytes], Exchange] = {}
 
     # --- steps ---
 
@@ -194,31 +193,39 @@ class Simulator:
 
     # --- aggregations ---
 
-    def exchange(self, num_bytes: float) -> Exchange:
-        """Computes what an aggregation of ``num_bytes`` of weights costs in an idle fleet."""
-        if num_bytes not in self._exchanges:
-            self._exchanges[num_bytes] = exchange_costs(num_bytes, self.fleet)
-        return self._exchanges[num_bytes]
+    def exchange(self, num_bytes: float, worked: np.ndarray | None = None) -> Exchange:
+        """Computes what an aggregation of ``num_bytes`` of weights costs in an idle fleet.
 
-    def synchronise(self, num_bytes: float) -> None:
+        Args:
+            num_bytes: of one node's weights.
+            worked: which nodes have something to send, bool [num_nodes]; they take part even if they have left since.
+                Nodes that are there take part anyway. None: none has.
+        """
+        present = self.present if worked is None else self.present | worked
+        if not present.any():
+            present = np.ones_like(present)  # what it would cost if they were there
+        key = (num_bytes, present.tobytes())
+        if key not in self._exchanges:
+            self._exchanges[key] = exchange_costs(num_bytes, self.fleet, present)
+        return self._exchanges[key]
+
+    def synchronise(self, num_bytes: float, worked: np.ndarray | None = None) -> None:
         """Runs an aggregation: the nodes, whose tasks are done, send their weights and get the average back.
 
         The next window opens when all nodes have the average. If there are no weights, nobody waits.
 
         Args:
             num_bytes: of one node's weights.
+            worked: see :meth:`exchange`.
         """
         if num_bytes == 0:
             return
-        exchange, clock = self.exchange(num_bytes), self.clock_seconds
-        ready = np.full(self.fleet.num_nodes, clock)
-        ends = collected_at(num_bytes, self.fleet, ready) + multicast_seconds(num_bytes, self.fleet)
-        waiting = ends - clock - exchange.seconds
-        self._sync.add(
-            sync_bytes=exchange.num_bytes,
-            sync_joules=exchange.joules + static_joules(self._idle_watts, waiting),
-        )
-        self.sync_seconds += ends - clock
+        exchange = self.exchange(num_bytes, worked)
+        ends = self.clock_seconds + exchange.seconds
+        took_part = np.append(exchange.num_bytes[:-1] > 0, True)
+        self._sync.add(sync_bytes=exchange.num_bytes, sync_joules=exchange.joules)
+        self._sync_seconds += np.where(took_part, exchange.seconds, 0.0)
+        self.sync_seconds += exchange.seconds
         self.engine.advance_clock(ends)
         self.history.extend_last(ends)
 
@@ -228,6 +235,16 @@ class Simulator:
     def clock_seconds(self) -> float:
         """The virtual time."""
         return self.engine.clock_seconds
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which nodes take tasks, bool [num_nodes]."""
+        return self.engine.arrays.nodes["available"] > 0
+
+    @property
+    def failures(self) -> np.ndarray:
+        """How often each node has failed, int64 [num_nodes], in the steps so far."""
+        return np.array(self.engine.arrays.nodes["failures"])
 
     @property
     def dormancy(self) -> DormancyState:
@@ -246,7 +263,7 @@ class Simulator:
     @property
     def accounts(self) -> Accounts:
         """Totals of every machine since the start."""
-        accounts = accounts_of(self.engine.arrays, self.fleet, self._probe_bytes, self.sync_seconds)
+        accounts = accounts_of(self.engine.arrays, self.fleet, self._probe_bytes, self._sync_seconds)
         accounts.add(sync_bytes=self._sync.sync_bytes, sync_joules=self._sync.sync_joules)
         return accounts
 
@@ -295,6 +312,7 @@ class Simulator:
             "dormancy": self.dormancy.to_dict(),
             "sync_seconds": self.sync_seconds,
             "sync": self._sync.state_dict(),
+            "sync_seconds_of": self._sync_seconds.tolist(),
             "late_seconds": self._late_seconds,
         }
 
@@ -315,3 +333,4 @@ class Simulator:
         self.delays.load_state_dict(state["delays"])
         self.sync_seconds, self._late_seconds = state["sync_seconds"], state["late_seconds"]
         self._sync.load_state_dict(state["sync"])
+        self._sync_seconds = np.array(state["sync_seconds_of"], dtype=np.float64)

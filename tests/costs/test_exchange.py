@@ -33,3 +33,11 @@ def test_an_exchange_costs_its_radio_and_everyones_idle_power():
     assert exchange.seconds == pytest.approx(16.0)
     np.testing.assert_allclose(exchange.joules, 2.0 * 16 + 0.5 * np.array([8.0, 2.0, 8.0]))
     np.testing.assert_array_equal(exchange.num_bytes, [2e6, 2e6, 0.0])
+
+
+def test_absent_nodes_cost_nothing_and_nobody_waits_for_them():
+    exchange = exchange_costs(1e6, make_fleet(), np.array([False, True]))
+    # The fast node's 1 MB takes 2 s on the master's link, and 2 s back at 4 Mbit/s.
+    assert exchange.seconds == pytest.approx(4.0)
+    np.testing.assert_allclose(exchange.joules, [0.0, 2.0 * 4 + 0.5 * 2, 2.0 * 4 + 0.5 * 2])
+    np.testing.assert_array_equal(exchange.num_bytes, [0.0, 2e6, 0.0])

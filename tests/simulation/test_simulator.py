@@ -241,6 +241,37 @@ def test_aggregations_cost_what_the_formula_says() -> None:
     assert simulator.accounts.sync_bytes.sum() == after.sync_bytes.sum()
 
 
+def test_a_node_that_is_away_pays_for_no_aggregation() -> None:
+    scenario = Scenario(link=ConstantLink(), churn=Churn(absent=["raspberry-pi-4-1"]))
+    simulator = make(3, scenario=scenario)
+    simulator.step(6)
+    before = simulator.accounts
+    for _ in range(3):  # longer than the step
+        simulator.synchronise(3e6)
+    after = simulator.accounts
+    present = np.array([True, False, True])
+    exchange = exchange_costs(3e6, simulator.fleet, present)
+    assert simulator.sync_seconds == pytest.approx(3 * exchange.seconds)
+    np.testing.assert_allclose(after.sync_bytes, [3 * 6e6, 0, 3 * 6e6, 0])
+    np.testing.assert_allclose(after.sync_joules, 3 * exchange.joules)
+    assert after.sync_joules[1] == 0
+    np.testing.assert_allclose(after.joules, before.joules)  # idle power is booked once
+    simulator.step(6)
+    idle = simulator.fleet.array("idle_watts") * (simulator.clock_seconds - simulator.sync_seconds)
+    assert (simulator.accounts.joules[:3] >= idle * present - 1e-9).all()
+
+
+def test_a_node_that_has_left_hands_in_what_it_learned() -> None:
+    events = [(0.5, "raspberry-pi-4-1", "leave"), (0.5, "raspberry-pi-4-2", "fail")]
+    simulator = make(3, rate=1.0, scenario=Scenario(link=ConstantLink(), churn=Churn(events=events)))
+    simulator.step(3)
+    simulator.step(3)
+    np.testing.assert_array_equal(simulator.present, [True, False, False])
+    np.testing.assert_array_equal(simulator.failures, [0, 0, 1])
+    simulator.synchronise(1e3, np.array([True, True, False]))
+    np.testing.assert_array_equal(simulator.accounts.sync_bytes, [2e3, 2e3, 0, 0])
+
+
 def test_a_state_of_an_earlier_version_is_refused() -> None:
     state = make().state_dict()
     del state["engine"]

@@ -30,7 +30,7 @@ class WeightedAggregation(pl.Callback):
     callbacks does not matter. Override :meth:`should_aggregate` for a rule of your own.
 
     Logged after every step of an interval longer than one: ``aggregation/interval_steps`` at each aggregation, and
-    ``aggregation/failures``, the number since the start, if nodes may fail.
+    ``aggregation/failures``, the number since the start, if nodes may fail here or by the scenario's churn.
 
     Args:
         every_n_steps: optimizer steps between two aggregations; 1 if no other interval is given.
@@ -101,14 +101,15 @@ class WeightedAggregation(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        aggregation = strategy_of(trainer, self).run.aggregation
+        run = strategy_of(trainer, self).run
+        aggregation = run.aggregation
         progress, steps = aggregation.progress, aggregation.closed_steps
         if progress.total_steps == self._logged_steps:
             return  # gradients accumulate: no optimizer step in this batch
         self._logged_steps = progress.total_steps
         if steps is not None and steps > 1:
             pl_module.log("aggregation/interval_steps", float(steps))
-        if self.rule.failure_rate:
+        if self.rule.failure_rate or run.settings.scenario.churn.fails:
             pl_module.log("aggregation/failures", float(progress.failures))
 
     @override

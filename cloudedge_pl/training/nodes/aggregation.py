@@ -1,5 +1,9 @@
 """When the nodes' weights are averaged and by which weights U_i: the rule, a run's progress by it, and the averaging.
 
+A node that fails, by ``failure_rate`` or by the scenario's churn, loses what it learned since the last aggregation, in
+the step in which it fails, too. It comes back with the weights of the last aggregation. A node that leaves hands its
+weights in at the next aggregation.
+
 Source: Xu 2020, Sec. 2.4: "unit time" there is one interval here.
 """
 
@@ -103,6 +107,7 @@ class AggregationProgress:
         since_seconds: the simulated clock at the last aggregation.
         total_steps: optimizer steps since the start of training.
         failures: nodes that failed since the start of training.
+        churn_failures: how often each node had failed by the scenario's churn at the last step, int64 [num_nodes].
         estimator: chooses the interval; None for a rule that is not adaptive.
     """
 
@@ -114,6 +119,7 @@ class AggregationProgress:
         self.epochs = 0
         self.since_seconds = 0.0
         self.failures = 0
+        self.churn_failures = np.zeros(num_nodes, dtype=np.int64)
         self.estimator = IntervalEstimator(rule.adaptive) if rule.adaptive is not None else None
 
     def count_step(self, epoch_ends: bool) -> None:
@@ -122,12 +128,18 @@ class AggregationProgress:
         self.total_steps += 1
         self.epochs += epoch_ends
 
-    def failing(self) -> np.ndarray:
-        """Nodes that fail in this step; drawn from (seed, step), so that a resumed run draws the same."""
-        if self.rule.failure_rate == 0:
-            return np.zeros(0, dtype=np.int64)
-        random = np.random.default_rng([self.rule.seed, self.total_steps])
-        return np.flatnonzero(random.random(len(self.tasks)) < self.rule.failure_rate)
+    def failing(self, churn_failures: np.ndarray) -> np.ndarray:
+        """Nodes that fail in this step: by churn, and drawn from (seed, step), so that a resumed run draws the same.
+
+        Args:
+            churn_failures: how often each node has failed by the scenario's churn so far, int64 [num_nodes].
+        """
+        fails = churn_failures > self.churn_failures
+        self.churn_failures = churn_failures
+        if self.rule.failure_rate > 0:
+            random = np.random.default_rng([self.rule.seed, self.total_steps])
+            fails |= random.random(len(self.tasks)) < self.rule.failure_rate
+        return np.flatnonzero(fails)
 
     def lose(self, node: int) -> None:
         """Drops the share of a node that failed."""
@@ -162,6 +174,7 @@ class AggregationProgress:
             "epochs": self.epochs,
             "since_seconds": self.since_seconds,
             "failures": self.failures,
+            "churn_failures": self.churn_failures.tolist(),
             "estimator": None if self.estimator is None else self.estimator.state_dict(),
         }
 
@@ -171,6 +184,7 @@ class AggregationProgress:
         self.steps, self.total_steps = state["steps"], state["total_steps"]
         self.epochs, self.since_seconds = state["epochs"], state["since_seconds"]
         self.failures = state["failures"]
+        self.churn_failures = np.array(state["churn_failures"], dtype=np.int64)
         if self.estimator is not None and state["estimator"] is not None:
             self.estimator.load_state_dict(state["estimator"])
 
@@ -225,6 +239,7 @@ class Aggregation:
         samples_owned: np.ndarray | None,
     ) -> None:
         self.rule, self.progress = rule, AggregationProgress(rule, simulator.fleet.num_nodes)
+        self.progress.churn_failures = simulator.failures
         self.aggregations = 0
         self.closed_steps: int | None = None
         self._should_aggregate = should_aggregate or is_due
@@ -262,11 +277,13 @@ class Aggregation:
             self._aggregate(learning_rate)
 
     def _restart_failing(self) -> None:
-        for node in self.progress.failing().tolist():
-            pl.utilities.rank_zero_info(
-                f"{self._simulator.fleet.nodes[node].name} failed: its {self.progress.tasks[node]} tasks since the "
-                "last aggregation are lost, and it restarts from the aggregated weights."
+        for node in self.progress.failing(self._simulator.failures).tolist():
+            lost = (
+                f": its {self.progress.tasks[node]} tasks since the last aggregation are lost, and it restarts from "
+                "the aggregated weights."
             )
+            name = self._simulator.fleet.nodes[node].name
+            pl.utilities.rank_zero_info(f"{name} failed{lost if self._edge.weights_differ else '.'}")
             self.progress.lose(node)
             self._edge.restart(node)
 
@@ -280,7 +297,7 @@ class Aggregation:
         weights = self.progress.weights(self._samples_owned)
         if weights.any():
             self._edge.average(weights.tolist(), self.rule.momentum)
-            self._simulator.synchronise(self._weight_bytes)
+            self._simulator.synchronise(self._weight_bytes, weights > 0)
             self.aggregations += 1
         self.progress.start_interval(self._simulator.clock_seconds)
         if self.progress.estimator is not None:
