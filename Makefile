@@ -6,7 +6,7 @@
 #                                                             dependency, by constraints/, in environments of their own
 #   make test-lightning   what builds on Lightning, with `import lightning` for `import pytorch_lightning`
 #   make docs             the documentation, into build/docs; a warning is an error
-#   make lint, make types, make clean, make clean-kernels (after a change in a compiled function that others call)
+#   make lint, make types, make clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 WORKERS := 2
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow test-lightning test-oldest test-newest lint types docs clean clean-kernels
+.PHONY: help train test test-slow test-lightning test-oldest test-newest lint types docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -77,6 +77,3 @@ docs: $(VENV)/.installed-docs
 clean:
 	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-clean-kernels:
-	find cloudedge_pl -name '*.nb[ic]' -delete

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -15,9 +17,23 @@ def compiled(kernel: Kernel) -> Kernel:
     """Compiles a kernel on its first call, and caches the machine code on disk if possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(kernel)
+        function = numba.njit(cache=True, **options)(kernel)
     except RuntimeError:  # neither the package's folder nor the user's cache is writable
         return numba.njit(**options)(kernel)
+    # numba stamps the cache with the kernel's own file. A kernel holds the code of those that it calls, so a change in
+    # their files would go unnoticed.
+    file = function._cache._cache_file
+    file._source_stamp = (file._source_stamp, sources_stamp())
+    return function
+
+
+@functools.cache
+def sources_stamp() -> tuple[tuple[str, int, int], ...]:
+    """Returns name, time of change and size of every file of the package that kernels may come from."""
+    package = Path(__file__).parents[1]
+    files = [package / "dormancy.py", *package.glob("scheduling/*.py"), *package.glob("simulation/*.py")]
+    stats = [(path.name, path.stat()) for path in sorted(files)]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
 def stream(seed: int, window: int) -> np.ndarray:

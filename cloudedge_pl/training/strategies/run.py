@@ -294,6 +294,7 @@ class Run:
         simulator = self._fleet_in_evaluation(None, split_point=split_point)
         if self.evaluation.num_admitted:
             simulator.admit(self.evaluation.num_admitted)
+            simulator.finish()
         return simulator
 
     def paths(self, cloud_logits: Tensor) -> PathLogits:

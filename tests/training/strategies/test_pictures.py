@@ -54,3 +54,10 @@ def test_loaders_alone_cannot_be_measured(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, make_strategy(), max_epochs=1)
     with pytest.raises(ValueError, match=r"a data module with a method\s+picture_bytes"):
         trainer.fit(OtherModule(SmallNet()), loader())
+
+
+def test_without_a_part_at_the_edge_all_radios_send(tmp_path: Path) -> None:
+    strategy, data = make_strategy(), make_data()
+    make_trainer(tmp_path, strategy).validate(OtherModule(SmallNet()), datamodule=data, verbose=False)
+    in_cloud = strategy.same_tasks_at(0)
+    assert sorted(in_cloud.accounts.tasks.tolist()) == [0.0, 6.0, 7.0, 7.0]
