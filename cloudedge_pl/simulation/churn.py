@@ -55,7 +55,8 @@ class Churn:
     """Failures at random, and events that are given.
 
     Args:
-        failures_per_hour: mean number of failures per hour that a node is up; the times between them are exponential.
+        failures_per_hour: mean number of failures per hour that a node is up; the times between them are exponential;
+            in [0, 1e6].
         repair_seconds: mean time until a node that failed at random joins again, exponential.
         events: path of a CSV file with the columns ``t_seconds``, ``node`` (its name) and ``event`` (join, leave or
             fail), in order of time; or rows of these three. A node stays away until its next join. Nothing fails at
@@ -76,7 +77,7 @@ class Churn:
         object.__setattr__(self, "absent", tuple(self.absent))
         if not isinstance(self.events, (str, os.PathLike)):
             object.__setattr__(self, "events", tuple(tuple(row) for row in self.events))
-        require_range("churn", 0, math.inf, open_high=True, failures_per_hour=self.failures_per_hour)
+        require_range("churn", 0, 1e6, failures_per_hour=self.failures_per_hour)
         require_positive("churn", repair_seconds=self.repair_seconds)
         _ = self.rows  # read now
 

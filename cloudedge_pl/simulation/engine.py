@@ -56,6 +56,9 @@ FINISHES_FIRST = frozenset(
 )
 """Classes that give a window of one task to the node that finishes it first, which needs no call."""
 
+MAX_SECONDS, MAX_BLOCKS = 1e9, 20_000
+"""What waits for longer than this, in seconds of the clock or in blocks of the link, would never end."""
+
 
 class Engine:
     """Tasks on their way through one system.
@@ -118,6 +121,7 @@ class Engine:
         self._start_churn()
         self.assignment: Assignment | None = None
         self.fed = 0
+        self._stalled = 0, 0  # tasks in the system, and blocks since their number changed
 
     def _start_churn(self) -> None:
         for node in self._churn.absent:
@@ -214,6 +218,7 @@ class Engine:
     # --- what the loop needs ---
 
     def _next_link(self) -> None:
+        self._check_end()
         arrays, world, block = self.arrays, self._world, self._link.next()
         kept = arrays.segments[int(world["link_at"]) :]  # earlier ones are not read again
         new = np.zeros(len(block.start_seconds), dtype=SEGMENT)
@@ -229,6 +234,7 @@ class Engine:
 
     def _next_churn(self) -> None:
         world = self._world
+        self._check_end()
         known = self._churn.horizon(float(world["churn_known"]))
         events = self._churn.until(known)
         self.arrays.changes = np.zeros(len(events.time_seconds), dtype=CHANGE)
@@ -237,6 +243,19 @@ class Engine:
             self.arrays.changes[name] = column
         self.arrays.publish()
         world["churn_at"], world["churn_count"], world["churn_known"] = 0, len(self.arrays.changes), known
+
+    def _check_end(self) -> None:
+        """Raises ValueError if the clock runs on for a task that will not be done."""
+        world = self._world
+        open_rows, blocks = self._stalled
+        same = open_rows == int(world["open_rows"])
+        self._stalled = int(world["open_rows"]), (blocks + 1) * same
+        next_seconds = float(self.arrays.events["time"][0]) if world["heap_size"] else 0.0
+        if self._stalled[1] > MAX_BLOCKS or MAX_SECONDS < next_seconds < math.inf:
+            raise ValueError(
+                f"at {self.clock_seconds:g} s of the virtual clock {open_rows} tasks wait for what never ends. Check "
+                "outages, repair_seconds, and the units of bandwidth_bits_per_second and backhaul_bits_per_second."
+            )
 
     def _more_rows(self) -> None:
         skip_finished(self._world)
