@@ -6,6 +6,7 @@ filled.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -294,6 +295,90 @@ OF_LIGHTNING: dict[str, list[str]] = {
 }
 """Arguments of Lightning's Trainer, callbacks and loggers, with values that they cannot have."""
 
+CONDITIONS: dict[str, list[tuple[str, str]]] = {
+    "scenario.queues": [
+        (".policy=foo", "policy of full queues 'foo'"),
+        (".cloud_tasks=-1", "cloud_tasks is -1"),
+        (".node_tasks=1.5", "node_tasks is 1.5"),
+        ("=3", "queues is 3"),
+    ],
+    "+scenario": [(".queues.length=3", "'length'"), (".foo=3", "'foo'")],
+    "scenario.window": [
+        (".seconds=-1", "seconds is -1"),
+        (".tasks=0", "tasks is 0"),
+        (".tasks=true", "tasks is True"),
+    ],
+    "scenario.service": [
+        (".jitter=-1", r"jitter\[0\] is -1"),
+        (".jitter=1000", r"jitter\[0\] is 1000"),
+        (".jitter=abc", "jitter is 'abc'"),
+        (".jitter=[0.1,0.2]", "jitter has 2 values"),
+        (".straggler_probability=2", "straggler_probability is 2"),
+        (".straggler_slowdown=0.5", "straggler_slowdown is 0.5"),
+    ],
+    "scenario.classes": [
+        ("=[{{name: a}}, {{name: a}}]", r"names \[a, a\]"),
+        ("=[{{name: a, share: 0}}]", "share is 0"),
+        ("=[{{name: a, work: 1e300}}]", r"work is 1e\+300"),
+        ("=[{{name: a, colour: red}}]", "'colour'"),
+        ("=[{{name: 3}}]", "name is 3"),
+        ("=[3]", r"classes is \[3\]"),
+        ("=3", "classes is 3"),
+        ("={{name: a}}", "scenario.classes"),
+    ],
+    "scenario": [
+        (".cloud_servers=0", "cloud_servers is 0"),
+        (".cloud_servers=1.5", "cloud_servers is 1.5"),
+        (".backhaul_bits_per_second=0", "backhaul_bits_per_second is 0"),
+        (".backhaul_bits_per_second=1e-300", "wait for what never ends"),
+        (".link=3", "link is 3"),
+        (".churn=3", "churn is 3"),
+        ("=foo", "scenario/foo"),
+        ("=null", "scenario=null"),
+    ],
+    "churn": [
+        (".events=nofile.csv", "nofile.csv"),
+        (".events={folder}/text.csv", "text.csv, line 1"),
+        (".events=3", "events is 3"),
+        (".events=[3]", r"events is \[3\]"),
+        (".events=[[1,nobody]]", r"events\[0\] is"),
+        (".events=[[1,nobody,fail]]", "'nobody'"),
+        (".events=[[1,3,fail]]", "3 is not a name"),
+        (".events=[[1,nobody,explode]]", "'explode'"),
+        (".events=[[2,nobody,fail],[1,nobody,fail]]", r"events\[1\] seconds is 1"),
+        (".absent=[nobody]", "'nobody'"),
+        (".absent=3", "absent is 3"),
+        (".failures_per_hour=-1", "failures_per_hour is -1"),
+        (".failures_per_hour=1e300", r"failures_per_hour is 1e\+300"),
+        (".repair_seconds=0", "repair_seconds is 0"),
+        ("=events", "churn.events is not given"),
+        ("=foo", "churn/foo"),
+    ],
+    "link_process": [
+        ("=trace", "link_process.path is not given"),
+        (".outages=[[5,1]]", r"outages\[0\] is \[5, 1\]"),
+        (".outages=[[1,5],[4,8]]", r"outages\[1\] is \[4, 8\]"),
+        (".outages=[[0,inf]]", r"outages\[0\] is \[0, inf\]"),
+        (".outages=[3]", r"outages is \[3\]"),
+        (".variation=-1", "variation is -1"),
+        (".correlation=1", "correlation is 1"),
+        (".interval_seconds=0", "interval_seconds is 0"),
+        ("._target_=foo", "_target_ is 'foo'"),
+    ],
+    "link_process.path={folder}/text.csv link_process": [
+        ("=trace", "text.csv, line 1"),
+        ("=mahimahi", "text.csv, line 1"),
+        ("=throughput", "text.csv, line 1"),
+    ],
+    "link_process.path=nofile link_process": [("=trace", "path nofile is not a file")],
+    "scenario.queues.node_tasks=4 scenario": [
+        (".queues.policy=reject", 'policy is "reject"; in training'),
+        (".queues.policy=exit", 'policy is "exit"; in training'),
+        (".queues.policy=block +trainer.limit_train_batches=1 test=false", ""),
+    ],
+}
+"""Conditions under which the fleet of a training cannot work: how an override goes on, and what the answer names."""
+
 SWEEPS: list[Case] = [
     ("schedule", ["-m", "seed=0,x,-1"], r"2 of the sweep's jobs failed"),
     ("schedule", ["-m", "num_tasks=3,0", "num_nodes=2,true"], r"3 of the sweep's jobs failed"),
@@ -403,12 +488,19 @@ def cases() -> Iterator[Case]:
     for name, values in OF_LIGHTNING.items():
         yield from (("train", [f"{name}={value}"], name.split(".")[-1]) for value in values)
     yield from SINGLE
+    for name, ends in CONDITIONS.items():
+        yield from (("train", _overrides(name + end), answer) for end, answer in ends)
     yield from SWEEPS
     yield from AFTER_A_RUN
     for name, (_, answer) in FLEETS.items():
         yield "plan", ["fleet=file", f"fleet.path={{folder}}/{name}"], answer
     for name, (_, answer) in TIMES.items():
         yield "schedule", [f"file={{folder}}/{name}"], answer
+
+
+def _overrides(text: str) -> list[str]:
+    """Overrides of a line, which are apart by a blank in front of a key."""
+    return re.split(r" (?=[+\w.]+=)", text)
 
 
 def files(folder: Path) -> None:

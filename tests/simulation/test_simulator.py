@@ -24,10 +24,10 @@ from cloudedge_pl.scheduling import (
     as_scheduler,
     schedule_stream,
 )
-from cloudedge_pl.simulation import Scenario, Simulator
+from cloudedge_pl.simulation import Scenario, Simulator, engine
 from cloudedge_pl.simulation.churn import Churn
 from cloudedge_pl.simulation.history import MAX_ROWS
-from cloudedge_pl.simulation.link_laws import ConstantLink
+from cloudedge_pl.simulation.link_laws import ConstantLink, LognormalLink
 from cloudedge_pl.simulation.task_records import CLOUD, TaskRecords
 from cloudedge_pl.simulation.tasks import ServiceNoise, Tasks
 from tests.offloading.cases import LINK, make_workload
@@ -355,3 +355,20 @@ def test_a_rule_is_told_the_longest_delay_in_time() -> None:
     fastest = float(costs.execution_seconds.min())
     expected = simulator.workload.max_delay_seconds - costs.terminal_seconds - fastest - costs.cloud_seconds
     assert limits == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [Scenario(backhaul_bits_per_second=1e-300), Scenario(link=LognormalLink(outages=((0.0, 1e12),)))],
+)
+@pytest.mark.parametrize("phase", ["training", "inference"])
+def test_a_transfer_that_never_ends_is_refused(
+    scenario: Scenario, phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MAX_BLOCKS", 50)
+    simulator = make(scenario=scenario, phase=phase, rule=None)
+    if phase == "inference":
+        simulator.admit(5)
+    run = simulator.finish if phase == "inference" else lambda: simulator.step(5)
+    with pytest.raises(ValueError, match=r"tasks wait for what never ends\. Check outages"):
+        run()
