@@ -48,7 +48,8 @@ class AggregationRule:
             (its tasks if the data is not local), or "uniform": 1 for every node that did any task.
         momentum: what happens to the nodes' optimizer states: "average", "keep" or "reset".
         failure_rate: probability that a node fails in a step, in [0, 1]; fault injection. A node that fails loses
-            what it learned since the last aggregation and its U_i, and restarts from the aggregated weights.
+            what it learned since the last aggregation and its U_i, and restarts from the aggregated weights; it goes on
+            at once, while a node that fails by the scenario's churn does no task until it joins again.
         seed: of the failures.
     """
 
