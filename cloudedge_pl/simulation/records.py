@@ -77,7 +77,7 @@ def summarise(
         clock_seconds; sync_seconds, sync_joules and sync_bytes of all aggregations; share_asleep of the virtual time;
         switches; probe_bytes.
     """
-    tasks = float(history.tasks)  # answered once each; the accounts also count attempts that a failed node lost
+    tasks = float(history.tasks)  # the accounts also count attempts that a failed node lost
     each = tasks or math.nan
     exit_bytes = float((accounts.exit_upload_bytes + accounts.exit_download_bytes).sum())
     quantiles = {f"p{level}_delay_seconds": delays.quantile(level / 100) for level in (50, 95, 99)}
