@@ -21,9 +21,9 @@ def compiled(kernel: Kernel) -> Kernel:
     except RuntimeError:  # neither the package's folder nor the user's cache is writable
         return numba.njit(**options)(kernel)
     # numba stamps the cache with the kernel's own file. A kernel holds the code of those that it calls, so a change in
-    # their files would go unnoticed.
+    # their files would go unnoticed; and what one numpy has pickled of a structured array, another may not read.
     file = function._cache._cache_file
-    file._source_stamp = (file._source_stamp, sources_stamp())
+    file._source_stamp = (file._source_stamp, np.__version__, sources_stamp())
     return function
 
 
