@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+
+PROCESS = uuid.uuid4().hex
+"""A name that no other process has."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -24,6 +28,9 @@ def compiled(kernel: Kernel) -> Kernel:
     # their files would go unnoticed; and what one numpy has pickled of a structured array, another may not read.
     file = function._cache._cache_file
     file._source_stamp = (file._source_stamp, np.__version__, sources_stamp())
+    # numba numbers the files of a kernel's signatures. Two processes that compile at once may give one number to two
+    # signatures, and either would then run the other's code; so the names are different in every process.
+    file._data_name_pattern = file._data_name_pattern.replace("{number:d}", "{number:d}-" + PROCESS)
     return function
 
 
