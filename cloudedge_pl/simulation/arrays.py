@@ -58,7 +58,6 @@ def new_state(
     limits = scenario.queues
     values = {
         "num_nodes": num_nodes,
-        "num_available": num_nodes,
         "churn_known": math.inf,
         "terminal_seconds": costs.terminal_seconds,
         "exit_seconds": costs.exit_seconds,

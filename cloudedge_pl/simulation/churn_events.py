@@ -92,18 +92,19 @@ def churn(world: World) -> None:
     node, kind = change.node, change.kind
     world.churn_at += 1
     machine = node_at(world, node)
+    fits = int(math.isfinite(machine.execution_seconds))  # a node without the memory for a task is no help
     if kind == FAIL and machine.alive:
         count_up(world, node)
-        world.num_available -= machine.available
+        world.num_available -= machine.available * fits
         machine.available = machine.alive = 0
         machine.failures += 1
         fail(world, node)
     elif kind == JOIN:
         count_up(world, node)
-        world.num_available += 1 - machine.available
+        world.num_available += (1 - machine.available) * fits
         machine.available = machine.alive = 1
     elif kind != FAIL:
         count_up(world, node)
-        world.num_available -= machine.available
+        world.num_available -= machine.available * fits
         machine.available = 0
     consider_window(world)

@@ -127,7 +127,8 @@ class Engine:
         for node in self._churn.absent:
             for name in ("available", "alive"):
                 self.arrays.nodes[name][node] = 0
-        self._world["num_available"] = int(self.arrays.nodes["available"].sum())
+        nodes = self.arrays.nodes
+        self._world["num_available"] = int(nodes["available"][np.isfinite(nodes["execution_seconds"])].sum())
         self._world["churn_known"] = 0.0 if self._churn.changes else math.inf
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,17 @@ def test_running_until_a_time_leaves_tasks_in_flight() -> None:
     engine.run()
     later = engine.take_records()
     assert (records.path == -2).sum() == len(later.task)
+
+
+@pytest.mark.parametrize("scheduler", ["min_completion", "round_robin"])
+def test_tasks_wait_for_a_node_that_they_fit(scheduler: str) -> None:
+    small, large = fleet(2).nodes
+    machines = replace(fleet(2), nodes=(replace(small, memory_bytes=5.0), large))
+    churn = Churn(events=[(0.1, large.name, "fail"), (3.0, large.name, "join")])
+    scenario = Scenario(link=ConstantLink(), churn=churn)
+    engine = Engine(costs(2, task_memory_bytes=10.0), machines, as_scheduler(scheduler), scenario)
+    records = in_pieces(engine, Tasks.equal(40, np.linspace(0.0, 1.0, 40)), [])
+    assert (records.node == 1).all()
+    assert (records.path == 0).all()
+    assert (records.window_seconds[records.attempts > 1] == 3.0).all()
+    assert (records.window_seconds[records.arrival_seconds > 0.1] == 3.0).all()
