@@ -33,7 +33,7 @@ TAKEN = (
     "scheduler",
     "seed",
 )
-"""Groups and keys that a run gives; a command takes those that it has."""
+"""Groups and keys that a run of ``cloudedge train`` gives to other commands, which take those that they have."""
 
 TRAINED = ("data", "model", "codec", "exit_head")
 """Groups that made the run's network what it is."""
@@ -96,17 +96,19 @@ def config_of_run(cfg: DictConfig) -> DictConfig:
     return saved
 
 
+def own_keys_and_groups(command: str) -> tuple[DictConfig, dict[str, str | None]]:
+    """Returns the keys of a command's config, and its groups with their options; None is an empty choice."""
+    text = (resources.files("cloudedge_pl.conf") / f"{command}.yaml").read_text(encoding="utf-8")
+    keys = OmegaConf.create(text)
+    assert isinstance(keys, DictConfig)
+    entries = [each for each in keys.pop("defaults") if isinstance(each, DictConfig)]
+    return keys, {str(group): option for each in entries for group, option in each.items()}
+
+
 def _primary(folder: Path, arguments: Sequence[str], command: str) -> str:
     """Returns a primary config: the command's own, with what the run gives and the command line does not."""
-    saved, conf, given = load_run(folder), resources.files("cloudedge_pl.conf"), given_keys(arguments)
-    own = OmegaConf.create(conf.joinpath(f"{command}.yaml").read_text(encoding="utf-8"))
-    assert isinstance(own, DictConfig)
-    groups = {
-        str(name): option
-        for entry in own.pop("defaults")
-        if isinstance(entry, DictConfig)
-        for name, option in entry.items()
-    }
+    saved, given = load_run(folder), given_keys(arguments)
+    own, groups = own_keys_and_groups(command)
     chosen = {name: given[name] for name in groups if isinstance(given.get(name), str)}
     taken = [
         name for name in TAKEN if name in saved and name not in chosen and (name in groups or name in own)

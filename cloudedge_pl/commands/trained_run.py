@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cloudedge_pl.commands.run_config import TAKEN, own_keys_and_groups
 from cloudedge_pl.errors import DataError
 from cloudedge_pl.exits import ExitSettings, Outcomes
-
-OF_RUN: Final = (
-    "data",
-    "model",
-    "fleet",
-    "workload",
-    "offloading",
-    "formulas",
-    "codec",
-    "exit_head",
-    "exits",
-    "scheduler",
-    "link_process",
-    "churn",
-    "scenario",
-    "seed",
-)
-"""Groups and keys that a simulation takes from the config of a run."""
 
 TRAINED_DORMANCY, RULE = "cloudedge_pl.training.CloudDormancy", "cloudedge_pl.dormancy.DormancyRule"
 
@@ -54,8 +36,8 @@ def simulation_config(folder: Path, config: str) -> tuple[DictConfig, list[str]]
     saved = OmegaConf.load(_file(folder / ".hydra" / "config.yaml"))
     assert isinstance(saved, DictConfig)
     plan = json.loads(_file(folder / "plan.json").read_text(encoding="utf-8"))
-    own, groups = _own(config)
-    content = OmegaConf.merge(own, OmegaConf.masked_copy(saved, [key for key in OF_RUN if key in saved]))
+    own, groups = own_keys_and_groups(config)
+    content = OmegaConf.merge(own, OmegaConf.masked_copy(saved, [key for key in TAKEN if key in saved]))
     assert isinstance(content, DictConfig)
     if OmegaConf.select(content, "model.backbone") is None:
         raise ValueError(
@@ -70,18 +52,9 @@ def simulation_config(folder: Path, config: str) -> tuple[DictConfig, list[str]]
     rule = OmegaConf.select(saved, "callbacks.dormancy")
     if rule is None or rule._target_ == TRAINED_DORMANCY:
         content.dormancy = {"_target_": RULE, "mode": "never"} if rule is None else {**rule, "_target_": RULE}
-    return content, [f"{group}={option}" for group, option in groups.items() if group not in content]
-
-
-def _own(config: str) -> tuple[DictConfig, dict[str, str]]:
-    """The keys of a config of ours, and its groups with their options."""
-    text = (resources.files("cloudedge_pl.conf") / f"{config}.yaml").read_text(encoding="utf-8")
-    keys = OmegaConf.create(text)
-    assert isinstance(keys, DictConfig)
-    entries = [each for each in keys.pop("defaults") if not isinstance(each, str)]
-    return keys, {
-        str(group): option for each in entries for group, option in each.items() if option is not None
-    }
+    return content, [
+        f"{group}={option}" for group, option in groups.items() if option is not None and group not in content
+    ]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,22 +9,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules
-from cloudedge_pl.reports.wording import short_name
+from cloudedge_pl.costs.units import ABSENT
+from cloudedge_pl.reports.wording import bytes_text, joules_text, percent_text, short_name
 
 Format = Callable[[float], str]
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}%"
-
-
-def _bytes(value: float) -> str:
-    return format_bytes(value, digits=4)
-
-
-def _joules(value: float) -> str:
-    return format_joules(value, digits=4)
 
 
 def _duration(value: float) -> str:
@@ -42,29 +30,29 @@ def _simulated(prefix: str) -> list[tuple[str, str, Format]]:
         (f"{prefix}mean_delay_seconds", "delay", _duration),
         (f"{prefix}p95_delay_seconds", "delay of the slowest 5%, above", _duration),
         (f"{prefix}p99_delay_seconds", "delay of the slowest 1%, above", _duration),
-        (f"{prefix}mean_energy_joules", "energy", _joules),
-        (f"{prefix}mean_upload_bytes", "uploaded to the cloud", _bytes),
-        (f"{prefix}share_asleep", "time the cloud slept", _percent),
+        (f"{prefix}mean_energy_joules", "energy", joules_text),
+        (f"{prefix}mean_upload_bytes", "uploaded to the cloud", bytes_text),
+        (f"{prefix}share_asleep", "time the cloud slept", percent_text),
     ]
 
 
 ROWS: dict[str, list[tuple[str, str, Format]]] = {
     "test accuracy": [
-        ("test_accuracy_cloud", "cloud path", _percent),
-        ("test_accuracy_exit", "exit path", _percent),
-        ("test_accuracy_answered", "as answered", _percent),
+        ("test_accuracy_cloud", "cloud path", percent_text),
+        ("test_accuracy_exit", "exit path", percent_text),
+        ("test_accuracy_answered", "as answered", percent_text),
     ],
     "simulated task, in training": _simulated(""),
     "aggregations": [
-        ("sync_bytes", "weights exchanged", _bytes),
-        ("sync_joules", "energy", _joules),
+        ("sync_bytes", "weights exchanged", bytes_text),
+        ("sync_joules", "energy", joules_text),
         ("sync_seconds", "simulated time", _duration),
     ],
     "simulated task, in the test": _simulated("test_"),
     "sure samples of the test": [
-        ("exits.exited_share", "exited, of all samples", _percent),
-        ("exits.test_risk", "lost by it, were the cloud awake", _percent),
-        ("exits.max_disagreement", "limit", _percent),
+        ("exits.exited_share", "exited, of all samples", percent_text),
+        ("exits.test_risk", "lost by it, were the cloud awake", percent_text),
+        ("exits.max_disagreement", "limit", percent_text),
     ],
     "run": [
         ("images_per_second", "training speed", lambda value: f"{value:,.0f} images/s"),
@@ -124,8 +112,8 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         "mean_delay_seconds": _duration,
         "p95_delay_seconds": _duration,
         "p99_delay_seconds": _duration,
-        "mean_energy_joules": _joules,
-        "mean_upload_bytes": _bytes,
+        "mean_energy_joules": joules_text,
+        "mean_upload_bytes": bytes_text,
     }
     cut = {
         "accuracy": summary.get("test_accuracy_answered"),
@@ -137,7 +125,7 @@ def comparison_table(summary: Mapping[str, Any]) -> Table:
         numbers = [values["accuracy"], *(values.get(key) for key in writers)]
         cells = [
             ABSENT if number is None or math.isnan(number) else write(float(number))
-            for number, write in zip(numbers, [_percent, *writers.values()], strict=True)
+            for number, write in zip(numbers, [percent_text, *writers.values()], strict=True)
         ]
         table.add_row(name, *cells, values.get("broken_limits") or "kept")
     return table

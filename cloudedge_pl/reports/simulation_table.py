@@ -10,15 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules
+from cloudedge_pl.costs.units import ABSENT
 from cloudedge_pl.reports.simulation_parts import time_text
+from cloudedge_pl.reports.wording import bytes_text, joules_text, percent_text
 from cloudedge_pl.simulation.station_records import STATIONS
 
 Format = Callable[[float], str]
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}%"
 
 
 def _count(value: float) -> str:
@@ -31,14 +28,6 @@ def _rate(value: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _bytes(value: float) -> str:
-    return format_bytes(value, digits=4)
-
-
-def _joules(value: float) -> str:
-    return format_joules(value, digits=4)
 
 
 ROWS: Final[dict[str, list[tuple[str, str, Format]]]] = {
@@ -57,21 +46,21 @@ ROWS: Final[dict[str, list[tuple[str, str, Format]]]] = {
     ],
     "in time": [
         ("deadline_misses", "deadlines missed", _count),
-        ("deadline_miss_share", "of those with a deadline", _percent),
+        ("deadline_miss_share", "of those with a deadline", percent_text),
         ("goodput_per_second", "goodput", _rate),
     ],
     "cost of an answer": [
-        ("mean_energy_joules", "energy", _joules),
-        ("mean_active_joules", "beyond idle power", _joules),
-        ("mean_bytes", "sent and received", _bytes),
-        ("mean_upload_bytes", "uploaded to the cloud", _bytes),
-        ("mean_download_bytes", "downloaded from it", _bytes),
-        ("mean_exit_bytes", "between nodes and exit head", _bytes),
-        ("mean_probe_bytes", "probes of the link", _bytes),
+        ("mean_energy_joules", "energy", joules_text),
+        ("mean_active_joules", "beyond idle power", joules_text),
+        ("mean_bytes", "sent and received", bytes_text),
+        ("mean_upload_bytes", "uploaded to the cloud", bytes_text),
+        ("mean_download_bytes", "downloaded from it", bytes_text),
+        ("mean_exit_bytes", "between nodes and exit head", bytes_text),
+        ("mean_probe_bytes", "probes of the link", bytes_text),
     ],
     "run": [
         ("clock_seconds", "simulated time", time_text),
-        ("share_asleep", "time the cloud slept", _percent),
+        ("share_asleep", "time the cloud slept", percent_text),
         ("switches", "fell asleep or woke", _count),
     ],
 }
@@ -126,7 +115,7 @@ def paths_table(summary: Mapping[str, Any]) -> Table:
     rows = {ANSWERED_BY[name]: values for name, values in summary["answered_by"].items()}
     columns: list[tuple[str, str, Format]] = [
         ("tasks", "tasks", _count),
-        ("share", "share", _percent),
+        ("share", "share", percent_text),
         ("mean_delay_seconds", "mean", time_text),
         ("p50_delay_seconds", "median", time_text),
         ("p95_delay_seconds", "95%", time_text),
@@ -142,9 +131,9 @@ def classes_table(summary: Mapping[str, Any]) -> Table:
         ("rejected", "rejected", _count),
         ("p50_delay_seconds", "median", time_text),
         ("p95_delay_seconds", "95%", time_text),
-        ("deadline_miss_share", "missed", _percent),
-        ("mean_active_joules", "energy", _joules),
-        ("mean_bytes", "bytes", _bytes),
+        ("deadline_miss_share", "missed", percent_text),
+        ("mean_active_joules", "energy", joules_text),
+        ("mean_bytes", "bytes", bytes_text),
     ]
     return _table("Classes of tasks", "class", summary["classes"], columns)
 
@@ -159,8 +148,8 @@ def stations_table(summary: Mapping[str, Any]) -> Table:
             rows[name] = values
     columns: list[tuple[str, str, Format]] = [
         ("jobs", "jobs", _count),
-        ("utilisation", "busy", _percent),
-        ("max_utilisation", "busiest", _percent),
+        ("utilisation", "busy", percent_text),
+        ("max_utilisation", "busiest", percent_text),
         ("mean_queue", "mean queue", _number),
         ("max_mean_queue", "longest mean", _number),
         ("max_queue", "longest", _number),

@@ -10,8 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from cloudedge_pl.costs.units import ABSENT, format_bytes, format_joules
+from cloudedge_pl.costs.units import ABSENT, format_joules
 from cloudedge_pl.reports.simulation_parts import time_text
+from cloudedge_pl.reports.wording import bytes_text, percent_text
 from cloudedge_pl.systems import SystemResult
 
 Format = Callable[[Any], str]
@@ -21,26 +22,18 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
-def _accuracy(value: float) -> str:
-    return f"{100 * value:.2f}%"
-
-
 def _joules(value: float) -> str:
     return format_joules(value, digits=3)
 
 
-def _bytes(value: float) -> str:
-    return format_bytes(value, digits=4)
-
-
 COLUMNS: Final[list[tuple[str, str, Format]]] = [
     ("split_point", "cut", str),
-    ("accuracy", "accuracy", _accuracy),
+    ("accuracy", "accuracy", percent_text),
     ("p50_delay_seconds", "median", time_text),
     ("p95_delay_seconds", "95%", time_text),
     ("mean_energy_joules", "energy", _joules),
     ("mean_active_joules", "active", _joules),
-    ("mean_upload_bytes", "uploaded", _bytes),
+    ("mean_upload_bytes", "uploaded", bytes_text),
     ("deadline_miss_share", "late", _percent),
     ("rejected", "rejected", "{:,}".format),
     ("share_asleep", "asleep", _percent),

@@ -1,9 +1,10 @@
-"""Names in tables and figures: titles of plans, and layers' names that fit into a column."""
+"""Text in tables and figures: titles of plans, layers' names that fit into a column, and numbers with their units."""
 
 from __future__ import annotations
 
 import re
 
+from cloudedge_pl.costs.units import format_bytes, format_joules
 from cloudedge_pl.offloading import OffloadPlan
 
 SHORT_NAME = 24
@@ -34,3 +35,18 @@ def short_name(name: str, width: int = SHORT_NAME) -> str:
             parts[index] = part[:1] + (number.group() if number and len(part) > 1 else "")
     short = ".".join(parts)
     return short if len(short) <= width else "\N{HORIZONTAL ELLIPSIS}" + short[-(width - 1) :]
+
+
+def percent_text(value: float) -> str:
+    """A share as a percentage, such as "12.50%"."""
+    return f"{100 * value:.2f}%"
+
+
+def bytes_text(value: float) -> str:
+    """A number of bytes in four digits, such as "3.072 kB"."""
+    return format_bytes(value, digits=4)
+
+
+def joules_text(value: float) -> str:
+    """An energy in four digits, such as "12.35 kJ"."""
+    return format_joules(value, digits=4)
