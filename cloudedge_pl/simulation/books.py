@@ -57,6 +57,13 @@ def accounts_of(
     return accounts
 
 
+def asleep_seconds(arrays: Arrays) -> float:
+    """Virtual time in which the cloud slept."""
+    world = arrays.world[0]
+    since = world["clock"] - world["decided_at"] if not world["awake"] else 0.0
+    return float(world["asleep_seconds"] + since)
+
+
 def totals_of(arrays: Arrays, fleet: Fleet, probe_bytes: float = 0.0) -> RunTotals:
     """The totals that are in no task's record.
 
@@ -66,12 +73,11 @@ def totals_of(arrays: Arrays, fleet: Fleet, probe_bytes: float = 0.0) -> RunTota
         probe_bytes: of one probe.
     """
     accounts, world = accounts_of(arrays, fleet, probe_bytes), arrays.world[0]
-    sleeps_since = float(world["clock"] - world["decided_at"]) if not world["awake"] else 0.0
     return RunTotals(
         clock_seconds=float(world["clock"]),
         joules=float(accounts.joules.sum()),
         probe_bytes=float(accounts.probe_bytes.sum()),
-        asleep_seconds=float(world["asleep_seconds"]) + sleeps_since,
+        asleep_seconds=asleep_seconds(arrays),
         switches=int(world["switches"]),
     )
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range, require_seed
+from cloudedge_pl.simulation.events import FAIL, JOIN, LEAVE
 from cloudedge_pl.text_tables import read_timed_csv
 
-JOIN, LEAVE, FAIL = range(3)
 KINDS = {"join": JOIN, "leave": LEAVE, "fail": FAIL}
 """What may happen to a node: it takes tasks again; it takes no more and finishes those that it has; it loses them."""
 

@@ -15,16 +15,15 @@ from cloudedge_pl.simulation.layout import (
     BLOCK,
     CLOUD_SERVERS,
     DEAD,
-    EDGE,
     EXIT,
     NOT_STALLED,
     RADIOS,
     RECEIVER,
-    REJECTED,
     World,
 )
 from cloudedge_pl.simulation.queues import dequeue, enqueue, follow, occupy, push, release, single
 from cloudedge_pl.simulation.records_at import node_at, station_at, task_at
+from cloudedge_pl.simulation.task_records import EDGE, REJECTED
 from cloudedge_pl.simulation.transfers import enter_backhaul, propagation_now, start_receiver, transmit
 
 # --- the node ---
@@ -252,17 +251,6 @@ def send_to_exit(world: World, radio: int, job: int) -> None:
     machine.exit_upload_bytes += num_bytes
     task.exit_bytes += num_bytes
     push(world, world.clock + 8.0 * num_bytes / machine.master_bits_per_second, RADIO_DONE, job)
-
-
-@compiled
-def radio_more(world: World, job: int) -> None:
-    """Continues a transfer to the cloud with the bits that are left."""
-    task = task_at(world, job >> 1)
-    if task.state == DEAD:
-        return
-    radio = RADIOS * world.num_nodes + task.node
-    own_rate = node_at(world, task.node).cloud_bits_per_second
-    transmit(world, radio, own_rate, station_at(world, radio).rest_bits, RADIO_DONE, RADIO_MORE, job)
 
 
 @compiled

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from cloudedge_pl.scheduling.compiled import compiled
-from cloudedge_pl.simulation.layout import (
-    CLOUD,
-    DEAD,
-    EARLY_EXIT,
-    EXIT_ASLEEP,
-    EXIT_OVERLOAD,
-    FINISHED,
-    World,
-)
+from cloudedge_pl.simulation.layout import DEAD, FINISHED, World
 from cloudedge_pl.simulation.records_at import task_at
+from cloudedge_pl.simulation.task_records import CLOUD, EARLY_EXIT, EXIT_ASLEEP, EXIT_OVERLOAD
 
 DIVERTED, RETURNED = 1, 2
 """Of a row: sent to the exit head because the cloud was full; back from the exit head, which was not sure."""

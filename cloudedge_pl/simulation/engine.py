@@ -8,36 +8,25 @@ how a stream of tasks is cut into pieces: the same tasks give the same records.
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.costs.split import SplitCosts
 from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState, timed
-from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.fleet import Fleet, Phase
 from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.scheduling.registry import SCHEDULERS
+from cloudedge_pl.simulation.array_state import plain_arrays, records_of, restored_arrays
 from cloudedge_pl.simulation.arrays import make_room, new_state
 from cloudedge_pl.simulation.compacting import take_finished
 from cloudedge_pl.simulation.events import NEED_CHURN, NEED_DECISION, NEED_LINK, NEED_ROWS, NEED_TASKS
-from cloudedge_pl.simulation.layout import (
-    CHANGE,
-    FINISHED,
-    IN_FLIGHT,
-    INPUTS,
-    SEGMENT,
-    SWITCH,
-    TIMES,
-    WORLD,
-    Arrays,
-)
+from cloudedge_pl.simulation.layout import CHANGE, FINISHED, INPUTS, SEGMENT, TIMES
 from cloudedge_pl.simulation.loop import run, skip_finished
 from cloudedge_pl.simulation.scenario import Scenario
-from cloudedge_pl.simulation.task_records import TaskRecords
+from cloudedge_pl.simulation.task_records import IN_FLIGHT, TaskRecords
 from cloudedge_pl.simulation.tasks import Tasks
 from cloudedge_pl.simulation.windows import (
     assign_window,
@@ -352,13 +341,6 @@ class Engine:
         """How often the cloud fell asleep or awoke."""
         return int(self._world["switches"])
 
-    @property
-    def asleep_seconds(self) -> float:
-        """Virtual time in which the cloud slept."""
-        world = self._world
-        since = world["clock"] - world["decided_at"] if not world["awake"] else 0.0
-        return float(world["asleep_seconds"] + since)
-
     def advance_clock(self, seconds: float) -> None:
         """Sets the clock of an idle engine forward to a time."""
         self._world["clock"] = max(self.clock_seconds, seconds)
@@ -368,24 +350,11 @@ class Engine:
     def state_dict(self) -> dict[str, Any]:
         """The engine's whole state, as plain containers."""
         return {
-            "arrays": {name: _plain(array) for name, array in self._used().items()},
+            "arrays": plain_arrays(self.arrays),
             "link": self._link.state_dict(),
             "churn": self._churn.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "fed": self.fed,
-        }
-
-    def _used(self) -> dict[str, np.ndarray]:
-        """The arrays, without their spare room."""
-        lengths = {"tasks": "num_rows", "events": "heap_size", "switches": "num_switches_kept"}
-        arrays = {field.name: getattr(self.arrays, field.name) for field in fields(self.arrays)}
-        arrays["world"] = arrays["world"].copy()
-        for name in WORLD.names or ():
-            if name.endswith("_address"):
-                arrays["world"][name] = 0  # of this process
-        return {
-            name: array[: int(self._world[lengths[name]])] if name in lengths else array
-            for name, array in arrays.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -394,44 +363,8 @@ class Engine:
         Raises:
             CheckpointError: if it belongs to a fleet of another size.
         """
-        arrays = {name: _array(state["arrays"][name], array.dtype) for name, array in self._used().items()}
-        theirs, ours = len(arrays["nodes"]), self.fleet.num_nodes
-        if theirs != ours:
-            raise CheckpointError(
-                f"the checkpoint is of a fleet of {theirs} nodes, this one has {ours}; resume with the fleet that it "
-                "was trained with."
-            )
-        room = len(self.arrays.switches) - len(arrays["switches"])
-        arrays["switches"] = np.concatenate((arrays["switches"], np.zeros(room, dtype=SWITCH)))
-        self.arrays = Arrays(**arrays)
-        make_room(self.arrays, 64)
+        self.arrays = restored_arrays(state["arrays"], self.arrays)
         self._link.load_state_dict(state["link"])
         self._churn.load_state_dict(state["churn"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.fed = int(state["fed"])
-
-
-def records_of(rows: np.ndarray) -> TaskRecords:
-    """Returns rows of the task table as records."""
-    seconds = {f"{name}_seconds": rows[name] for name in ("arrival", *TIMES[:-1], "deadline")}
-    plain = {name: rows[name] for name in ("task", "sample", "kind", "node", "path", "attempts")}
-    costs = {name: rows[name] for name in ("upload_bytes", "exit_bytes", "download_bytes", "joules")}
-    return TaskRecords(
-        **{name: np.ascontiguousarray(column) for name, column in (plain | seconds | costs).items()}
-    )
-
-
-def _plain(array: np.ndarray) -> Any:
-    if array.dtype.names is None:
-        return array.tolist()
-    return {name: array[name].tolist() for name in array.dtype.names}
-
-
-def _array(plain: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    if dtype.names is None:
-        return np.array(plain, dtype=dtype)
-    length = len(next(iter(plain.values())))
-    array = np.zeros(length, dtype=dtype)
-    for name in dtype.names:
-        array[name] = plain[name]
-    return array

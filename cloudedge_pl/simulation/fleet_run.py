@@ -20,10 +20,9 @@ from cloudedge_pl.fleet import Fleet
 from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.simulation.books import asleep_of, stations_of, totals_of
 from cloudedge_pl.simulation.engine import Engine
-from cloudedge_pl.simulation.running_summary import RunningSummary
 from cloudedge_pl.simulation.scenario import Scenario
 from cloudedge_pl.simulation.station_records import StationRecord
-from cloudedge_pl.simulation.summary import RunTotals, summarise_tasks
+from cloudedge_pl.simulation.summary import RunningSummary, RunTotals, summarise_tasks
 from cloudedge_pl.simulation.task_records import TaskRecords
 from cloudedge_pl.simulation.tasks import Tasks
 

@@ -40,10 +40,6 @@ TASK = np.dtype(
 WAITING, INSIDE, FINISHED, DEAD = range(4)
 """States of a row: waits at the master, is in the system, has left it, was replaced by a new attempt."""
 
-CLOUD, EXIT_ASLEEP, EARLY_EXIT, EDGE, EXIT_OVERLOAD = range(5)
-REJECTED, IN_FLIGHT = -1, -2
-"""Paths: which side answered, and why."""
-
 NODE = np.dtype(
     [
         (name, np.float64)
@@ -156,7 +152,6 @@ WORLD = np.dtype(
             "link_count",
             "churn_at",
             "churn_count",
-            "decisions",
             "probes",
             "switches",
             "num_switches_kept",

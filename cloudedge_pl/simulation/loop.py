@@ -10,7 +10,7 @@ import math
 
 from cloudedge_pl.scheduling.compiled import compiled
 from cloudedge_pl.simulation.churn_events import churn
-from cloudedge_pl.simulation.edge_way import at_node, node_done, radio_done, radio_more
+from cloudedge_pl.simulation.edge_way import at_node, node_done, radio_done
 from cloudedge_pl.simulation.ends import back
 from cloudedge_pl.simulation.events import (
     AT_CLOUD,
@@ -36,19 +36,18 @@ from cloudedge_pl.simulation.events import (
     SENDER_DONE,
     WINDOW_OPENS,
 )
-from cloudedge_pl.simulation.layout import FINISHED, World
+from cloudedge_pl.simulation.layout import DOWNLINKS, FINISHED, RADIOS, World
 from cloudedge_pl.simulation.queues import KINDS, pop
 from cloudedge_pl.simulation.records_at import change_at, event_at, task_at
 from cloudedge_pl.simulation.shared_way import (
     at_cloud,
     cloud_done,
     down_done,
-    down_more,
     exit_done,
     receiver_done,
     sender_done,
 )
-from cloudedge_pl.simulation.transfers import backhaul_done
+from cloudedge_pl.simulation.transfers import backhaul_done, continue_transfer
 from cloudedge_pl.simulation.windows import consider_window, join_waiting, open_window, window_opens
 
 
@@ -78,9 +77,9 @@ def handle(world: World, kind: int, job: int) -> None:
     elif kind == BACKHAUL_DONE:
         backhaul_done(world, job)
     elif kind == RADIO_MORE:
-        radio_more(world, job)
+        continue_transfer(world, RADIOS, job, RADIO_DONE, RADIO_MORE)
     elif kind == DOWN_MORE:
-        down_more(world, job)
+        continue_transfer(world, DOWNLINKS, job, DOWN_DONE, DOWN_MORE)
     elif kind == WINDOW_OPENS:
         window_opens(world)
 

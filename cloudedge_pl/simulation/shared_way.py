@@ -93,17 +93,6 @@ def start_downlink(world: World, node: int) -> None:
 
 
 @compiled
-def down_more(world: World, job: int) -> None:
-    """Continues a transfer from the cloud with the bits that are left."""
-    task = task_at(world, job >> 1)
-    if task.state == DEAD:
-        return
-    at = DOWNLINKS * world.num_nodes + task.node
-    own_rate = node_at(world, task.node).cloud_bits_per_second
-    transmit(world, at, own_rate, station_at(world, at).rest_bits, DOWN_DONE, DOWN_MORE, job)
-
-
-@compiled
 def down_done(world: World, job: int) -> None:
     """The last bit of a gradient has left the cloud."""
     task = task_at(world, job >> 1)

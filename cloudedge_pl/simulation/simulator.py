@@ -21,7 +21,7 @@ from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.scheduling import Assignment, Scheduler
 from cloudedge_pl.simulation.accounts import Accounts
 from cloudedge_pl.simulation.arrivals import PoissonArrivals
-from cloudedge_pl.simulation.books import accounts_of, stations_of
+from cloudedge_pl.simulation.books import accounts_of, asleep_seconds, stations_of
 from cloudedge_pl.simulation.engine import Engine
 from cloudedge_pl.simulation.history import BoundedHistory
 from cloudedge_pl.simulation.records import Window, WindowRecord, summarise
@@ -284,7 +284,7 @@ class Simulator:
             self.accounts,
             clock_seconds=self.clock_seconds,
             sync_seconds=self.sync_seconds,
-            asleep_seconds=self.engine.asleep_seconds,
+            asleep_seconds=asleep_seconds(self.engine.arrays),
             switches=self.engine.switches,
         )
 

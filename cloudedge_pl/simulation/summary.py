@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from cloudedge_pl.errors import require_range
 from cloudedge_pl.files import json_values
 from cloudedge_pl.simulation.station_records import STATIONS, StationRecord
-from cloudedge_pl.simulation.task_records import IN_FLIGHT, PATHS, REJECTED, TaskRecords
-
-PERCENTILES: Final = (50, 95, 99)
+from cloudedge_pl.simulation.tally import Tally, share_of
+from cloudedge_pl.simulation.task_records import PATHS, TaskRecords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,62 +91,68 @@ def summarise_tasks(
             f"classes names {len(classes)} and the records' kinds are {records.kind.min()} to {records.kind.max()}; "
             "give a name for each."
         )
-    clock = totals.clock_seconds
-    summary = summary_of(
-        {**_counts(records), "attempts_lost": int(np.maximum(records.attempts - 1, 0).sum())},
-        totals,
-        delays=_delays(records.delay_seconds),
-        deadlines=_deadlines(records, clock),
-        costs=_costs(records),
-        by_path=_by_path(records),
-        by_class={name: _of_class(records[records.kind == kind], clock) for kind, name in enumerate(classes)},
-        stations=stations,
-    )
-    plain: dict[str, Any] = json_values(summary)
-    return plain
+    whole = RunningSummary(classes, exact=True)
+    whole.add(records, totals.clock_seconds)
+    return whole.summary(totals, stations)
 
 
-def summary_of(
-    tasks: Mapping[str, int],
-    totals: RunTotals,
-    *,
-    delays: Mapping[str, float],
-    deadlines: Mapping[str, float],
-    costs: Mapping[str, float],
-    by_path: Mapping[str, Any],
-    by_class: Mapping[str, Any],
-    stations: Sequence[StationRecord],
-) -> dict[str, Any]:
-    """Puts a summary together; :func:`summarise_tasks` says what the parts hold.
+class RunningSummary:
+    """Takes records piece by piece and forgets them.
 
     Args:
-        tasks: their numbers.
-        totals: of the run.
-        delays: mean, percentiles and largest.
-        deadlines: missed ones, and goodput.
-        costs: joules and bytes of an answer.
-        by_path: the entry ``answered_by``.
-        by_class: the entry ``classes``.
-        stations: of all machines.
+        classes: names of the tasks' classes, by ``records.kind``.
+        exact: whether all delays are kept, for exact percentiles; else memory does not grow with the number of tasks,
+            and percentiles are within 1%.
     """
-    answered = tasks["answered"]
-    probes = share_of(totals.probe_bytes, answered)
-    return {
-        **tasks,
-        "clock_seconds": totals.clock_seconds,
-        **delays,
-        **deadlines,
-        "mean_energy_joules": share_of(totals.joules, answered),
-        **costs,
-        "mean_probe_bytes": probes,
-        "mean_bytes": costs["mean_bytes"] + probes,
-        "share_asleep": share_of(totals.asleep_seconds, totals.clock_seconds),
-        "switches": totals.switches,
-        "answered_by": dict(by_path),
-        "classes": dict(by_class),
-        "station_kinds": summarise_stations(stations),
-        "stations": [{"name": station.name, **asdict(station)} for station in stations],
-    }
+
+    def __init__(self, classes: Sequence[str] = ("task",), *, exact: bool = False) -> None:
+        self.whole = Tally(exact)
+        self.by_path = {path: Tally(exact) for path in PATHS if path >= 0}
+        self.by_class = {name: Tally(exact) for name in classes}
+
+    def add(self, records: TaskRecords, clock_seconds: float) -> None:
+        """Adds tasks; see :meth:`Tally.add`."""
+        self.whole.add(records, clock_seconds)
+        for path, tally in self.by_path.items():
+            tally.add(records[records.path == path], clock_seconds)
+        for kind, tally in enumerate(self.by_class.values()):
+            tally.add(records[records.kind == kind], clock_seconds)
+
+    def summary(self, totals: RunTotals, stations: Sequence[StationRecord] = ()) -> dict[str, Any]:
+        """Returns what :func:`summarise_tasks` does.
+
+        Args:
+            totals: of the run.
+            stations: of all machines.
+        """
+        whole, clock = self.whole, totals.clock_seconds
+        costs, probes = whole.costs(), share_of(totals.probe_bytes, whole.answered)
+        summary = {
+            **whole.counts(),
+            "attempts_lost": whole.attempts_lost,
+            "clock_seconds": clock,
+            **whole.delays(),
+            **whole.deadlines(clock),
+            "mean_energy_joules": share_of(totals.joules, whole.answered),
+            **costs,
+            "mean_probe_bytes": probes,
+            "mean_bytes": costs["mean_bytes"] + probes,
+            "share_asleep": share_of(totals.asleep_seconds, clock),
+            "switches": totals.switches,
+            "answered_by": {
+                PATHS[path]: {"tasks": each.tasks, "share": each.tasks / whole.answered, **each.delays()}
+                for path, each in self.by_path.items()
+                if each.tasks
+            },
+            "classes": {
+                name: {**each.counts(), **each.delays(), **each.deadlines(clock), **each.costs()}
+                for name, each in self.by_class.items()
+            },
+            "station_kinds": summarise_stations(stations),
+            "stations": [{"name": station.name, **asdict(station)} for station in stations],
+        }
+        plain: dict[str, Any] = json_values(summary)
+        return plain
 
 
 def summarise_stations(stations: Sequence[StationRecord]) -> dict[str, dict[str, Any]]:
@@ -195,73 +200,3 @@ def asleep_intervals(
     asleep = np.concatenate(([False], ~np.asarray(switch_awake, dtype=bool), [False]))
     changes = np.diff(asleep.astype(np.int8))
     return np.stack((seconds[changes == 1], seconds[changes == -1]), axis=1)
-
-
-def share_of(amount: float, of: float) -> float:
-    """Returns a share; nan of nothing."""
-    return amount / of if of else math.nan
-
-
-def _counts(records: TaskRecords) -> dict[str, int]:
-    return {
-        "tasks": len(records),
-        "answered": int(records.answered.sum()),
-        "rejected": int((records.path == REJECTED).sum()),
-        "in_flight": int((records.path == IN_FLIGHT).sum()),
-    }
-
-
-def _delays(delay_seconds: np.ndarray) -> dict[str, float]:
-    delays = delay_seconds[~np.isnan(delay_seconds)]
-    if not len(delays):
-        return {
-            f"{name}_delay_seconds": math.nan for name in ("mean", *(f"p{q}" for q in PERCENTILES), "max")
-        }
-    percentiles = np.percentile(delays, PERCENTILES)
-    named = {f"p{q}_delay_seconds": float(value) for q, value in zip(PERCENTILES, percentiles, strict=True)}
-    return {"mean_delay_seconds": float(delays.mean()), **named, "max_delay_seconds": float(delays.max())}
-
-
-def _deadlines(records: TaskRecords, clock_seconds: float) -> dict[str, float]:
-    limited = np.isfinite(records.deadline_seconds)
-    in_time = records.in_time
-    undecided = (records.path == IN_FLIGHT) & (
-        records.arrival_seconds + records.deadline_seconds >= clock_seconds
-    )
-    missed = int((limited & ~in_time & ~undecided).sum())
-    return {
-        "deadline_misses": missed,
-        "deadline_miss_share": share_of(missed, int((limited & ~undecided).sum())),
-        "goodput_per_second": share_of(int(in_time.sum()), clock_seconds),
-    }
-
-
-def _costs(records: TaskRecords) -> dict[str, float]:
-    answered = int(records.answered.sum())
-    kinds = ("upload_bytes", "exit_bytes", "download_bytes")
-    means = {f"mean_{kind}": share_of(float(getattr(records, kind).sum()), answered) for kind in kinds}
-    return {
-        "mean_active_joules": share_of(float(records.joules.sum()), answered),
-        **means,
-        "mean_bytes": sum(means.values()),
-    }
-
-
-def _by_path(records: TaskRecords) -> dict[str, dict[str, Any]]:
-    answered, delays = int(records.answered.sum()), records.delay_seconds
-    found = {}
-    for path, name in PATHS.items():
-        here = records.path == path
-        if path >= 0 and here.any():
-            count = int(here.sum())
-            found[name] = {"tasks": count, "share": count / answered, **_delays(delays[here])}
-    return found
-
-
-def _of_class(records: TaskRecords, clock_seconds: float) -> dict[str, Any]:
-    return {
-        **_counts(records),
-        **_delays(records.delay_seconds),
-        **_deadlines(records, clock_seconds),
-        **_costs(records),
-    }

@@ -9,9 +9,9 @@ import math
 
 from cloudedge_pl.scheduling.compiled import compiled
 from cloudedge_pl.simulation.events import AT_CLOUD, BACKHAUL_DONE, RECEIVER_DONE
-from cloudedge_pl.simulation.layout import BACKHAUL, RECEIVER, World
+from cloudedge_pl.simulation.layout import BACKHAUL, DEAD, RECEIVER, World
 from cloudedge_pl.simulation.queues import dequeue, enqueue, next_alive, occupy, push, release, single
-from cloudedge_pl.simulation.records_at import segment_at, station_at, task_at
+from cloudedge_pl.simulation.records_at import node_at, segment_at, station_at, task_at
 
 
 @compiled
@@ -66,6 +66,24 @@ def transmit(
         bits = max(bits - rate * (end - time), 0.0)
         time = end
         at += 1
+
+
+@compiled
+def continue_transfer(world: World, group: int, job: int, done: int, more: int) -> None:
+    """Continues a transfer with the bits that are left, when more is known of the link.
+
+    Args:
+        world: of the engine.
+        group: of stations: radios or downlinks.
+        job: whose transfer it is.
+        done: the event of its end.
+        more: the event that continues it once more.
+    """
+    task = task_at(world, job >> 1)
+    if task.state != DEAD:
+        station = group * world.num_nodes + task.node
+        own_rate = node_at(world, task.node).cloud_bits_per_second
+        transmit(world, station, own_rate, station_at(world, station).rest_bits, done, more, job)
 
 
 @compiled

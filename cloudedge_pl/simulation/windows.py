@@ -11,9 +11,10 @@ from cloudedge_pl.simulation.dormancy_kernel import advance
 from cloudedge_pl.simulation.edge_way import has_room, release_to_node
 from cloudedge_pl.simulation.ends import complete
 from cloudedge_pl.simulation.events import WINDOW_OPENS
-from cloudedge_pl.simulation.layout import BLOCK, INSIDE, REJECTED, WAITING, World
+from cloudedge_pl.simulation.layout import BLOCK, INSIDE, WAITING, World
 from cloudedge_pl.simulation.queues import follow, link_behind, push
 from cloudedge_pl.simulation.records_at import node_at, switch_at, task_at
+from cloudedge_pl.simulation.task_records import REJECTED
 from cloudedge_pl.simulation.transfers import link_delay_now
 
 MISSED = 2
@@ -130,7 +131,6 @@ def is_decided(world: World) -> bool:
 def measure(world: World) -> float:
     """Measures the link's delay at the opening of a window; while the cloud sleeps, by a probe that is counted."""
     world.link_delay = link_delay_now(world)
-    world.decisions += 1
     if world.has_rule == 1 and world.awake == 0:
         world.probes += 1
     return float(world.link_delay)

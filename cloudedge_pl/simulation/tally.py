@@ -1,31 +1,38 @@
-"""The summary of a run whose records are not kept: sums, and a sketch of the delays in place of all of them."""
+"""Sums over a group of tasks: how many, how late, at what cost; each of these is defined here and nowhere else."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from cloudedge_pl.files import json_values
 from cloudedge_pl.simulation.sketch import DelaySketch
-from cloudedge_pl.simulation.station_records import StationRecord
-from cloudedge_pl.simulation.summary import PERCENTILES, RunTotals, share_of, summary_of
-from cloudedge_pl.simulation.task_records import IN_FLIGHT, PATHS, REJECTED, TaskRecords
+from cloudedge_pl.simulation.task_records import IN_FLIGHT, REJECTED, TaskRecords
 
+PERCENTILES: Final = (50, 95, 99)
 BYTES: Final = ("upload_bytes", "exit_bytes", "download_bytes")
 
 
-class Tally:
-    """Sums over a group of tasks, to which records are added piece by piece."""
+def share_of(amount: float, of: float) -> float:
+    """Returns a share; nan of nothing."""
+    return amount / of if of else math.nan
 
-    def __init__(self) -> None:
+
+class Tally:
+    """Sums over a group of tasks, to which records are added piece by piece.
+
+    Args:
+        exact: whether all delays are kept, for exact percentiles; else a sketch of them is, to 1%.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
         self.tasks, self.answered, self.rejected, self.in_flight, self.attempts_lost = 0, 0, 0, 0, 0
         self.limited, self.missed, self.in_time = 0, 0, 0
         self.joules, self.longest_seconds = 0.0, -math.inf
         self.num_bytes = dict.fromkeys(BYTES, 0.0)
         self.sketch = DelaySketch()
+        self.kept: list[np.ndarray] | None = [] if exact else None
 
     def add(self, records: TaskRecords, clock_seconds: float) -> None:
         """Adds tasks.
@@ -50,6 +57,8 @@ class Tally:
         for name in BYTES:
             self.num_bytes[name] += float(getattr(records, name).sum())
         self.sketch.add(delays)
+        if self.kept is not None:
+            self.kept.append(delays[~np.isnan(delays)])
         self.longest_seconds = max(
             self.longest_seconds, float(np.max(delays, initial=-math.inf, where=~np.isnan(delays)))
         )
@@ -59,12 +68,17 @@ class Tally:
         return {name: getattr(self, name) for name in ("tasks", "answered", "rejected", "in_flight")}
 
     def delays(self) -> dict[str, float]:
-        """Mean and largest delay, exact, and percentiles to 1%."""
-        percentiles = {f"p{q}_delay_seconds": self.sketch.quantile(q / 100) for q in PERCENTILES}
+        """Mean, percentiles and largest delay; nan without any."""
         longest = self.longest_seconds if self.answered else math.nan
+        if self.kept is None:
+            values = [min(self.sketch.quantile(q / 100), longest) for q in PERCENTILES]
+        elif self.answered:
+            values = np.percentile(np.concatenate(self.kept), PERCENTILES).tolist()
+        else:
+            values = [math.nan] * len(PERCENTILES)
         return {
             "mean_delay_seconds": self.sketch.mean_seconds,
-            **{name: min(value, longest) for name, value in percentiles.items()},
+            **{f"p{q}_delay_seconds": value for q, value in zip(PERCENTILES, values, strict=True)},
             "max_delay_seconds": longest,
         }
 
@@ -84,60 +98,3 @@ class Tally:
             **means,
             "mean_bytes": sum(means.values()),
         }
-
-
-class RunningSummary:
-    """Takes records piece by piece and forgets them; memory does not grow with their number.
-
-    Args:
-        classes: names of the tasks' classes, by ``records.kind``.
-    """
-
-    def __init__(self, classes: Sequence[str] = ("task",)) -> None:
-        self.whole = Tally()
-        self.by_path = {path: Tally() for path in PATHS if path >= 0}
-        self.by_class = {name: Tally() for name in classes}
-
-    def add(self, records: TaskRecords, clock_seconds: float) -> None:
-        """Adds tasks; see :meth:`Tally.add`."""
-        self.whole.add(records, clock_seconds)
-        for path, tally in self.by_path.items():
-            tally.add(records[records.path == path], clock_seconds)
-        for kind, tally in enumerate(self.by_class.values()):
-            tally.add(records[records.kind == kind], clock_seconds)
-
-    def summary(self, totals: RunTotals, stations: Sequence[StationRecord] = ()) -> dict[str, Any]:
-        """Returns what :func:`~cloudedge_pl.simulation.summary.summarise_tasks` does; percentiles are within 1%.
-
-        Args:
-            totals: of the run.
-            stations: of all machines.
-        """
-        whole, clock = self.whole, totals.clock_seconds
-        tasks = {**whole.counts(), "attempts_lost": whole.attempts_lost}
-        by_path = {
-            PATHS[path]: {
-                "tasks": tally.tasks,
-                "share": tally.tasks / whole.answered,
-                **tally.delays(),
-            }
-            for path, tally in self.by_path.items()
-            if tally.tasks
-        }
-        by_class = {
-            name: {**tally.counts(), **tally.delays(), **tally.deadlines(clock), **tally.costs()}
-            for name, tally in self.by_class.items()
-        }
-        found: dict[str, Any] = json_values(
-            summary_of(
-                tasks,
-                totals,
-                delays=whole.delays(),
-                deadlines=whole.deadlines(clock),
-                costs=whole.costs(),
-                by_path=by_path,
-                by_class=by_class,
-                stations=stations,
-            )
-        )
-        return found
