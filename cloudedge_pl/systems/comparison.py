@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from cloudedge_pl.offloading import OffloadPlan
-from cloudedge_pl.simulation.fleet_run import simulate
+from cloudedge_pl.simulation.fleet_run import SimulationResult, simulate
 from cloudedge_pl.simulation.scenario import Scenario
-from cloudedge_pl.simulation.task_records import TaskRecords
 from cloudedge_pl.simulation.tasks import Tasks
 from cloudedge_pl.systems.build import BuiltSystem
 from cloudedge_pl.systems.replay import Answers, with_exits
@@ -29,7 +28,8 @@ class SystemResult:
         split_name: the last weighted layer at the edge.
         broken_limits: why the plan's limits do not allow this split point; empty if they do.
         accuracy: share of the answers that are right.
-        p50_delay_seconds: median from arrival to answer, as are the next two.
+        mean_delay_seconds: from arrival to answer, as are the next three.
+        p50_delay_seconds: median.
         p95_delay_seconds: 95% are faster.
         p99_delay_seconds: 99% are faster.
         mean_energy_joules: of all machines at the edge for an answer, idle power included.
@@ -50,6 +50,7 @@ class SystemResult:
     split_name: str
     broken_limits: str
     accuracy: float | None
+    mean_delay_seconds: float | None
     p50_delay_seconds: float | None
     p95_delay_seconds: float | None
     p99_delay_seconds: float | None
@@ -71,6 +72,7 @@ class SystemResult:
 
 
 SIMULATED: Final = (
+    "mean_delay_seconds",
     "p50_delay_seconds",
     "p95_delay_seconds",
     "p99_delay_seconds",
@@ -104,22 +106,60 @@ def run_system(
         exit_share: of the tasks of which the exit head is sure, if there are no answers.
         seed: of link, churn and the draws of sure tasks.
     """
-    system = built.system
-    if system.may_exit:
-        tasks = with_exits(tasks, system.exits, exit_share, answers, seed)
-    records, summary = _simulated(built, tasks, scenario, seed)
+    found = simulate_system(built, tasks, scenario, answers=answers, exit_share=exit_share, seed=seed)
+    return system_result(built, found, answers)
+
+
+def system_result(
+    built: BuiltSystem, found: SimulationResult, answers: Answers | None = None
+) -> SystemResult:
+    """Returns what a system did, from its simulation.
+
+    Args:
+        built: the system.
+        found: by :func:`simulate_system`.
+        answers: of a trained network; None leaves out the accuracy.
+    """
+    system, summary = built.system, found.summary
+    assert found.records is not None
     by_path: Mapping[str, Any] = summary["answered_by"]
     return SystemResult(
         title=system.title,
         split_point=built.plan.split_point,
         split_name=built.plan.name,
         broken_limits=_broken_limits(built.plan),
-        accuracy=None if answers is None else _known(answers.accuracy(records, built)),
+        accuracy=None if answers is None else _known(answers.accuracy(found.records, built)),
         **{name: summary[name] for name in SIMULATED},
         share_asleep=summary["share_asleep"] if system.sleeps else None,
         exited_share=sum(by_path[path]["share"] for path in EXIT_PATHS if path in by_path),
         source=system.source,
         deviates=system.deviates,
+    )
+
+
+def simulate_system(
+    built: BuiltSystem,
+    tasks: Tasks,
+    scenario: Scenario | None = None,
+    *,
+    answers: Answers | None = None,
+    exit_share: float = 0.0,
+    seed: int = 0,
+) -> SimulationResult:
+    """Runs a system as :func:`run_system` does, and returns the simulation with the records of all tasks."""
+    if built.system.may_exit:
+        tasks = with_exits(tasks, built.system.exits, exit_share, answers, seed)
+    return simulate(
+        built.costs,
+        built.plan.fleet,
+        _Given(tasks),
+        built.scheduler,
+        num_tasks=len(tasks),
+        scenario=scenario,
+        dormancy=built.dormancy,
+        exits=built.system.may_exit,
+        classes=[f"class {kind}" for kind in range(int(tasks.kind.max(initial=0)) + 1)],
+        seed=seed,
     )
 
 
@@ -133,25 +173,6 @@ class _Given:
         start = self._given
         self._given = min(start + num_tasks, len(self._tasks))
         return self._tasks[start : self._given]
-
-
-def _simulated(
-    built: BuiltSystem, tasks: Tasks, scenario: Scenario | None, seed: int
-) -> tuple[TaskRecords, Mapping[str, Any]]:
-    found = simulate(
-        built.costs,
-        built.plan.fleet,
-        _Given(tasks),
-        built.scheduler,
-        num_tasks=len(tasks),
-        scenario=scenario,
-        dormancy=built.dormancy,
-        exits=built.system.may_exit,
-        classes=[f"class {kind}" for kind in range(int(tasks.kind.max(initial=0)) + 1)],
-        seed=seed,
-    )
-    assert found.records is not None
-    return found.records, found.summary
 
 
 def _broken_limits(plan: OffloadPlan) -> str:

@@ -21,6 +21,7 @@ RESULT = SystemResult(
     split_name="layer2",
     broken_limits="",
     accuracy=0.9560,
+    mean_delay_seconds=0.08,
     p50_delay_seconds=0.0629,
     p95_delay_seconds=0.174,
     p99_delay_seconds=0.3,
