@@ -68,8 +68,8 @@ def targets(value: Any, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
 def options() -> list[str]:
     """The options whose values are defaults of a constructor: all but variants of another option."""
     variants = {
-        "workload": {"inference"},
-        "fleet": {"single"},
+        "workload": {"inference", "paper"},
+        "fleet": {"single", "paper"},
         "formulas": {"paper"},
         "churn": {"rates", "events"},
         "dormancy": {"paper", "quantile", "deadline", "never", "always"},

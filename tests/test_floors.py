@@ -39,6 +39,7 @@ FLOORS: dict[str, int] = {
             ["lightning", "systems"],
             ["data"],
             ["training"],
+            ["paper"],
             ["reports"],
             ["commands"],  # the roof: they put everything together
         ]
@@ -131,6 +132,8 @@ def test_a_module_uses_only_what_its_floor_may(path):
         assert imported <= sys.stdlib_module_names | {"numpy", "numba", PACKAGE}, (
             "the simulation is numpy and numba only"
         )
+    if _unit(_dotted(path)) == "paper":
+        assert "matplotlib" not in imported, "numbers and verdicts only; reports/paper draws them"
     if _floor(path) <= 1:
         assert not imported & TORCH, "floors 0 and 1 do without torch"
     if _floor(path) <= 2:

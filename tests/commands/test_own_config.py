@@ -87,8 +87,8 @@ def test_extending_with_a_constant_rate(checkpoint: Path) -> None:
 
 
 def test_experiments_and_missing_files_are_refused(checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match="experiment=paper does not go with"):
-        resumed(f"ckpt_path={checkpoint}", "experiment=paper")
+    with pytest.raises(ValueError, match="experiment=paper_full does not go with"):
+        resumed(f"ckpt_path={checkpoint}", "experiment=paper_full")
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         resumed("ckpt_path=nowhere.ckpt")
 

@@ -132,7 +132,7 @@ OUT_OF_RANGE = {
     },
 }
 SINGLE: list[Case] = [
-    ("plan", ["experiment=paper"], "cloudedge train"),
+    ("plan", ["experiment=paper_full"], "cloudedge train"),
     ("plan", ["input_shape=[3,32]"], "input_shape"),
     ("plan", ["input_shape=[3,32,x]"], "input_shape"),
     ("plan", ["input_shape=[3,1000000,32]"], r"input_shape\[1\] is 1000000"),
@@ -191,7 +191,7 @@ SINGLE: list[Case] = [
     ("simulate", ["~dormancy"], "dormancy is left out"),
     ("simulate", ["scenario=null"], "scenario=null"),
     ("schedule", [], ""),
-    ("schedule", ["experiment=paper"], "experiment"),
+    ("schedule", ["experiment=paper_full"], "experiment"),
     ("schedule", ["scheduler=foo"], "scheduler/foo"),
     ("schedule", ["scheduler._target_=null"], "scheduler._target_"),
     ("schedule", ["compare=[asta]"], "'asta'"),
@@ -409,7 +409,7 @@ AFTER_A_RUN: list[Case] = [
     ("train", [f"ckpt_path={RUN}", "model.optimizer=sgd"], "model.optimizer=sgd"),
     ("train", [f"ckpt_path={RUN}", "trainer.max_epochs=9"], "onecycle"),
     ("train", [f"ckpt_path={RUN}", "data.num_classes=7"], "data.num_classes=7"),
-    ("train", [f"ckpt_path={RUN}", "experiment=paper"], "experiment=paper"),
+    ("train", [f"ckpt_path={RUN}", "experiment=paper_full"], "experiment=paper_full"),
     ("train", ["ckpt_path={folder}/.hydra/module.ckpt"], "another backbone"),
 ]
 """The first leaves a checkpoint; the others read it, or that of another LightningModule, under another config."""
