@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloudedge_pl.data.shards import Shards
     from cloudedge_pl.dormancy import DormancyRule
     from cloudedge_pl.errors import (
+        BundleError,
         CheckpointError,
         DataError,
         InfeasiblePlanError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         create_scheduler,
         schedule,
     )
+    from cloudedge_pl.serving import Manifest
     from cloudedge_pl.simulation import Scenario, Simulator
     from cloudedge_pl.training import (
         AdaptiveInterval,
@@ -74,6 +76,7 @@ _HOMES = {
     "data.shards": ["Shards"],
     "dormancy": ["DormancyRule"],
     "errors": [
+        "BundleError",
         "CheckpointError",
         "DataError",
         "InfeasiblePlanError",
@@ -94,6 +97,7 @@ _HOMES = {
     ],
     "partition": ["ExitHeadConfig", "SplitChain", "build_backbone", "profile", "trace"],
     "scheduling": ["Assignment", "NodeState", "Scheduler", "TaskWindow", "create_scheduler", "schedule"],
+    "serving": ["Manifest"],
     "simulation": ["Scenario", "Simulator"],
     "training": [
         "AdaptiveInterval",
@@ -115,6 +119,7 @@ __all__ = [  # loaded by __getattr__
     "AdaptiveInterval",
     "Assignment",
     "BestCheckpoint",
+    "BundleError",
     "Calibration",
     "CheckpointError",
     "Cifar10DataModule",
@@ -137,6 +142,7 @@ __all__ = [  # loaded by __getattr__
     "InfeasiblePlanError",
     "InterruptCheckpoint",
     "Link",
+    "Manifest",
     "NamespaceError",
     "NodeState",
     "OffloadGoal",

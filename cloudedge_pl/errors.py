@@ -38,6 +38,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint that is corrupt, or belongs to another backbone or split point."""
 
 
+class BundleError(RuntimeError):
+    """An exported bundle that is damaged or incomplete, or whose parts are of different exports."""
+
+
 class StrategyError(RuntimeError):
     """A Lightning feature, callback or loop that the cloud-edge strategy does not support."""
 

@@ -32,14 +32,15 @@ FLOORS: dict[str, int] = {
                 "presets",
                 "fleet_files",
                 "text_tables",
+                "pictures",
                 "costs",
             ],
             ["dormancy", "exits", "scheduling", "offloading"],
             ["simulation", "partition"],
-            ["lightning", "systems"],
+            ["lightning", "systems", "serving"],
             ["data"],
             ["training"],
-            ["paper"],
+            ["paper", "export"],
             ["reports"],
             ["commands"],  # the roof: they put everything together
         ]
@@ -134,14 +135,18 @@ def test_a_module_uses_only_what_its_floor_may(path):
         )
     if _unit(_dotted(path)) == "paper":
         assert "matplotlib" not in imported, "numbers and verdicts only; reports/paper draws them"
-    if _floor(path) <= 1:
-        assert not imported & TORCH, "floors 0 and 1 do without torch"
-    if _floor(path) <= 2:
+    if _floor(path) <= 1 or _unit(_dotted(path)) == "serving":
+        assert not imported & TORCH, "floors 0 and 1, and a weak device, do without torch"
+    if _floor(path) <= 2 or _unit(_dotted(path)) == "serving":
         assert not imported & LIGHTNING, "floors 0 to 2 do without Lightning"
 
 
-def test_planning_and_scheduling_load_neither_torch_nor_lightning():
-    light = [_dotted(path) for path in MODULES if _floor(path) <= 1 or _unit(_dotted(path)) == "simulation"]
+def test_planning_scheduling_and_serving_load_neither_torch_nor_lightning():
+    light = [
+        _dotted(path)
+        for path in MODULES
+        if _floor(path) <= 1 or _unit(_dotted(path)) in ("simulation", "serving")
+    ]
     code = (
         "import sys, json, importlib\n"
         f"for name in {[PACKAGE, *light]!r}: importlib.import_module(name)\n"
@@ -153,7 +158,7 @@ def test_planning_and_scheduling_load_neither_torch_nor_lightning():
     assert not loaded & (TORCH | LIGHTNING)
 
 
-@pytest.mark.parametrize("unit", ["costs", "exits", "offloading", "simulation", "training"])
+@pytest.mark.parametrize("unit", ["costs", "exits", "offloading", "serving", "simulation", "training"])
 def test_the_modules_of_a_part_import_each_other_without_a_cycle_and_at_the_top(unit):
     graph: dict[str, set[str]] = {}
     for path in MODULES:

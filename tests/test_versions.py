@@ -23,7 +23,8 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 
 
 def tried() -> dict[str, Requirement]:
-    return requirements("test", "lightning", "parquet")  # "test" names the last two as cloudedge_pl[...]
+    # "test" names the others as cloudedge_pl[...]
+    return requirements("test", "lightning", "parquet", "export", "serve")
 
 
 def pins(name: str) -> dict[str, Version]:
@@ -64,7 +65,12 @@ def imported(folder: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("cloudedge_pl", ()), ("tests", ("test",)), ("benchmarks", ("test", "bench"))]
+    ("folder", "extras"),
+    [
+        ("cloudedge_pl", ("export", "serve")),
+        ("tests", ("test", "export", "serve")),
+        ("benchmarks", ("test", "bench", "export", "serve")),
+    ],
 )
 def test_what_is_imported_is_required_by_name(folder, extras):
     required = {canonicalize_name(name) for name in requirements(*extras)}

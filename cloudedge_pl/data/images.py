@@ -5,7 +5,6 @@ Shapes: n images or b in a batch, C channels, H x W pixels.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from cloudedge_pl.errors import DataError
+from cloudedge_pl.pictures import decode_picture
 
 MAX_DECODING_THREADS = 8
 
@@ -90,9 +88,7 @@ class FileImages:
 def decode_images(paths: Sequence[Path], image_size: int) -> Tensor:
     """Reads images as RGB, scaled and cropped at the centre to a square: uint8 [n, 3, image_size, image_size].
 
-    Images are rotated by their EXIF orientation. 16-bit images keep their upper 8 bits. The alpha channel is dropped,
-    as in torchvision. Greyscale, palette, 1-bit and CMYK images are converted. Animations, files with several pages
-    and pixels in floating point or 32 bits are refused.
+    Each is read by :func:`~cloudedge_pl.pictures.decode_picture`.
 
     Raises:
         DataError: naming the first file that cannot be read as an image.
@@ -100,53 +96,13 @@ def decode_images(paths: Sequence[Path], image_size: int) -> Tensor:
     pixels = np.empty((len(paths), image_size, image_size, 3), dtype=np.uint8)
 
     def decode(row: int) -> None:
-        pixels[row] = _decode(paths[row], image_size)
+        pixels[row] = decode_picture(paths[row], (image_size, image_size))
 
     # Pillow releases the interpreter lock while it decodes.
     with ThreadPoolExecutor(MAX_DECODING_THREADS) as pool:
         for _ in pool.map(decode, range(len(paths))):
             pass
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _decode(path: Path, image_size: int) -> np.ndarray:
-    size = (image_size, image_size)
-    try:
-        with Image.open(path) as file:
-            file.draft("RGB", size)  # a large JPEG is decoded at a fraction of its size, never below `size`
-            image = _in_rgb(file)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        OverflowError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise DataError(
-            f"{path} cannot be read as an image ({error}). Remove it or write it again."
-        ) from error
-    if image.size != size:
-        image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _in_rgb(file: Image.Image) -> Image.Image:
-    """Converts an image to 3 x 8 bits.
-
-    Raises:
-        ValueError: if its pixels have no unique value in 0..255.
-    """
-    # A camera's JPEG that embeds a thumbnail has the format MPO and counts as animated.
-    if getattr(file, "is_animated", False) and file.format != "MPO":
-        raise ValueError("it is an animation, or has several pages; save one image")
-    if file.mode == "F" or (file.mode == "I" and file.format not in ("PNG", "PPM")):
-        raise ValueError(f"its pixels are of mode {file.mode!r}, without a white; save it with 8 or 16 bits")
-    image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    return image.convert("RGB")
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
