@@ -9,9 +9,9 @@ import platform
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from cloudedge_pl.commands.machine import processor
 from cloudedge_pl.fleet import Fleet, Link, Workload
 
 WORKLOAD = Workload(arrival_rate=8.0, max_delay_seconds=1.0, optimizer_slots=1)
@@ -44,16 +44,6 @@ def setting(benchmark: str, *packages: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **versions,
     }
-
-
-def processor() -> str:
-    """The name of the processor, as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:

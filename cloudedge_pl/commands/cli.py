@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.compare",
         "compare systems on the same tasks; run=FOLDER adds the accuracy of its network",
     ),
+    "reproduce": (
+        "cloudedge_pl.commands.reproduce",
+        "make the paper's tables and figures again, with a verdict on each of its claims",
+    ),
     "calibrate": (
         "cloudedge_pl.commands.calibrate",
         "choose for a checkpoint which samples exit early: ckpt=PATH",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 WIDTH = 110
 
-NO_GROUPS = ("_self_", "_run_dirs")
+NO_GROUPS = ("_self_", "_run_dirs", "_own_dir")
 """Entries of a defaults list that are neither a group nor a base file."""
 
 KEY = re.compile(
@@ -87,8 +87,10 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
     options = {group.name: _options(group.name) for group in groups}
     about, overridden = "", {}
     changed: list[Key] = []
-    if chosen.get("experiment") in options.get("experiment", ()):
-        about, bases, changed = read(f"experiment/{chosen['experiment']}.yaml")
+    default = next((group.value for group in groups if group.name == "experiment"), "null")
+    experiment = chosen.get("experiment", default)
+    if experiment in options.get("experiment", ()):
+        about, bases, changed = read(f"experiment/{experiment}.yaml")
         overridden = {base.name.removeprefix("override /"): base.value for base in bases}
     sections = []
     for group in groups:

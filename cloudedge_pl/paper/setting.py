@@ -89,7 +89,7 @@ class PaperSetting:
     image_size: int = 224
     small_image_size: int = 32
     seeds: int = 20
-    num_tasks: int = 20_000
+    num_tasks: int = 3000
     schedule_sizes: tuple[int, ...] = (10, 25, 50, 75, 100, 125, 150, 175, 200)
     seed: int = 0
     measure_picture: Callable[[InputCodec, int], float] | None = None
@@ -124,6 +124,7 @@ class PaperSetting:
         device: str | None = None,
         bandwidth_bits_per_second: float | None = None,
         variation: float | None = None,
+        memory_bytes: float | None = None,
     ) -> Fleet:
         """Returns the fleet with some of its figures changed; None keeps what it has.
 
@@ -132,6 +133,7 @@ class PaperSetting:
             device: a key of :data:`~cloudedge_pl.fleet.DEVICES`; all nodes are of this kind, with its own memory.
             bandwidth_bits_per_second: of the link from edge to cloud.
             variation: of the link; 0 makes it constant.
+            memory_bytes: of every node.
 
         Raises:
             ValueError: if the device is unknown or a value is outside its range.
@@ -144,6 +146,8 @@ class PaperSetting:
             budget = base.nodes[0].max_energy_joules
             kinds = (replace(lookup(DEVICES, device, "device preset"), max_energy_joules=budget),)
         nodes = [kinds[index % len(kinds)] for index in range(count)]
+        if memory_bytes is not None:
+            nodes = [replace(node, memory_bytes=memory_bytes) for node in nodes]
         named = [replace(node, name=f"{_kind(node.name)}-{index}") for index, node in enumerate(nodes)]
         link = base.link
         if bandwidth_bits_per_second is not None:

@@ -25,11 +25,13 @@ def test_none_keeps_the_fleet():
 
 
 def test_only_what_is_given_changes():
-    found = setting().fleet(num_nodes=30, bandwidth_bits_per_second=5e6, variation=0.0)
+    found = setting().fleet(num_nodes=30, bandwidth_bits_per_second=5e6, variation=0.0, memory_bytes=2e6)
     base = paper_fleet()
     assert found.num_nodes == 30
     assert found.link == replace(base.link, bandwidth_bits_per_second=5e6, variation=0.0)
-    assert {replace(node, name="") for node in found.nodes} == {replace(base.nodes[0], name="")}
+    assert {replace(node, name="") for node in found.nodes} == {
+        replace(base.nodes[0], name="", memory_bytes=2e6)
+    }
     assert found.cloud == base.cloud
 
 
