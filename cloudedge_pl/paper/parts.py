@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from cloudedge_pl.paper.delays import measure_fig6
+from cloudedge_pl.paper.memory import measure_fig5
 from cloudedge_pl.paper.part import Part
+from cloudedge_pl.paper.positions import measure_table1
 
-ALL: tuple[Part, ...] = ()
+PLANNED_WITH = ("data", "model", "fleet", "workload", "formulas", "codec", "exit_head", "image_size")
+"""Keys of the config on which the costs of the split points depend."""
+
+ALL: tuple[Part, ...] = (
+    Part(
+        name="table1",
+        title="Table 1: the offloading position on 10, 20 and 30 nodes",
+        measure=measure_table1,
+        needs=(*PLANNED_WITH, "offloading", "node_counts"),
+    ),
+    Part(
+        name="fig5",
+        title="Figure 5: memory over the offloading positions",
+        measure=measure_fig5,
+        needs=(*PLANNED_WITH, "small_image_size"),
+    ),
+    Part(
+        name="fig6",
+        title="Figure 6: delay over the offloading positions",
+        measure=measure_fig6,
+        needs=PLANNED_WITH,
+    ),
+)
 
 PARTS: dict[str, Part] = {part.name: part for part in ALL}
 """By name, in the order of the paper."""

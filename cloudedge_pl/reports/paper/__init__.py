@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cloudedge_pl.paper.part import PartResult
+from cloudedge_pl.reports.paper.cuts import save_fig5, save_fig6, save_table1
 
-FIGURES: dict[str, Callable[[PartResult, Path], Path]] = {}
+FIGURES: dict[str, Callable[[PartResult, Path], Path]] = {
+    "table1": save_table1,
+    "fig5": save_fig5,
+    "fig6": save_fig6,
+}
 """By the name of the part: draws a result into a file, and returns its path."""

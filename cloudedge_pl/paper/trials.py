@@ -1,0 +1,78 @@
+"""Trials of a claim along one axis, with the place where it changes located between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cloudedge_pl.paper.verdict import Trial
+
+Outcome = tuple[bool, float | None]
+"""Whether a claim holds, and what was compared."""
+
+
+def along(
+    axis: str,
+    values: Sequence[float] | Sequence[str],
+    attempt: Callable[..., Outcome],
+    *,
+    digits: int = 3,
+    whole: bool = False,
+) -> tuple[Trial, ...]:
+    """Tries a claim at values of one axis, and between neighbours at which it comes out differently.
+
+    The interval between such neighbours is halved until its ends differ by one unit of the last digit. So the change is
+    located to that precision, provided there is only one between the neighbours. Names are tried as they are.
+
+    Args:
+        axis: what varies, with its unit ("link rate in Mbit/s"): the key of the trials' setting.
+        values: numbers above 0 in any order, or names.
+        attempt: takes a value; returns whether the claim holds there and what was compared.
+        digits: significant digits of the values tried in between.
+        whole: whether the axis has whole numbers only.
+
+    Returns:
+        The trials by ascending number, or names in their order.
+
+    Raises:
+        ValueError: if there is no value.
+    """
+    if not values:
+        raise ValueError(f"trials along {axis!r}: there is no value to try; give at least one.")
+    if any(isinstance(value, str) for value in values):
+        return tuple(_trial(axis, value, attempt) for value in values)
+    ordered = sorted({float(value) for value in values})
+    trials = [_trial(axis, int(value) if whole else value, attempt) for value in ordered]
+    found = [trials[0]]
+    for trial in trials[1:]:
+        found += [*_between(axis, found[-1], trial, attempt, digits, whole), trial]
+    return tuple(found)
+
+
+def _trial(axis: str, value: float | str, attempt: Callable[..., Outcome]) -> Trial:
+    holds, compared = attempt(value)
+    return Trial(setting={axis: value}, holds=holds, value=compared)
+
+
+def _between(
+    axis: str, low: Trial, high: Trial, attempt: Callable[..., Outcome], digits: int, whole: bool
+) -> list[Trial]:
+    """Trials between two that differ, ascending; the last two of them enclose the change."""
+    below, above = [low], [high]
+    while below[-1].holds != above[-1].holds:
+        middle = _middle(_value(axis, below[-1]), _value(axis, above[-1]), digits, whole)
+        if middle is None:
+            break
+        trial = _trial(axis, middle, attempt)
+        (below if trial.holds == below[-1].holds else above).append(trial)
+    return [*below[1:], *above[:0:-1]]
+
+
+def _value(axis: str, trial: Trial) -> float:
+    return float(trial.setting[axis])
+
+
+def _middle(low: float, high: float, digits: int, whole: bool) -> float | None:
+    """The rounded geometric mean of two numbers above 0; None if there is no such number between them."""
+    middle = max(low * high, 0.0) ** 0.5
+    middle = round(middle) if whole else float(f"{middle:.{digits - 1}e}")
+    return middle if low < middle < high else None
