@@ -1,0 +1,252 @@
+"""A client of one model of a server of the Open Inference Protocol, ours or another's; every call has a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import numpy as np
+
+from cloudedge_pl.serving.failures import CallError
+from cloudedge_pl.serving.parts import TensorSpec
+from cloudedge_pl.serving.protocol import (
+    HEADER_LENGTH,
+    MANIFEST_HEADER,
+    ProtocolError,
+    decode_answer,
+    encode_request,
+)
+
+SPARE_BYTES = 65_536
+"""An answer may be longer than its tensors by this, for the JSON object and an error's text."""
+
+LARGEST_METADATA_BYTES = 2**24
+LARGE_BODY_BYTES = 2**20
+"""A larger body is sent in pieces, so that the event loop is not held up."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """How servers are spoken to.
+
+    Args:
+        token: sent as ``Authorization: Bearer TOKEN``; None sends none.
+        authority: PEM file of the authority that signed the servers' certificates; None takes the system's.
+    """
+
+    token: str | None = None
+    authority: str | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """Opens a pool of connections; to be called in the event loop, and closed there.
+
+        Raises:
+            ValueError: if the authority's file cannot be read.
+        """
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        try:
+            context = ssl.create_default_context(cafile=self.authority) if self.authority else True
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"access: authority {self.authority} cannot be read: {error}.") from error
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=60.0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+
+
+class ModelClient:
+    """Calls one model of one server.
+
+    Args:
+        url: of the server, without a path: ``http://host:port``.
+        model: name of the model.
+        inputs: what it takes.
+        outputs: what it must return.
+        session: of :meth:`Access.session`; it may be shared.
+        manifest_id: the export that the model must belong to, if the server says; "" compares nothing.
+        require_manifest: whether a server that does not say is refused.
+
+    Raises:
+        ValueError: if the URL is none of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        session: aiohttp.ClientSession,
+        *,
+        manifest_id: str = "",
+        require_manifest: bool = False,
+    ) -> None:
+        self.url, self.model = url.rstrip("/"), model
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.sample_bytes = sum(spec.sample_bytes for spec in self.inputs)
+        self._answer_bytes = sum(spec.sample_bytes for spec in self.outputs)
+        self._session = session
+        self._manifest_id, self._required = manifest_id, require_manifest
+        self._model_url = model_url(self.url, model)
+        self._infer_url = f"{self._model_url}/infer"
+        self._warned = False
+
+    async def hello(self, timeout_seconds: float) -> None:
+        """Asks for the model's metadata, and compares them with what is expected.
+
+        Raises:
+            CallError: if there is no answer, or it is another model or export.
+        """
+        said = await fetch(self._session, self._model_url, timeout_seconds)
+        parameters = said.get("parameters")
+        self._compare(parameters.get("manifest") if isinstance(parameters, dict) else None)
+        for kind, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            listed = said.get(kind)
+            if not listed:  # a server may describe nothing
+                continue
+            found = {each.get("name"): each.get("datatype") for each in listed if isinstance(each, dict)}
+            expected = {spec.name: spec.datatype for spec in specs}
+            if found != expected:
+                raise CallError(
+                    f"{self.url}: model {self.model!r} has the {kind} {found}, not {expected}", "rubbish"
+                )
+
+    async def infer(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> dict[str, np.ndarray]:
+        """Sends inputs [B, ...] by name, and returns the outputs [B, ...] by name.
+
+        Raises:
+            CallError: if there is no usable answer within the time.
+        """
+        batch = len(tensors[self.inputs[0].name])
+        body, length = encode_request(tensors, self.inputs)
+        headers = {HEADER_LENGTH: str(length), "Content-Type": "application/octet-stream"}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                answer, said = await self._post(body, headers, batch)
+        except TimeoutError as error:
+            raise CallError(f"{self.url} did not answer within {timeout_seconds:.3g} s", "slow") from error
+        try:
+            return decode_answer(answer, said, self.outputs, batch).tensors
+        except ProtocolError as error:
+            raise CallError(f"{self.url} answered what is no answer: {error}", "rubbish") from error
+
+    async def _post(self, body: bytes, headers: dict[str, str], batch: int) -> tuple[bytes, str | None]:
+        """Posts a body; once more if a connection that was kept open had been closed by the server."""
+        for again in (True, False):
+            try:
+                data = body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)
+                async with self._session.post(
+                    self._infer_url, data=data, headers=headers, allow_redirects=False
+                ) as response:
+                    answer = await self._read(response, SPARE_BYTES + 2 * batch * self._answer_bytes)
+                    if response.status != 200:
+                        raise CallError(
+                            f"{self.url} answered {_reason(response, answer)}", _kind(response.status)
+                        )
+                    self._compare(response.headers.get(MANIFEST_HEADER))
+                    return answer, response.headers.get(HEADER_LENGTH)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
+                if not again:
+                    raise CallError(f"{self.url} closed the connection: {error}", "away") from error
+            except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
+                raise CallError(f"{self.url} does not speak HTTP: {error}", "rubbish") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise CallError(f"{self.url} is not reached: {error}", "away") from error
+        raise AssertionError("unreachable")
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        """Reads an answer that may have ``limit`` bytes."""
+        size = response.content_length
+        if size is not None and size <= limit:
+            return await response.read()
+        found = b""
+        while size is None and len(found) <= limit and (more := await response.content.readany()):
+            found += more
+        if size is None and len(found) <= limit:
+            return found
+        response.close()
+        raise CallError(f"{self.url} answered more than {limit} bytes", "rubbish")
+
+    def _compare(self, found: str | None) -> None:
+        if found == self._manifest_id or not self._manifest_id:
+            return
+        if found is not None or self._required:
+            raise CallError(
+                f"{self.url} serves the export {str(found)[:12]}, not {self._manifest_id[:12]}; give all servers the "
+                "same bundle",
+                "rubbish",
+            )
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "%s does not say which export it serves; names and shapes are compared only.", self.url
+            )
+
+
+def model_url(url: str, model: str) -> str:
+    """The address of a model's metadata.
+
+    Raises:
+        ValueError: if ``url`` is none of HTTP.
+    """
+    parsed = urlsplit(url)
+    if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.path.strip("/"):
+        raise ValueError(f"the address {url!r} is no URL of a server; write http://HOST:PORT.")
+    return f"{parsed.scheme}://{parsed.netloc}/v2/models/{quote(model, safe='')}"
+
+
+async def fetch(session: aiohttp.ClientSession, url: str, timeout_seconds: float) -> dict[str, Any]:
+    """Gets a JSON object.
+
+    Raises:
+        CallError: if there is none within the time.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout_seconds),
+            session.get(url, allow_redirects=False) as response,
+        ):
+            body = b""
+            while len(body) < LARGEST_METADATA_BYTES and (more := await response.content.readany()):
+                body += more
+            if response.status != 200:
+                raise CallError(f"{url} answered {_reason(response, body)}", _kind(response.status))
+            said = json.loads(body)
+    except TimeoutError as error:
+        raise CallError(f"{url} did not answer within {timeout_seconds:.3g} s", "slow") from error
+    except ValueError as error:
+        raise CallError(f"{url} answered no JSON: {error}", "rubbish") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise CallError(f"{url} is not reached: {error}", "away") from error
+    if not isinstance(said, dict):
+        raise CallError(f"{url} answered no JSON object", "rubbish")
+    return said
+
+
+def _kind(status: int) -> str:
+    if status in (429, 503):
+        return "busy"
+    return "away" if status >= 500 else "rubbish"
+
+
+def _reason(response: aiohttp.ClientResponse, body: bytes) -> str:
+    """The status of an answer, and the error's text if there is one."""
+    try:
+        said = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        said = response.reason
+    return f"{response.status}: {str(said)[:300]}"

@@ -1,0 +1,93 @@
+"""Gives a model's server an address, and ends it in order: no new requests, the running ones finished, then closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from cloudedge_pl.serving.model_server import ModelServer
+from cloudedge_pl.signals import STOPPING
+
+BACKLOG = 512
+
+
+@asynccontextmanager
+async def listening(server: ModelServer) -> AsyncIterator[str]:
+    """Runs a server within the block, and yields its URL. At the end, requests have ``drain_seconds`` to finish.
+
+    Raises:
+        ValueError: if the address is in use, or is none of this machine.
+    """
+    settings = server.settings
+    runner = web.AppRunner(
+        server.application(),
+        access_log=None,
+        handler_cancellation=True,  # a client that has gone is not computed for
+        shutdown_timeout=settings.drain_seconds,
+        handle_signals=False,
+    )
+    await runner.setup()
+    try:
+        context = settings.ssl_context()
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, backlog=BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ValueError(
+                f"server: {settings.host}:{settings.port} cannot be listened on ({error.strerror or error}); "
+                "give another port=..., or port=0 for a free one."
+            ) from error
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
+    finally:
+        server.draining = True
+        await runner.cleanup()
+
+
+async def serve_until_stopped(
+    server: ModelServer, announce: Callable[[str], None], *, stop_with_stdin: bool = False
+) -> None:
+    """Runs a server until SIGINT or SIGTERM, and lets its requests finish; a second signal ends it at once.
+
+    Args:
+        server: what is run.
+        announce: called with the URL, once it is listening.
+        stop_with_stdin: whether it ends, too, when its standard input is closed, as it is when the process that
+            started it has died.
+    """
+    stopped = stop_event(stop_with_stdin)
+    async with listening(server) as url:
+        announce(url)
+        await stopped.wait()
+
+
+def stop_event(stop_with_stdin: bool = False) -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set, once; the next one ends the process. To be called in the event loop."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for signum in STOPPING:
+            with suppress(ValueError, RuntimeError):
+                loop.remove_signal_handler(signum)
+                signal.signal(signum, signal.SIG_DFL)
+
+    for signum in STOPPING:
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
+            loop.add_signal_handler(signum, stop)
+    if stop_with_stdin:
+        descriptor = sys.stdin.fileno()
+
+        def read() -> None:
+            if not os.read(descriptor, 4096):
+                loop.remove_reader(descriptor)
+                stop()
+
+        loop.add_reader(descriptor, read)
+    return stopped

@@ -1,0 +1,84 @@
+"""What a user says about the master: one frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from cloudedge_pl.errors import require_fields, require_positive, require_range, require_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterSettings:
+    """How the master opens windows, calls nodes and cloud, and how long it waits for them.
+
+    Args:
+        max_tasks: samples that may be unanswered at once; requests beyond that get 503.
+        deadline_seconds: time in which a request is answered, or gets 504; a client may give less.
+        window_seconds: time from the first waiting task to the opening of its window; 0 opens at once.
+        window_tasks: so many waiting tasks open a window before that.
+        batch_size: samples that a node gets in one call at most.
+        calls_per_node: calls that a node has at once at most; with 2 it never waits for the network.
+        smoothing: weight of the newest measurement of a node's time, in (0, 1].
+        patience: a call that takes so many times its expected time has failed, ...
+        patience_seconds: ... but not before this time.
+        retry_seconds: a node that has failed is tried again after this time, and doubly so long after every further
+            failure, ...
+        max_retry_seconds: ... but at most this long.
+        probe_seconds: time between two probes of a cloud that sleeps.
+        least_delay_seconds: a shorter delay to the cloud counts as this, because the jitter of a fast link is no reason
+            to sleep.
+        audit_share: of the samples that pass the exits' threshold, the share that goes to the cloud anyway, in [0, 1];
+            None takes the bundle's.
+        require_manifest: whether nodes and cloud must say which export they serve; servers of others do not.
+        seed: of the audit's draws and of the scheduler.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    max_tasks: int = 256
+    deadline_seconds: float = 5.0
+    window_seconds: float = 0.0
+    window_tasks: int = 16
+    batch_size: int = 8
+    calls_per_node: int = 2
+    smoothing: float = 0.2
+    patience: float = 10.0
+    patience_seconds: float = 0.5
+    retry_seconds: float = 0.25
+    max_retry_seconds: float = 8.0
+    probe_seconds: float = 0.5
+    least_delay_seconds: float = 0.02
+    audit_share: float | None = None
+    require_manifest: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_fields("master", self)
+        for name in ("max_tasks", "window_tasks", "batch_size", "calls_per_node"):
+            value: dict[str, Any] = {name: getattr(self, name)}
+            require_range("master", 1, 1_000_000, whole=True, **value)
+        require_positive(
+            "master",
+            deadline_seconds=self.deadline_seconds,
+            patience_seconds=self.patience_seconds,
+            retry_seconds=self.retry_seconds,
+            probe_seconds=self.probe_seconds,
+        )
+        for name in ("window_seconds", "least_delay_seconds"):
+            value = {name: getattr(self, name)}
+            require_range("master", 0, math.inf, open_high=True, **value)
+        require_range("master", 1, math.inf, open_high=True, patience=self.patience)
+        require_range("master", 0, 1, open_low=True, smoothing=self.smoothing)
+        require_range(
+            "master", self.retry_seconds, math.inf, open_high=True, max_retry_seconds=self.max_retry_seconds
+        )
+        if self.audit_share is not None:
+            require_range("master", 0, 1, audit_share=self.audit_share)
+        require_seed("master", seed=self.seed)
+
+    def limit_seconds(self, expected_seconds: float) -> float:
+        """Time after which a call that was expected to take ``expected_seconds`` has failed."""
+        return max(self.patience * expected_seconds, self.patience_seconds)

@@ -1,0 +1,137 @@
+"""An exported part that computes: an onnxruntime session, and the queue before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from cloudedge_pl.errors import BundleError, require_range
+from cloudedge_pl.serving.failures import Overloaded, ServingError, TooLate
+from cloudedge_pl.serving.manifest import Manifest
+from cloudedge_pl.serving.model_server import ServedModel
+
+PROVIDERS = ("CPUExecutionProvider",)
+"""What computes, in order of preference, unless the user says otherwise."""
+
+Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+"""Takes inputs by name, returns outputs by name; may block."""
+
+
+class OnnxPart:
+    """A part of a bundle on this machine.
+
+    Its threads do not spin while they wait, because other processes may need the processor.
+
+    Args:
+        manifest: of the bundle, with its folder.
+        part: name of the part, whose file and hash are checked.
+        threads: of one computation; None lets onnxruntime take all cores.
+        providers: onnxruntime's execution providers, in order of preference.
+
+    Raises:
+        BundleError: if the file is missing, of another export, no ONNX, or does not load.
+        ValueError: if ``threads`` is out of range.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        part: str,
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] = PROVIDERS,
+    ) -> None:
+        if threads is not None:
+            require_range("session", 1, 1024, whole=True, threads=threads)
+        if manifest.format != "onnx":
+            raise BundleError(
+                f"the bundle {manifest.folder} is of the format {manifest.format!r}, which needs torch; servers run "
+                "ONNX. Export it with format=onnx."
+            )
+        manifest.check_hashes(part)
+        self.spec = manifest.parts[part]
+        self._outputs = [tensor.name for tensor in self.spec.outputs]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                manifest.path(part), options, providers=list(providers)
+            )
+        except Exception as error:  # onnxruntime's own classes have no common base but this one
+            raise BundleError(f"{manifest.path(part)} cannot be loaded by onnxruntime: {error}") from error
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Computes the outputs, by name, of inputs by name [B, ...]; inputs of other names are left out."""
+        given = {tensor.name: inputs[tensor.name] for tensor in self.spec.inputs}
+        found: list[Any] = self._session.run(self._outputs, given)
+        return dict(zip(self._outputs, found, strict=True))
+
+
+class Queue:
+    """Requests to something that computes one at a time, in a thread of its own; a full queue refuses more.
+
+    Args:
+        run: computes.
+        max_waiting: requests in the queue, including the one that is computed.
+        workers: threads, each of which computes one request at a time.
+    """
+
+    def __init__(self, run: Run, *, max_waiting: int = 32, workers: int = 1) -> None:
+        require_range("queue", 1, 1_000_000, whole=True, max_waiting=max_waiting)
+        self._run, self.max_waiting, self.waiting = run, max_waiting, 0
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="part")
+
+    async def infer(self, inputs: dict[str, np.ndarray], timeout_seconds: float) -> dict[str, np.ndarray]:
+        """Computes a request when it is its turn.
+
+        Raises:
+            Overloaded: if the queue is full.
+            TooLate: if the time is over before it is done.
+            ServingError: if the computation fails.
+        """
+        if self.waiting >= self.max_waiting:
+            raise Overloaded(f"{self.waiting} requests wait already, the most is max_waiting.", 1.0)
+        self.waiting += 1
+        loop = asyncio.get_running_loop()
+        future = self._pool.submit(self._run, inputs)
+        # A request whose client is gone keeps its place for as long as it is being computed.
+        future.add_done_callback(lambda done: self._leave(loop))
+        try:
+            async with asyncio.timeout(min(timeout_seconds, 1e6)):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise TooLate("the time that the request gives is over.") from error
+        except (RuntimeError, ValueError) as error:
+            raise ServingError(f"the computation failed: {error}") from error
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._left)
+
+    def _left(self) -> None:
+        self.waiting -= 1
+
+    def close(self) -> None:
+        """Ends the threads when they have finished."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def served_part(manifest: Manifest, part: str, queue: Queue) -> ServedModel:
+    """A part of a bundle as a model of a server, under the part's name."""
+    spec = manifest.parts[part]
+    return ServedModel(
+        name=part,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        infer=queue.infer,
+        manifest_id=manifest.id,
+        parameters={"model": manifest.model, "split_point": manifest.split_point},
+    )

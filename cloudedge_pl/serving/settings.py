@@ -1,0 +1,87 @@
+"""What a user says about a server: frozen dataclasses that check themselves."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import ssl
+from dataclasses import dataclass
+
+from cloudedge_pl.errors import require_fields, require_positive, require_range
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Where a server listens, who may ask it, and how large a request may be.
+
+    Args:
+        host: the address to listen on; only this machine reaches the default.
+        port: 0 takes a free one.
+        token: clients must send it as ``Authorization: Bearer TOKEN``, except to the health checks; None asks for none.
+        certificate: PEM file, for TLS; with ``key``.
+        key: PEM file of the certificate's key.
+        insecure: whether an address that other machines reach may go without a token.
+        max_body_bytes: largest body of a request.
+        max_reading_bytes: of the bodies that are being received, together; further requests get 503.
+        read_seconds: time in which a body must have arrived.
+        drain_seconds: time that requests have to finish after SIGTERM or Ctrl-C.
+
+    Raises:
+        ValueError: if a value is out of range, a half of the TLS files is missing, or the server would be open to other
+            machines without a token.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    insecure: bool = False
+    max_body_bytes: int = 67_108_864
+    max_reading_bytes: int = 268_435_456
+    read_seconds: float = 10.0
+    drain_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        require_fields("server", self)
+        require_range("server", 0, 65_535, whole=True, port=self.port)
+        require_range("server", 1, math.inf, whole=True, open_high=True, max_body_bytes=self.max_body_bytes)
+        require_range(
+            "server", self.max_body_bytes, math.inf, open_high=True, max_reading_bytes=self.max_reading_bytes
+        )
+        require_positive("server", read_seconds=self.read_seconds)
+        require_range("server", 0, math.inf, open_high=True, drain_seconds=self.drain_seconds)
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("server: certificate and key belong together; give both, or neither.")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token):
+            raise ValueError("server: token must be printable ASCII, and not empty; null asks for none.")
+        if self.token is None and not is_loopback(self.host) and not self.insecure:
+            raise ValueError(
+                f"server: host is {self.host!r}, which other machines reach, and there is no token; give token=..., "
+                "listen on 127.0.0.1, or write insecure=true if the network is to be trusted."
+            )
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The server's side of TLS; None without a certificate.
+
+        Raises:
+            ValueError: if a file cannot be read.
+        """
+        if self.certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(
+                f"server: certificate {self.certificate} and key {self.key} cannot be used: {error}."
+            ) from error
+        return context
