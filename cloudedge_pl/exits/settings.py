@@ -29,7 +29,8 @@ class ExitSettings:
         delta: probability with which "ucb" may fail, in (0, 1).
         audit_share: share of the samples that pass the threshold and go to the cloud anyway, so that the disagreement
             is measured, in [0, 1].
-        threshold: a score instead of a calibration, which then promises nothing; None calibrates.
+        threshold: a score instead of a calibration, which then promises nothing, but also holds in validations; None
+            calibrates.
 
     Raises:
         ValueError: on an unknown name, or a value out of range.

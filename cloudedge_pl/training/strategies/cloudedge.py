@@ -61,7 +61,8 @@ class CloudEdgeStrategy(RunHooks, pl.strategies.SingleDeviceStrategy):
         exits: which samples of a test or prediction the exit head answers although the cloud is awake: the name of a
             policy, an :class:`~cloudedge_pl.ExitSettings` or a mapping of its fields, such as
             ``{"max_disagreement": 0.02}``; None lets no sample exit. :func:`~cloudedge_pl.calibrate_exits` chooses the
-            threshold once the weights are trained. The backbone must return class logits.
+            threshold once the weights are trained; one that is given also holds in validations. The backbone must
+            return class logits.
         edge_loss_weight: the paper's a, >= 0; None takes the module's attribute of that name, else 0.3. At 0 the exit
             head is not trained.
         cloud_loss_weight: the paper's b, >= 0; None takes the module's attribute of that name, else 1.

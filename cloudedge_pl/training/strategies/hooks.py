@@ -283,7 +283,8 @@ class RunHooks(pl.strategies.Strategy):
 
     @override
     def on_validation_start(self) -> None:
-        self.run.start_evaluation()
+        # A threshold that is to be calibrated does not exist yet; one that is given holds from the first epoch on.
+        self.run.start_evaluation(exits=self.settings.exits.threshold is not None)
 
     @override
     def on_test_start(self) -> None:

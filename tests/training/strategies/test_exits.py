@@ -15,7 +15,7 @@ import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.exits import Outcomes
 from cloudedge_pl.training.strategies.calibration import save_calibration
-from tests.training.helpers import OtherModule, SmallNet, loader, make_strategy, make_trainer, pictures
+from tests.training.helpers import CLASSES, OtherModule, SmallNet, loader, make_strategy, make_trainer, pictures
 
 EXITS: dict[str, Any] = {"max_disagreement": 0.1, "audit_share": 0.5}
 
@@ -99,10 +99,24 @@ def test_nothing_exits_before_a_calibration_and_a_warning_says_so(tmp_path: Path
     assert torch.allclose(answers, both_answers(trainer, module)[0], atol=1e-5)
 
 
-def test_validation_lets_nothing_exit(tmp_path: Path) -> None:
-    trainer, module = trained(tmp_path, {"threshold": 0.0})
+def test_validation_lets_nothing_exit_by_a_threshold_that_is_yet_to_be_calibrated(tmp_path: Path) -> None:
+    trainer, module = trained(tmp_path, EXITS)
+    ce.calibrate_exits(trainer, module, dataloaders=held_back())
     trainer.validate(module, held_back(), verbose=False)
     assert trainer.strategy.run.early_exit is None
+
+
+@pytest.mark.parametrize(("threshold", "path"), [(0.0, "accuracy_exit"), (1.0, "accuracy")])
+def test_a_fixed_threshold_holds_in_the_validation_of_every_epoch(
+    tmp_path: Path, threshold: float, path: str
+) -> None:
+    module = ce.CloudEdgeModule(SmallNet(), num_classes=CLASSES, learning_rate=0.01, schedule="constant")
+    strategy = make_strategy(exits={"threshold": threshold, "audit_share": 0.0}, backbone="backbone")
+    trainer = make_trainer(tmp_path, strategy, max_epochs=1)
+    trainer.fit(module, loader(num=160), held_back())
+    logged = trainer.callback_metrics
+    assert logged["val/accuracy_answered"] == logged[f"val/{path}"]
+    assert logged["val/accuracy_exit"] != logged["val/accuracy"]
 
 
 def test_a_sleeping_cloud_makes_the_exit_head_answer_all(tmp_path: Path) -> None:
