@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.paper_runs import training_plan
 from cloudedge_pl.commands.reporting import resolved
 from cloudedge_pl.costs.input_codec import InputCodec
 from cloudedge_pl.costs.profile import CostProfile
@@ -47,11 +50,13 @@ def paper_setting(cfg: DictConfig, folder: Path) -> PaperSetting:
         num_classes=data.num_classes,
         formulas=instantiate(cfg.formulas),
         codec=instantiate(cfg.codec),
-        goal=instantiate(cfg.offloading, _convert_="all"),
+        # the experiments give the training a split point; the parts that plan look for their own
+        goal=replace(instantiate(cfg.offloading, _convert_="all"), split_point=None),
         scenario=instantiate(cfg.scenario, _convert_="all"),
         dormancy=instantiate(cfg.dormancy),
         make_scheduler=lambda: instantiate(cfg.scheduler),
         measure_picture=_measured_on(cfg),
+        training=training_plan(cfg, HydraConfig.get().overrides.task),
         **{name: resolved(cfg)[name] for name in own},
     )
 

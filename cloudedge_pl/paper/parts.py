@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from cloudedge_pl.paper.delays import measure_fig6
+from cloudedge_pl.paper.learning import measure_fig9
 from cloudedge_pl.paper.memory import measure_fig5
 from cloudedge_pl.paper.part import Part
 from cloudedge_pl.paper.positions import measure_table1
 
 PLANNED_WITH = ("data", "model", "fleet", "workload", "formulas", "codec", "exit_head", "image_size")
 """Keys of the config on which the costs of the split points depend."""
+
+TRAINED_WITH = (
+    "data",
+    "model",
+    "trainer",
+    "fleet",
+    "link_process",
+    "codec",
+    "exit_head",
+    "offloading",
+    "scheduler",
+    "strategy",
+    "callbacks",
+    "training",
+)
+"""Keys of the config on which a training depends."""
 
 ALL: tuple[Part, ...] = (
     Part(
@@ -28,6 +45,12 @@ ALL: tuple[Part, ...] = (
         title="Figure 6: delay over the offloading positions",
         measure=measure_fig6,
         needs=PLANNED_WITH,
+    ),
+    Part(
+        name="fig9",
+        title="Figure 9: error over training",
+        measure=measure_fig9,
+        needs=TRAINED_WITH,
     ),
 )
 

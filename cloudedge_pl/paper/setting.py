@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.costs.formulas import CostFormulas
@@ -19,6 +18,7 @@ from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.errors import lookup, require_range, require_seed
 from cloudedge_pl.fleet import DEVICES, EdgeNode, Fleet, Link, Workload
 from cloudedge_pl.offloading import OffloadGoal
+from cloudedge_pl.paper.training_plan import TrainingPlan
 from cloudedge_pl.scheduling import Scheduler, create_scheduler
 from cloudedge_pl.simulation.scenario import Scenario
 
@@ -93,7 +93,7 @@ class PaperSetting:
     schedule_sizes: tuple[int, ...] = (10, 25, 50, 75, 100, 125, 150, 175, 200)
     seed: int = 0
     measure_picture: Callable[[InputCodec, int], float] | None = None
-    training: Any = None
+    training: TrainingPlan | None = None
 
     def __post_init__(self) -> None:
         if self.workload.phase != "inference":

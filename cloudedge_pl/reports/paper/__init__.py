@@ -7,10 +7,12 @@ from pathlib import Path
 
 from cloudedge_pl.paper.part import PartResult
 from cloudedge_pl.reports.paper.cuts import save_fig5, save_fig6, save_table1
+from cloudedge_pl.reports.paper.learning import save_learning
 
 FIGURES: dict[str, Callable[[PartResult, Path], Path]] = {
     "table1": save_table1,
     "fig5": save_fig5,
     "fig6": save_fig6,
+    "fig9": save_learning,
 }
 """By the name of the part: draws a result into a file, and returns its path."""

@@ -15,7 +15,15 @@ import cloudedge_pl as ce
 from cloudedge_pl.errors import StrategyError
 from cloudedge_pl.exits import Outcomes
 from cloudedge_pl.training.strategies.calibration import save_calibration
-from tests.training.helpers import CLASSES, OtherModule, SmallNet, loader, make_strategy, make_trainer, pictures
+from tests.training.helpers import (
+    CLASSES,
+    OtherModule,
+    SmallNet,
+    loader,
+    make_strategy,
+    make_trainer,
+    pictures,
+)
 
 EXITS: dict[str, Any] = {"max_disagreement": 0.1, "audit_share": 0.5}
 
