@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from cloudedge_pl.dormancy import DormancyRule
+from cloudedge_pl.exits import Audit
 from cloudedge_pl.scheduling import NodeState, Scheduler, TaskWindow, create_scheduler
 from cloudedge_pl.serving.addresses import Addresses
 from cloudedge_pl.serving.answers import Answers, not_finite
@@ -60,6 +61,8 @@ class Master:
     Attributes:
         metrics: what ``/metrics`` shows.
         nodes: in the order of the addresses.
+        scheduler: which node runs which task.
+        unanswered: samples that are not answered yet.
         cloud: behind its link.
     """
 
@@ -77,7 +80,7 @@ class Master:
     ) -> None:
         self.manifest, self.settings = manifest, settings or MasterSettings()
         settings = self.settings
-        self._scheduler = scheduler or create_scheduler("atsa", seed=settings.seed)
+        self.scheduler = scheduler or create_scheduler("atsa", seed=settings.seed)
         self.metrics = MasterMetrics(PATHS)
         self._background = Background()
         self._session = (access or Access()).session()
@@ -95,7 +98,7 @@ class Master:
         ]
         self._window = Window(settings.window_seconds, settings.window_tasks, self._assign)
         self._homeless: list[Task] = []
-        self._unanswered = 0
+        self.unanswered = 0
         self._show()
 
     def _client(self, url: str, part: str) -> ModelClient:
@@ -130,7 +133,7 @@ class Master:
         self.metrics.show("cloud_asleep", lambda: float(not self.cloud.awake))
         self.metrics.show("cloud_delay_seconds", lambda: self.cloud.delay_seconds)
         self.metrics.show("cloud_average_seconds", lambda: self.cloud.state.average_seconds)
-        self.metrics.show("unanswered", lambda: float(self._unanswered))
+        self.metrics.show("unanswered", lambda: float(self.unanswered))
 
     async def start(self, wait_seconds: float = 5.0) -> None:
         """Greets nodes and cloud. Those that do not answer within the time are waited for in the background."""
@@ -146,6 +149,11 @@ class Master:
         await self._background.close()
         await self._session.close()
         self._answers.close()
+
+    @property
+    def audit(self) -> Audit:
+        """What the audited samples showed."""
+        return self._answers.audit
 
     @property
     def ready(self) -> bool:
@@ -200,12 +208,12 @@ class Master:
         seconds = min(timeout_seconds, self.settings.deadline_seconds)
         request = Request(images, self.manifest.num_classes, time.monotonic() + seconds)
         timer = loop.call_later(seconds, request.fail, self._too_late(seconds))
-        self._unanswered += len(images)
+        self.unanswered += len(images)
         try:
             self._window.add(request.tasks())
             found = await request.answer
         finally:
-            self._unanswered -= len(images)
+            self.unanswered -= len(images)
             timer.cancel()
             if self._homeless:
                 self._homeless = [task for task in self._homeless if not task.request.over]
@@ -221,10 +229,10 @@ class Master:
             )
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise ProtocolError("the input has values that are not finite.")
-        if self._unanswered + number > limit:
+        if self.unanswered + number > limit:
             up = [node for node in self.nodes if node.up]
-            seconds = self._unanswered * self._fastest() / max(len(up), 1)
-            raise Overloaded(f"{self._unanswered} samples wait; max_tasks is {limit}.", seconds)
+            seconds = self.unanswered * self._fastest() / max(len(up), 1)
+            raise Overloaded(f"{self.unanswered} samples wait; max_tasks is {limit}.", seconds)
 
     def _too_late(self, seconds: float) -> TooLate:
         return TooLate(f"no answer within {seconds:.3g} s.")
@@ -248,7 +256,7 @@ class Master:
                 ready, np.full(len(ready), math.inf), available, tuple(node.name for node in self.nodes)
             )
             times = np.broadcast_to(seconds, (len(group), len(seconds)))
-            chosen = self._scheduler.assign(TaskWindow(times), state).node
+            chosen = self.scheduler.assign(TaskWindow(times), state).node
             for index in np.unique(chosen).tolist():
                 self.nodes[index].give(
                     [task for task, node in zip(group, chosen, strict=True) if node == index]
