@@ -1,0 +1,24 @@
+"""The console's table of verdicts shows text as it is."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from cloudedge_pl.paper.verdict import judge
+from cloudedge_pl.reports.paper.verdict_table import verdict_table
+
+
+def test_a_row_for_each_claim_and_the_part_once():
+    verdicts = [
+        ("fig5", judge("memory [bold]grows[/bold]", "by 2 MB", {}, at_setting=True)),
+        ("fig5", judge("steeply", "not so", {}, at_setting=False)),
+        ("fig6", judge("delay falls", "by 1 s", {}, at_setting=True)),
+    ]
+    file = io.StringIO()
+    Console(file=file, width=120).print(verdict_table(verdicts))
+    text = file.getvalue()
+    assert "memory [bold]grows[/bold]" in text
+    assert text.count("fig5") == 1
+    assert [text.count(word) for word in ("holds", "does not hold", "by 1 s")] == [2, 1, 1]
