@@ -7,6 +7,9 @@ from cloudedge_pl.paper.learning import measure_fig9
 from cloudedge_pl.paper.memory import measure_fig5
 from cloudedge_pl.paper.part import Part
 from cloudedge_pl.paper.positions import measure_table1
+from cloudedge_pl.paper.systems import measure_table2
+from cloudedge_pl.paper.volume import measure_fig8
+from cloudedge_pl.paper.wins import measure_map
 
 PLANNED_WITH = ("data", "model", "fleet", "workload", "formulas", "codec", "exit_head", "image_size")
 """Keys of the config on which the costs of the split points depend."""
@@ -26,6 +29,21 @@ TRAINED_WITH = (
     "training",
 )
 """Keys of the config on which a training depends."""
+
+SIMULATED_WITH = (
+    *PLANNED_WITH,
+    "offloading",
+    "scenario",
+    "link_process",
+    "churn",
+    "dormancy",
+    "scheduler",
+    "node_counts",
+    "num_tasks",
+    "seeds",
+    "seed",
+)
+"""Keys on which the simulated systems depend."""
 
 ALL: tuple[Part, ...] = (
     Part(
@@ -47,10 +65,28 @@ ALL: tuple[Part, ...] = (
         needs=PLANNED_WITH,
     ),
     Part(
+        name="fig8",
+        title="Figure 8: data that a task sends to the cloud",
+        measure=measure_fig8,
+        needs=(*SIMULATED_WITH, "small_image_size"),
+    ),
+    Part(
+        name="table2",
+        title="Table 2: delay and energy of the systems",
+        measure=measure_table2,
+        needs=SIMULATED_WITH,
+    ),
+    Part(
         name="fig9",
         title="Figure 9: error over training",
         measure=measure_fig9,
         needs=TRAINED_WITH,
+    ),
+    Part(
+        name="map",
+        title="Map: where a cut wins",
+        measure=measure_map,
+        needs=SIMULATED_WITH,
     ),
 )
 
