@@ -74,7 +74,7 @@ def setting_in_words(cfg: DictConfig) -> dict[str, str]:
         "nodes": f"{nodes}, and a {fleet.cloud.name} as the cloud",
         "link": f"{bandwidth}, {format_seconds(fleet.link.propagation_seconds)} one way",
         "tasks": f"{arrivals}, at most {format_seconds(workload.max_delay_seconds)} for each",
-        "data": str(cfg.data._target_).rpartition(".")[2].removesuffix("DataModule"),
+        "data": str(cfg.data._target_).rpartition(".")[2].removesuffix("DataModule").lower(),
         "drawn at random": f"{cfg.seeds} seeds from {cfg.seed} on, {cfg.num_tasks:,} tasks in each simulation",
     }
 

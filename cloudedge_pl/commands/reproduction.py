@@ -59,7 +59,13 @@ class Outcome:
             "seconds": self.seconds,
             "made_on": self.made_on or None,
             "verdicts": [
-                {"claim": each.claim, "state": each.state, "measured": each.measured} for each in verdicts
+                {
+                    "claim": each.claim,
+                    "state": each.state,
+                    "at_setting": each.at_setting,
+                    "measured": each.measured,
+                }
+                for each in verdicts
             ],
         }
 

@@ -90,7 +90,7 @@ class PaperSetting:
     small_image_size: int = 32
     seeds: int = 20
     num_tasks: int = 3000
-    schedule_sizes: tuple[int, ...] = (10, 25, 50, 75, 100, 125, 150, 175, 200)
+    schedule_sizes: tuple[int, ...] = (10, 25, 50, 100, 150, 200)
     seed: int = 0
     measure_picture: Callable[[InputCodec, int], float] | None = None
     training: TrainingPlan | None = None

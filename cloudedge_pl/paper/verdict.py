@@ -136,6 +136,7 @@ class Verdict:
         state: one of :data:`STATES`.
         measured: one sentence with the numbers at the paper's setting.
         numbers: those numbers by name.
+        at_setting: whether the claim holds at the paper's setting.
         flips: where the claim holds along every axis that was tried.
     """
 
@@ -143,6 +144,7 @@ class Verdict:
     state: str
     measured: str
     numbers: Mapping[str, float]
+    at_setting: bool
     flips: tuple[Flip, ...] = ()
 
     def __post_init__(self) -> None:
@@ -162,6 +164,7 @@ class Verdict:
             "state": self.state,
             "measured": self.measured,
             "numbers": dict(self.numbers),
+            "at_setting": self.at_setting,
             "flips": flips,
         }
 
@@ -203,7 +206,14 @@ def judge(
     found = [bool(at_setting), *(trial.holds for each in trials.values() for trial in each)]
     state = HOLDS if all(found) else CONDITIONAL if any(found) else FAILS
     flips = tuple(_flip(axis, each) for axis, each in trials.items())
-    return Verdict(claim=claim, state=state, measured=measured, numbers=numbers, flips=flips)
+    return Verdict(
+        claim=claim,
+        state=state,
+        measured=measured,
+        numbers=numbers,
+        at_setting=bool(at_setting),
+        flips=flips,
+    )
 
 
 def _flip(axis: str, trials: Sequence[Trial]) -> Flip:

@@ -114,7 +114,7 @@ def test_an_axis_without_trials_is_refused():
 
 def test_a_state_must_be_one_of_three():
     with pytest.raises(ValueError, match="unknown state of a verdict 'maybe'"):
-        Verdict(claim="c", state="maybe", measured="m", numbers={})
+        Verdict(claim="c", state="maybe", measured="m", numbers={}, at_setting=True)
 
 
 def test_plain_containers_give_the_verdict_back():

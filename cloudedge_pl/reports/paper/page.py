@@ -162,8 +162,16 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "measured": verdict.measured,
         "state": verdict.state,
         "class": CLASSES[verdict.state],
+        "here": _here(verdict),
         "flips": [flip.text for flip in verdict.flips],
     }
+
+
+def _here(verdict: Verdict) -> str:
+    """Returns what the state leaves open: whether the claim holds at the page's own setting."""
+    if verdict.state != CONDITIONAL:
+        return ""
+    return "also at this setting" if verdict.at_setting else "not at this setting"
 
 
 def _table(table: Table, file: str) -> dict[str, Any]:

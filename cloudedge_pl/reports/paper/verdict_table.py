@@ -13,6 +13,13 @@ from cloudedge_pl.paper.verdict import CONDITIONAL, FAILS, HOLDS, Verdict
 STYLES = {HOLDS: "green", CONDITIONAL: "yellow", FAILS: "red"}
 
 
+def state_in_words(verdict: Verdict) -> str:
+    """Returns the state, and where it leaves that open, whether the claim holds at the setting itself."""
+    if verdict.state != CONDITIONAL:
+        return verdict.state
+    return f"{verdict.state}, {'here too' if verdict.at_setting else 'not here'}"
+
+
 def verdict_table(verdicts: Iterable[tuple[str, Verdict]]) -> Table:
     """A row for each claim of the paper.
 
@@ -31,7 +38,7 @@ def verdict_table(verdicts: Iterable[tuple[str, Verdict]]) -> Table:
         table.add_row(
             shown,
             Text(verdict.claim),
-            Text(verdict.state, style=STYLES[verdict.state]),
+            Text(state_in_words(verdict), style=STYLES[verdict.state]),
             Text(verdict.measured),
         )
     return table

@@ -175,11 +175,20 @@ def test_shown_columns_are_the_only_ones(tmp_path):
     assert "secret" not in markdown
 
 
+@pytest.mark.parametrize(("here", "words"), [(True, "also at this setting"), (False, "not at this setting")])
+def test_a_claim_under_conditions_says_whether_it_holds_at_the_setting(tmp_path, here, words):
+    tried = [Trial(setting={"nodes": 1 + holds}, holds=holds) for holds in (True, False)]
+    verdict = judge("c", "m", {}, at_setting=here, axes={"nodes": tried})
+    result = PartResult(verdicts=(verdict,), tables={"main": Table(title="t", columns={"a": [1]})})
+    for page in saved(tmp_path, replace(section(), result=result)):
+        assert page.count(words) == 2
+
+
 def test_parts_without_a_result_are_listed_and_nothing_is_fine(tmp_path):
     missing = Section(name="fig9", title="Figure 9: error", state="not made")
     html, markdown = saved(tmp_path, missing)
-    assert "Figure 9: error: not made" in html
-    assert "- Figure 9: error: not made" in markdown
+    assert "Figure 9: error: not made; cloudedge reproduce only=[fig9] makes it" in Seen(html).text
+    assert "- Figure 9: error: not made; `cloudedge reproduce only=[fig9]` makes it\n" in markdown
     assert "claims:" not in saved(tmp_path)[0]
 
 
