@@ -98,7 +98,7 @@ def groups_of(command: str) -> set[str]:
 @pytest.mark.parametrize("option", options())
 def test_every_key_is_the_default_of_its_argument(option: str) -> None:
     group = option.partition("=")[0]
-    command = next(name for name in ("train", "plan", "simulate") if group in groups_of(name))
+    command = next(name for name in ("train", "plan", "simulate", "serve") if group in groups_of(name))
     with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
         content = OmegaConf.to_container(compose(command, [option])[group], resolve=False)
     compared = 0

@@ -33,6 +33,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "choose for a checkpoint which samples exit early: ckpt=PATH",
     ),
     "evaluate": ("cloudedge_pl.commands.evaluate", "test a checkpoint of an earlier run: ckpt=PATH"),
+    "up": (
+        "cloudedge_pl.commands.up",
+        "serve a bundle on this machine, as processes: bundle=DIR",
+    ),
+    "ask": ("cloudedge_pl.commands.ask", "send pictures to a served network: PICTURE... url=URL"),
+    "serve": (
+        "cloudedge_pl.commands.serve",
+        "the master of nodes and cloud that are running: bundle=DIR nodes=[URL,...]",
+    ),
+    "node": ("cloudedge_pl.commands.node", "serve the edge part of a bundle: bundle=DIR"),
+    "cloud": ("cloudedge_pl.commands.cloud", "serve the cloud part of a bundle: bundle=DIR"),
 }
 
 USAGE = """\

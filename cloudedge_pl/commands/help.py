@@ -11,7 +11,7 @@ from typing import NamedTuple
 WIDTH = 110
 
 NO_GROUPS = ("_self_", "_run_dirs", "_own_dir")
-"""Entries of a defaults list that are neither a group nor a base file."""
+"""Entries of a defaults list that are neither a group nor a base file, whose keys stand at the top."""
 
 KEY = re.compile(
     r"^(?P<indent> *)(?P<name>(?:override /)?[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$"
@@ -84,6 +84,10 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
         chosen: options by group that differ from the config's; an ``experiment`` overrides further keys.
     """
     title, groups, keys = read(f"{config}.yaml")
+    own = {key.name for key in keys}
+    for base in (group.name for group in groups if group.name.startswith("_")):
+        keys = [*keys, *(key for key in read(f"{base}.yaml")[2] if key.name not in own)]
+    groups = [group for group in groups if not group.name.startswith("_")]
     options = {group.name: _options(group.name) for group in groups}
     about, overridden = "", {}
     changed: list[Key] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.manifest import ExitRule
 from cloudedge_pl.serving.metrics import MasterMetrics
 from cloudedge_pl.serving.protocol import ProtocolError
-from cloudedge_pl.serving.requests import PATHS, Task, least_remaining_seconds
+from cloudedge_pl.serving.requests import PATHS, Task, book, least_remaining_seconds
 from cloudedge_pl.serving.session import Run
 
 CLOUD, EXIT_ASLEEP, EARLY_EXIT, AUDITED, EXIT_FAILED = range(len(PATHS))
@@ -64,25 +65,31 @@ class Answers:
             tensors: what the node returned for them, by name [B, ...].
             node: index of the node.
         """
-        rows = np.arange(len(tasks))
+        number = len(tasks)
         if not self._cloud.awake:
-            self._take(tasks, rows, await self._exit(tasks, tensors), EXIT_ASLEEP, node)
+            self._take(tasks, await self._exit(tasks, tensors), np.full(number, EXIT_ASLEEP), node)
             return
         if not self._exits.are_on:
-            await self._ask_cloud(tasks, rows, tensors, None, node)
+            await self._ask_cloud(tasks, tensors, np.full(number, CLOUD), node)
             return
         logits = await self._exit(tasks, tensors)
         sure = self._sure(logits)
         audited = draw_audited(sure, self._audit_share, self._generator)
-        leave = sure & ~audited
-        self._take(tasks, rows[leave], logits, EARLY_EXIT, node)
+        stay = audited | ~sure
         classes = logits.argmax(axis=1)
-        found = classes
-        if not leave.all():
-            found = await self._ask_cloud(tasks, rows[~leave], tensors, logits, node, audited)
-        if found is not None:
-            self.audit.count(sure, audited, classes, found)
-            self._metrics.audited(int(audited.sum()), int((found != classes)[audited].sum()))
+        found = classes.copy()
+        if not stay.all():
+            leave = ~stay
+            self._take(_chosen(tasks, leave), logits[leave], np.full(leave.sum(), EARLY_EXIT), node)
+        if stay.any():
+            sent = {name: array[stay] for name, array in tensors.items()}
+            paths = np.where(audited[stay], AUDITED, CLOUD)
+            answered = await self._ask_cloud(_chosen(tasks, stay), sent, paths, node, logits[stay])
+            if answered is None:
+                return
+            found[stay] = answered.argmax(axis=1)
+        self.audit.count(sure, audited, classes, found)
+        self._metrics.audited(int(audited.sum()), int((found != classes)[audited].sum()))
 
     def _sure(self, logits: np.ndarray) -> np.ndarray:
         """[B] bool: which samples pass the threshold."""
@@ -97,64 +104,51 @@ class Answers:
     async def _ask_cloud(
         self,
         tasks: Sequence[Task],
-        rows: np.ndarray,
         tensors: Mapping[str, np.ndarray],
-        exit_logits: np.ndarray | None,
+        paths: np.ndarray,
         node: int,
-        audited: np.ndarray | None = None,
+        exit_logits: np.ndarray | None = None,
     ) -> np.ndarray | None:
-        """Has the cloud answer some rows, or the exit head if it fails; returns the classes [B], or None then."""
-        assert self._cloud.client is not None, "the cloud is awake"
-        names = [spec.name for spec in self._cloud.client.inputs]
-        whole = len(rows) == len(tasks)
-        cut = {name: tensors[name] if whole else tensors[name][rows] for name in names}
-        asking = [tasks[row] for row in rows]
+        """Has the cloud answer tasks, or the exit head if it fails.
+
+        Returns:
+            The cloud's logits [B, classes]; None if it failed.
+        """
         sent = time.monotonic()
         try:
-            found = await self._cloud.infer(cut, least_remaining_seconds(asking))
+            found = await self._cloud.infer(tensors, least_remaining_seconds(tasks))
         except CallError as error:
             self._metrics.cloud_failed(error.kind)
             if exit_logits is None:
                 exit_logits = await self._exit(tasks, tensors)
-            self._take(tasks, rows, exit_logits, EXIT_FAILED, node)
+            self._take(tasks, exit_logits, np.full(len(tasks), EXIT_FAILED), node)
             return None
-        tasks[0].request.stages.cloud += time.monotonic() - sent
-        self._metrics.uploaded(sum(array.nbytes for array in cut.values()))
-        (answered,) = found.values()
-        logits = np.empty((len(tasks), answered.shape[1]), answered.dtype)
-        logits[rows] = answered
-        if audited is None:
-            self._take(tasks, rows, logits, CLOUD, node)
-        else:
-            self._take(tasks, rows[~audited[rows]], logits, CLOUD, node)
-            self._take(tasks, rows[audited[rows]], logits, AUDITED, node)
-            classes = np.zeros(len(tasks), np.int64)
-            classes[rows] = answered.argmax(axis=1)
-            return classes
-        return answered.argmax(axis=1)
+        book(tasks, "cloud", time.monotonic() - sent)
+        self._metrics.uploaded(len(tasks) * self._cloud.sample_bytes)
+        (logits,) = found.values()
+        self._take(tasks, logits, paths, node)
+        return logits
 
     async def _exit(self, tasks: Sequence[Task], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         """The exit head's logits [B, classes]."""
         sent = time.monotonic()
         loop = asyncio.get_running_loop()
         (logits,) = (await loop.run_in_executor(self._pool, self._exit_head, tensors)).values()
-        tasks[0].request.stages.exit_head += time.monotonic() - sent
+        book(tasks, "exit_head", time.monotonic() - sent)
         return logits
 
-    def _take(
-        self, tasks: Sequence[Task], rows: np.ndarray, logits: np.ndarray, path: int, node: int
-    ) -> None:
-        """Gives the answers of one path to the requests."""
-        if not len(rows):
-            return
-        finite = np.isfinite(logits[rows]).all(axis=1)
-        for row, good in zip(rows.tolist(), finite.tolist(), strict=True):
-            task = tasks[row]
-            if good:
-                task.request.take(task.row, logits[row], path, node)
-            else:
+    def _take(self, tasks: Sequence[Task], logits: np.ndarray, paths: np.ndarray, node: int) -> None:
+        """Gives answers to the requests."""
+        finite = np.isfinite(logits).all(axis=1).tolist()
+        for task, row, path, good in zip(tasks, logits, paths.tolist(), finite, strict=True):
+            if not good:
                 task.request.fail(not_finite())
-        self._metrics.answered_on(path, len(rows))
+            elif task.request.take(task.row, row, path, node):
+                self._metrics.answered_on(path)
+
+
+def _chosen(tasks: Sequence[Task], which: np.ndarray) -> list[Task]:
+    return list(itertools.compress(tasks, which.tolist()))
 
 
 def not_finite() -> ProtocolError:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -59,6 +60,11 @@ class CloudLink:
         """Whether samples are sent to it."""
         return self.client is not None and self.state.awake
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes that are sent to it for a sample."""
+        return 0 if self.client is None else self.client.sample_bytes
+
     async def join(self) -> None:
         """Measures the link for the first time: calls of one sample, and of several, if nodes are asked for several."""
         if self.client is None or self.rule.mode == "always":
@@ -67,11 +73,13 @@ class CloudLink:
             for samples in (largest, 1, largest):
                 await self._probe(samples)
 
-    async def infer(self, tensors: dict[str, np.ndarray], remaining_seconds: float) -> dict[str, np.ndarray]:
+    async def infer(
+        self, tensors: Mapping[str, np.ndarray], remaining_seconds: float
+    ) -> dict[str, np.ndarray]:
         """Has the cloud answer samples.
 
         Args:
-            tensors: what crosses the cut, by name [B, ...].
+            tensors: what crosses the cut, by name [B, ...]; more are left out.
             remaining_seconds: until the first of the samples' deadlines.
 
         Raises:

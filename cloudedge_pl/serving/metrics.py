@@ -60,7 +60,7 @@ class MasterMetrics(ServerMetrics):
         self._answers = [answers.labels(path) for path in paths]
         self._overhead = Histogram(
             "cloudedge_overhead_seconds",
-            "Of requests of one sample: their time without that of the calls of node, exit head and cloud.",
+            "Of requests of one sample: their time but for waiting for a node and the calls of the parts.",
             buckets=SECONDS,
             registry=registry,
         )
@@ -99,9 +99,9 @@ class MasterMetrics(ServerMetrics):
             )
         }
 
-    def answered_on(self, path: int, samples: int) -> None:
-        """Counts samples that are answered on a path."""
-        self._answers[path].inc(samples)
+    def answered_on(self, path: int) -> None:
+        """Counts a sample that is answered on a path."""
+        self._answers[path].inc()
 
     def retried(self, tasks: int) -> None:
         """Counts tasks that are given to another node."""

@@ -18,8 +18,9 @@ audit; the exit head because the cloud failed."""
 
 @dataclass(slots=True, eq=False)
 class Stages:
-    """Seconds that the calls of a request of one sample took: what is left of its time is the master's own."""
+    """Seconds that a request of one sample waited for a node and that its calls took: the rest is the master's own."""
 
+    waiting: float = 0.0
     node: float = 0.0
     exit_head: float = 0.0
     cloud: float = 0.0
@@ -27,7 +28,7 @@ class Stages:
     @property
     def seconds(self) -> float:
         """Of all of them."""
-        return self.node + self.exit_head + self.cloud
+        return self.waiting + self.node + self.exit_head + self.cloud
 
 
 class Request:
@@ -71,10 +72,10 @@ class Request:
         """A task for every sample, in order."""
         return [Task(self, row) for row in range(len(self.images))]
 
-    def take(self, row: int, logits: np.ndarray, path: int, node: int) -> None:
-        """Takes the answer to one sample; each sample is answered once."""
+    def take(self, row: int, logits: np.ndarray, path: int, node: int) -> bool:
+        """Takes the answer to one sample, which is given once; returns whether the request still needed it."""
         if self.over:
-            return
+            return False
         outputs = self._outputs
         outputs["logits"][row] = logits
         outputs["class"][row] = logits.argmax()
@@ -83,6 +84,7 @@ class Request:
         self._open -= 1
         if not self._open:
             self.answer.set_result(outputs)
+        return True
 
     def fail(self, error: Exception) -> None:
         """Gives the request up with an error, unless it is over."""
@@ -97,11 +99,13 @@ class Task:
     Args:
         request: that it belongs to.
         row: of the request.
-        tried: nodes whose values for it were not finite.
+        given_at: time of ``time.monotonic`` at which a node got it.
+        tried: nodes that had no usable answer to it.
     """
 
     request: Request
     row: int
+    given_at: float = 0.0
     tried: frozenset[str] = field(default=frozenset())
 
 
@@ -112,6 +116,13 @@ def joined(tasks: Sequence[Task]) -> np.ndarray:
     if all(task.request is first.request and task.row == first.row + at for at, task in enumerate(tasks)):
         return images[first.row : last.row + 1]
     return np.stack([task.request.images[task.row] for task in tasks])
+
+
+def book(tasks: Sequence[Task], stage: str, seconds: float) -> None:
+    """Books time of a call for several tasks to the requests of all of them."""
+    for task in tasks:
+        stages = task.request.stages
+        setattr(stages, stage, getattr(stages, stage) + seconds)
 
 
 def least_remaining_seconds(tasks: Sequence[Task]) -> float:

@@ -15,7 +15,7 @@ from cloudedge_pl.serving.client import ModelClient
 from cloudedge_pl.serving.estimates import ServiceEstimate
 from cloudedge_pl.serving.failures import CallError, ServingError
 from cloudedge_pl.serving.master_settings import MasterSettings
-from cloudedge_pl.serving.requests import Task, joined, least_remaining_seconds
+from cloudedge_pl.serving.requests import Task, book, joined, least_remaining_seconds
 
 LEAST_EXCESS = 2.0
 """A call that was cut short by a client's deadline says nothing of the node, unless it took this times as long as
@@ -93,6 +93,9 @@ class Node:
 
     def give(self, tasks: Sequence[Task]) -> None:
         """Gives it tasks, which it runs in order."""
+        now = time.monotonic()
+        for task in tasks:
+            task.given_at = now
         self._queue.extend(tasks)
         self._call_next()
 
@@ -165,7 +168,9 @@ class Node:
         self._leave(tasks)
         self.failures = 0
         self._call_next()
-        tasks[0].request.stages.node += now - sent
+        book(tasks, "node", now - sent)
+        for task in tasks:
+            task.request.stages.waiting += sent - task.given_at
         return tensors
 
     def _leave(self, tasks: Sequence[Task]) -> None:

@@ -170,7 +170,7 @@ def test_a_node_that_dies_and_comes_back_at_its_address(bundle: tuple[Manifest, 
 
 def test_every_request_has_one_answer_or_one_error_whatever_fails(bundle: tuple[Manifest, Network]) -> None:
     draw = np.random.default_rng(0)
-    requests, together = 300, 20
+    requests, together = 120, 20
 
     async def work() -> None:
         async with AsyncExitStack() as stack:

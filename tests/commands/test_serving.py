@@ -1,0 +1,220 @@
+"""The commands that serve: their configs, what they refuse, no torch; and a served network asked from end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cloudedge_pl.commands import ask, serve
+from cloudedge_pl.commands.help import composed
+from cloudedge_pl.commands.serving import configured, exit_rule, master_parts, serve_part, server_settings
+from cloudedge_pl.dormancy import DormancyRule
+from cloudedge_pl.errors import BundleError
+from cloudedge_pl.scheduling import AdaptiveTaskScheduler
+from cloudedge_pl.serving import ExitRule
+from cloudedge_pl.serving.master_settings import MasterSettings
+from cloudedge_pl.serving.settings import ServerSettings
+from tests.serving.fleets import write_bundle
+
+SERVERS = ("node", "cloud", "serve", "up")
+PORTS = {"node": 8001, "cloud": 8002, "serve": 8000, "up": 8000}
+START = "from cloudedge_pl.commands.cli import main; main()"
+
+
+@pytest.mark.parametrize("command", SERVERS)
+def test_the_server_s_defaults_are_those_of_its_class(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLOUDEDGE_TOKEN", raising=False)
+    found = server_settings(configured(command, ["bundle=b"]))
+    assert found == ServerSettings(port=PORTS[command])
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_the_master_s_defaults_are_those_of_its_class(command: str) -> None:
+    settings, scheduler, dormancy = master_parts(configured(command, ["bundle=b", "seed=3"]))
+    assert settings == MasterSettings(seed=3)
+    assert isinstance(scheduler, AdaptiveTaskScheduler)
+    assert scheduler.seed == 3
+    assert dormancy is None
+    cfg = configured(command, ["bundle=b", "dormancy=never", "scheduler=fcfs", "master.batch_size=1"])
+    settings, scheduler, dormancy = master_parts(cfg)
+    assert settings.batch_size == 1
+    assert dormancy == DormancyRule(mode="never")
+
+
+@pytest.mark.parametrize("command", [*SERVERS, "ask"])
+def test_every_key_is_explained(command: str) -> None:
+    _, own, sections = composed(command, {})
+    assert own
+    assert all(key.comment for key in [*own, *(key for each in sections for key in each.keys)])
+
+
+def test_the_token_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUDEDGE_TOKEN", "secret")
+    assert server_settings(configured("node", ["bundle=b"])).token == "secret"
+
+
+def test_another_threshold_promises_nothing(tmp_path: Path) -> None:
+    given = ExitRule(policy="entropy", threshold=0.9, guarantee="It holds.")
+    manifest, _ = write_bundle(tmp_path / "a", exits=given)
+    assert exit_rule(manifest, None) == given
+    assert exit_rule(manifest, 0.5) == ExitRule(policy="entropy", threshold=0.5)
+    manifest, _ = write_bundle(tmp_path / "b")
+    assert exit_rule(manifest, 0.5) == ExitRule(policy="confidence", threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "error", "message"),
+    [
+        ("node", [], ValueError, "bundle is not given"),
+        ("node", ["bundle=none"], BundleError, "no manifest.json"),
+        ("node", ["bundle={bundle}", "threads=0"], ValueError, "threads is 0"),
+        ("node", ["bundle={bundle}", "threads=two"], ValueError, "threads is 'two'"),
+        ("node", ["bundle={bundle}", "host=0.0.0.0"], ValueError, "insecure=true"),
+        ("node", ["bundle={bundle}", "max_waiting=0"], ValueError, "max_waiting is 0"),
+        ("serve", ["bundle={bundle}"], ValueError, "nodes is empty"),
+        ("serve", ["bundle={bundle}", "nodes=[here]"], ValueError, "'here' is no URL"),
+        ("serve", ["bundle={bundle}", "nodes=[http://a:1]", "addresses=f"], ValueError, "either the file"),
+        ("serve", ["bundle={bundle}", "addresses=none.yaml"], ValueError, "none.yaml cannot be read"),
+        ("ask", [], ValueError, "no picture"),
+        ("ask", ["pictures=[a.jpg]", "timeout_seconds=0"], ValueError, "timeout_seconds is 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    command: str, overrides: list[str], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    write_bundle(tmp_path / "bundle")
+    given = [each.format(bundle=tmp_path / "bundle") for each in overrides]
+
+    async def work() -> None:
+        cfg = configured(command, given)
+        await {
+            "node": lambda: serve_part("edge", cfg),
+            "serve": lambda: serve.serve(cfg),
+            "ask": lambda: ask.ask(cfg),
+        }[command]()
+
+    with pytest.raises(error, match=message):
+        asyncio.run(work())
+
+
+def test_a_damaged_part_is_not_served(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    with (tmp_path / "edge.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match="not the part 'edge'"):
+        asyncio.run(serve_part("edge", configured("node", [f"bundle={tmp_path}", "port=0"])))
+
+
+def test_a_weak_device_needs_neither_torch_nor_lightning(tmp_path: Path) -> None:
+    """The servers start, with their parts, where torch cannot be imported."""
+    write_bundle(tmp_path)
+    names = ("torch", "torchvision", "pytorch_lightning", "lightning", "matplotlib", "sklearn")
+    code = f"""
+import sys, asyncio
+for name in {names!r}: sys.modules[name] = None
+from cloudedge_pl.commands import node, cloud, serve, up, ask
+from cloudedge_pl.commands.serving import configured, serve_part
+from cloudedge_pl.serving import listening
+async def work():
+    asyncio.get_running_loop().call_later(0.1, lambda: __import__("os").kill(__import__("os").getpid(), 15))
+    await serve_part("edge", configured("node", ["bundle={tmp_path}", "port=0"]))
+asyncio.run(work())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The edge part of tiny, cut at 1" in done.stdout
+
+
+@contextmanager
+def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process of cloudedge; killed at the end if it is not over."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *arguments], stdout=subprocess.PIPE, text=True, **options
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def url_of(process: subprocess.Popen[str], name: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(name):
+            return line.split()[-1]
+    raise AssertionError(f"there is no {name}")
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(each) for each in found.stdout.split()]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has, too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_network_is_served_and_asked_and_nothing_is_left(tmp_path: Path, end: signal.Signals) -> None:
+    _, net = write_bundle(tmp_path / "bundle")
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = net.cloud((pixels.transpose(2, 0, 1)[None] / 255 - 0.5).astype(np.float32) / 0.5).argmax()
+    with running("up", f"bundle={tmp_path / 'bundle'}", "port=0", "dormancy=never") as process:
+        url = url_of(process, "master:")
+        started = children(process.pid)
+        assert len(started) == 4, "two nodes, the cloud and the master"
+        done = subprocess.run(
+            [sys.executable, "-c", START, "ask", str(tmp_path / "a.png"), f"url={url}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        picture, name, _, path, node, *_ = done.stdout.splitlines()[1].split()
+        assert (picture, name, path) == ("a.png", "abcde"[expected], "cloud")
+        assert node in ("node-0", "node-1")
+        os.kill(process.pid, end)
+        process.wait(30)
+        deadline = time.monotonic() + 20
+        while not all(map(gone, started)):
+            assert time.monotonic() < deadline, "a process is left"
+            time.sleep(0.02)
+
+
+def test_a_server_ends_in_order(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    with running("node", f"bundle={tmp_path}", "port=0") as process:
+        url_of(process, "The edge part")
+        process.terminate()
+        assert process.wait(20) == 0
+    with running(
+        "node", f"bundle={tmp_path}", "port=0", "stop_with_stdin=true", stdin=subprocess.PIPE
+    ) as process:
+        url_of(process, "The edge part")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
