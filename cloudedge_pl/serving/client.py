@@ -228,10 +228,10 @@ async def fetch(session: aiohttp.ClientSession, url: str, timeout_seconds: float
             said = json.loads(body)
     except TimeoutError as error:
         raise CallError(f"{url} did not answer within {timeout_seconds:.3g} s", "slow") from error
-    except ValueError as error:
-        raise CallError(f"{url} answered no JSON: {error}", "rubbish") from error
     except (aiohttp.ClientError, OSError) as error:
         raise CallError(f"{url} is not reached: {error}", "away") from error
+    except (ValueError, RecursionError) as error:
+        raise CallError(f"{url} answered no JSON: {error}", "rubbish") from error
     if not isinstance(said, dict):
         raise CallError(f"{url} answered no JSON object", "rubbish")
     return said
