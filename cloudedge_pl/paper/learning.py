@@ -175,8 +175,8 @@ def better_than_branchynet(curves: Curves, plan: TrainingPlan) -> Verdict:
 
 WHO: Final = {
     ANSWERS: "the system",
-    CLOUD: "the cloud path, without dormancy and exits",
-    EXIT: "the exit head, as if the cloud always slept",
+    CLOUD: "the cloud path alone",
+    EXIT: "the exit head alone",
 }
 """Whose answers are compared, in words."""
 
@@ -279,7 +279,11 @@ def _differences(curves: Curves, plan: TrainingPlan) -> Table:
 
 def _notes(curves: Curves, plan: TrainingPlan) -> tuple[str, ...]:
     rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(curves.rates[curves.rates > 0].tolist()))
+    dry = (
+        "There is one validation only: such a dry run shows that everything works, and nothing of learning.",
+    )
     return (
+        *(dry if len(curves.steps) == 1 else ()),
         f"Trained are {int(curves.steps[-1]):,} steps, at learning rates of {rates or 'unknown size'}. The paper "
         f"trains {PAPER_STEPS:,} steps, at 0.1, 0.01 and 0.001. Its iterations are taken as epochs.",
         "All systems have the same backbone, initial weights, data, order of samples and schedule, seed by seed. The "

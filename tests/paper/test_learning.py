@@ -135,3 +135,4 @@ def test_a_single_validation_is_enough() -> None:
     short = Curves.of([curve(system, 0, np.array([0.9]), one) for system in (OURS, BRANCHYNET, PLAIN)])
     found = compare_learning(short, plan(seeds=1), [])
     assert found.verdicts[0].numbers["largest_difference_points"] == 0
+    assert "dry run" in found.notes[0]

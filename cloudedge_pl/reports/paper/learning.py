@@ -125,7 +125,7 @@ def _draw_final(axes: Axes, table: Table, looks: dict[str, tuple[str, str, str]]
             va="center",
             fontsize=9,
         )
-    names = [f"{system}\n{str(who).partition(',')[0]}" for system, who, *_ in rows]
+    names = [f"{system}\n{who}" for system, who, *_ in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.25 * max(high for *_, high in rows) or 1.0)

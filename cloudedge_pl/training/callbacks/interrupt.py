@@ -15,7 +15,8 @@ from cloudedge_pl.signals import Interrupted, SignalHandlers
 class InterruptCheckpoint(pl.callbacks.Checkpoint):
     """On Ctrl-C or SIGTERM finishes the batch, saves a checkpoint and raises :class:`Interrupted`.
 
-    It acts during training and its validation; outside of them there is no state to lose. A second signal stops
+    It acts during training and its validation; outside of them there is no state to lose. A validation that runs, or
+    is due after the batch, is finished as well: a resumed training does not repeat it. A second signal stops
     immediately, without a checkpoint. ``Interrupted`` is a ``SystemExit``: the exit status is 130 after Ctrl-C and 143
     after SIGTERM.
 
@@ -40,7 +41,7 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
         self._signum = signum
         name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
         pl.utilities.rank_zero_info(
-            f"\n{name}: finishing the batch and saving a checkpoint; once more stops at once."
+            f"\n{name}: finishing the batch or validation and saving a checkpoint; once more stops at once."
         )
 
     @override
@@ -61,18 +62,11 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._in_step = False
-        self._stop_if_asked(trainer)
+        if not _validation_follows(trainer):
+            self._stop_if_asked(trainer)
 
     @override
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_if_asked(trainer)
 
     @override
@@ -104,3 +98,9 @@ class InterruptCheckpoint(pl.callbacks.Checkpoint):
             f"Interrupted at step {trainer.global_step}. Saved {path}; resume with ckpt_path={path}"
         )
         raise Interrupted(signum, checkpoint=path)
+
+
+def _validation_follows(trainer: pl.Trainer) -> bool:
+    """Whether a validation is due after the training batch that ends."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)

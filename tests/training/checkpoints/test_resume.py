@@ -55,6 +55,7 @@ def make_data() -> ce.SyntheticDataModule:
         image_size=8,
         val_fraction=0.1,
         batch_size=16,
+        eval_batch_size=4,
         augment=True,
     )
 
@@ -154,6 +155,44 @@ def test_a_signal_leaves_a_checkpoint_that_resumes(
     if step == trainer.global_step:  # nothing was left to train, which sets no random state
         del got["draw"], expected["draw"]
     assert_same(got, expected)
+
+
+class Validations(pl.Callback):
+    """Notes the steps and the results of the validations that ended."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, float] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.sanity_checking:
+            self.seen[trainer.global_step] = float(trainer.callback_metrics["val/loss"])
+
+
+@pytest.mark.parametrize("every", [{}, {"val_check_interval": 3, "check_val_every_n_epoch": None}], ids=str)
+@pytest.mark.parametrize(
+    ("hook", "step"),
+    [
+        ("on_before_optimizer_step", 2),
+        ("on_before_optimizer_step", 4),
+        ("on_before_optimizer_step", 5),
+        ("on_train_batch_start", 14),
+        ("on_validation_batch_start", 15),
+        ("on_validation_batch_end", 15),
+        ("on_train_epoch_end", 15),
+    ],
+)
+def test_no_validation_is_lost_or_cut_short(
+    tmp_path: Path, hook: str, step: int, every: dict[str, Any]
+) -> None:
+    whole, first, second = Validations(), Validations(), Validations()
+    options = {**every, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+    run(tmp_path / "whole", make_strategy(), [whole], **options)
+    callbacks = [Signal(hook, step), first, ce.InterruptCheckpoint()]
+    with pytest.raises(Interrupted) as stopped:
+        run(tmp_path / "stopped", make_strategy(), callbacks, **options)
+    run(tmp_path / "resumed", make_strategy(), [second], ckpt_path=stopped.value.checkpoint, **options)
+    assert not first.seen.keys() & second.seen.keys()
+    assert first.seen | second.seen == whole.seen
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:

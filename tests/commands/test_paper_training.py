@@ -1,0 +1,89 @@
+"""Fig. 9 as a user makes it: small trainings through ``cloudedge reproduce``, interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.partition import build_backbone, profile, trace
+from tests.commands.test_train import cloudedge
+
+pytestmark = pytest.mark.slow
+
+TINY = [
+    "reproduce",
+    "only=[fig9]",
+    "model=resnet18",
+    "image_size=32",
+    "small_image_size=16",
+    "offloading.split_point=5",
+    "data=synthetic",
+    "data.image_size=16",
+    "data.num_train=80",
+    "data.num_test=16",
+    "data.batch_size=8",
+    "trainer.max_steps=24",
+    "training.seeds=1",
+    "training.parallel=1",
+    "callbacks.last.save_on_train_epoch_end=false",
+]
+
+
+def test_a_reproduction_that_was_interrupted_leaves_the_same_curves(tmp_path: Path) -> None:
+    whole = cloudedge(tmp_path, *TINY, "dir=whole")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+
+    code = "from cloudedge_pl.commands.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code, *TINY, "dir=stopped"], cwd=tmp_path)
+    run = tmp_path / "stopped" / "fig9" / "collaborative-0"
+    while not (run / "1" / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 128 + signal.SIGTERM
+    assert json.loads((run / "1" / "summary.json").read_text())["interrupted"] == "SIGTERM"
+
+    resumed = cloudedge(tmp_path, *TINY, "dir=stopped")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert (run / "2" / "summary.json").is_file()
+    for name in ("fig9.csv", "fig9_curves.csv", "fig9_differences.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    curves = (tmp_path / "whole" / "fig9_curves.csv").read_text().splitlines()
+    assert len(curves) == 1 + 3 * 3  # a header; a row for each validation of each system
+    assert "Figure 9" in (tmp_path / "whole" / "report.html").read_text()
+    assert (tmp_path / "whole" / "fig9.png").is_file()
+
+
+def test_the_papers_own_schedule_runs_dry(tmp_path: Path) -> None:
+    small = ["data=synthetic", "data.num_train=40", "data.num_test=16", "data.batch_size=8"]
+    given = ["only=[fig9]", "training.seeds=1", "image_size=32", "trainer.fast_dev_run=true", *small]
+    done = cloudedge(tmp_path, "reproduce", "experiment=paper_full", *given, "dir=dry")
+    assert done.returncode == 0, done.stdout + done.stderr
+    curves = (tmp_path / "dry" / "fig9_curves.csv").read_text().splitlines()
+    assert len(curves) == 1 + 3
+
+
+@pytest.mark.parametrize("experiment", ["paper_quick", "paper_full"])
+def test_the_trainings_are_cut_at_the_position_of_table_1(experiment: str) -> None:
+    with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
+        cfg = compose("reproduce", overrides=[f"experiment={experiment}"])
+    example = torch.zeros(1, 3, cfg.image_size, cfg.image_size)
+    chain = trace(build_backbone(cfg.model.backbone, num_classes=10), example)
+    plan = plan_offloading(
+        profile(chain, example, exit_head=instantiate(cfg.exit_head)),
+        instantiate(cfg.fleet, _convert_="all"),
+        instantiate(cfg.workload),
+        formulas=instantiate(cfg.formulas),
+        codec=instantiate(cfg.codec),
+    )
+    assert cfg.offloading.split_point == plan.split_point
