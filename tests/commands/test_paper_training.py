@@ -15,17 +15,15 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from cloudedge_pl.offloading import plan_offloading
+from cloudedge_pl.paper.curves import CLOUD, EXIT, read_curve
+from cloudedge_pl.paper.training_plan import BRANCHYNET, QUIET, SYSTEMS
 from cloudedge_pl.partition import build_backbone, profile, trace
 from tests.commands.test_train import cloudedge
 
 pytestmark = pytest.mark.slow
 
-TINY = [
-    "reproduce",
-    "only=[fig9]",
+SMALL = [
     "model=resnet18",
-    "image_size=32",
-    "small_image_size=16",
     "offloading.split_point=5",
     "data=synthetic",
     "data.image_size=16",
@@ -33,9 +31,15 @@ TINY = [
     "data.num_test=16",
     "data.batch_size=8",
     "trainer.max_steps=24",
+]
+TINY = [
+    "reproduce",
+    "only=[fig9]",
+    "image_size=32",
+    "small_image_size=16",
     "training.seeds=1",
     "training.parallel=1",
-    "callbacks.last.save_on_train_epoch_end=false",
+    *SMALL,
 ]
 
 
@@ -62,6 +66,17 @@ def test_a_reproduction_that_was_interrupted_leaves_the_same_curves(tmp_path: Pa
     assert len(curves) == 1 + 3 * 3  # a header; a row for each validation of each system
     assert "Figure 9" in (tmp_path / "whole" / "report.html").read_text()
     assert (tmp_path / "whole" / "fig9.png").is_file()
+
+
+def test_without_dormancy_ten_nodes_train_as_branchynet_does(tmp_path: Path) -> None:
+    common = ["train", "experiment=paper_quick", *SMALL, *QUIET]
+    systems = {"ours": ["callbacks.dormancy.mode=never"], "branchynet": list(SYSTEMS[BRANCHYNET].overrides)}
+    for name, overrides in systems.items():
+        done = cloudedge(tmp_path, *common, *overrides, f"hydra.run.dir={name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+    ours, other = (read_curve(name, 0, [tmp_path / name]) for name in systems)
+    assert ours.errors[CLOUD].tolist() == other.errors[CLOUD].tolist()
+    assert ours.errors[EXIT].tolist() == other.errors[EXIT].tolist()
 
 
 def test_the_papers_own_schedule_runs_dry(tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_an_error_that_stays_above_is_not_the_same() -> None:
     assert found.numbers["final_difference_points"] == pytest.approx(60.5)
 
 
+def test_the_difference_that_dormancy_makes_is_told_by_branchynets_cloud_path() -> None:
+    found = same_as_plain(curves(FALLING + 0.1, FALLING, FALLING), plan())
+    cloud = flips(found)["the cloud"]
+    assert dict(zip(cloud.tried, cloud.holds, strict=True)) == {
+        "asleep by the rule": False,
+        "always awake": True,
+    }
+
+
 def test_better_needs_an_interval_below_zero() -> None:
     near, far = (-0.004, 0.002, -0.003), (-0.04, -0.045, -0.035)
     assert better_than_branchynet(curves(FALLING, FALLING, FALLING, near), plan()).state == FAILS
