@@ -35,9 +35,6 @@ class SimpyFleet:
         self.execution = [float(seconds) for seconds in setup.costs.execution_seconds]
         self.waiting: list[int] = []
         self.all_arrived = self.timer_runs = self.due = False
-        self.alone = (
-            setup.window_tasks == 1 and not setup.training
-        )  # a scheduler of whole windows does not know of the inputs' way
         self.dormancy = DormancyState()
         self.probes = 0
 
@@ -115,18 +112,47 @@ class SimpyFleet:
             self._open_window(window)
 
     def _open_window(self, window: list[int]) -> None:
-        """Decides on the cloud's sleep, and gives every task the node that is expected to finish it first."""
+        """Decides on the cloud's sleep, and gives every task the node that is expected to have sent it first.
+
+        Of the tasks before it in the window, a task's node is taken to need for each the longer of computing and
+        sending. How soon the first one can be sent is that of a task of mean size and work.
+        """
+        if not window:
+            return
         awake = self._decide(window)
         there = [node for node in self.nodes if node.available]
-        ready = [node.ready_seconds() for node in there]
+        size, work = (
+            sum(column[task] for task in window) / len(window)
+            for column in (self.tasks.size, self.tasks.work)
+        )
+        means = [self._takes(node, work, size, awake) for node in there]
+        first = [self._sent(node, *mean, size) for node, mean in zip(there, means, strict=True)]
+        begins = [end - max(mean) for end, mean in zip(first, means, strict=True)]
         for task in window:
             self.records.stamps["window"][task] = self.env.now
-            at_node = self.costs.terminal_seconds * self.tasks.size[task] if self.alone else 0.0
-            expected = [self.execution[node.index] * self.tasks.work[task] for node in there]
-            ends = [max(at_node, wait) + seconds for wait, seconds in zip(ready, expected, strict=True)]
+            takes = [self._takes(node, self.tasks.work[task], self.tasks.size[task], awake) for node in there]
+            ends = [begin + max(each) for begin, each in zip(begins, takes, strict=True)]
             best = ends.index(min(ends))
-            ready[best] += expected[best]
-            self.ways.start(Trip(task, there[best], expected[best], awake))
+            begins[best] = ends[best]
+            bits = self._bits(self.tasks.size[task], awake)
+            self.ways.start(Trip(task, there[best], takes[best][0], bits, awake))
+
+    def _bits(self, size: float, awake: bool) -> tuple[float, float]:
+        """What a node sends of a computed task, to the cloud and to the exit head."""
+        to_exit = self.costs.exit_seconds > 0 and (not awake or self.setup.training or self.setup.exits)
+        to_cloud = not to_exit or (self.setup.training and awake)
+        cloud, head = 8 * self.costs.upload_bytes * size, 8 * self.costs.exit_upload_bytes * size
+        return cloud if to_cloud else 0.0, head if to_exit else 0.0
+
+    def _takes(self, node: Node, work: float, size: float, awake: bool) -> tuple[float, float]:
+        """Seconds of a task on a node, and on its radio."""
+        rate = self.link.expected_rate(self.env.now)
+        return self.execution[node.index] * work, node.air_seconds(self._bits(size, awake), rate)
+
+    def _sent(self, node: Node, computing: float, sending: float, size: float) -> float:
+        """When a task will have left a node's radio."""
+        ready = max(node.ready_seconds(), self.costs.terminal_seconds * size)
+        return max(ready + computing, node.radio_seconds(self.link.expected_rate(self.env.now))) + sending
 
     def _decide(self, window: list[int]) -> bool:
         """Whether the cloud is awake in a window that opens now."""
@@ -138,8 +164,11 @@ class SimpyFleet:
         rate = min(self.link.rates[at], self.master.throughput_bits_per_second)
         sending = 8 * costs.upload_bytes / rate if rate > 0 else math.inf
         delay = sending + self.link.propagations[at] + self.ways.backlog_seconds()
+        expected = self.link.expected_rate(now)
         soonest = min(
-            node.ready_seconds() + self.execution[node.index] for node in self.nodes if node.available
+            max(node.ready_seconds() + self.execution[node.index], node.radio_seconds(expected))
+            for node in self.nodes
+            if node.available
         )
         due = min(self.tasks.arrival[task] + self.tasks.deadline[task] for task in window)
         limit = due - now - soonest - costs.cloud_seconds - costs.terminal_seconds

@@ -54,6 +54,7 @@ def setup_of(
     return Setup(
         costs=costs,
         fleet=fleet,
+        link_mean=fleet.link.bandwidth_bits_per_second,
         window_tasks=scenario.window.tasks if by_time is None else None,
         window_seconds=math.nan if by_time is None else by_time,
         jitter=np.broadcast_to(np.asarray(scenario.service.jitter, float), (fleet.num_nodes,)).tolist(),

@@ -30,6 +30,7 @@ class Setup:
         link_starts: [k] ascending, when each segment of the link starts; the last lasts for ever.
         link_rates: [k] bit/s; 0 is an outage.
         link_propagation: [k] seconds.
+        link_mean: bit/s; what the master expects of the link in an outage.
         training: gradients return, and every awake task goes both ways. Tasks that arrive at the same time are one
             window, and so are those that a node loses by a failure.
         window_tasks: number of tasks scheduled together; None opens windows by time.
@@ -52,6 +53,7 @@ class Setup:
     link_starts: Sequence[float] = (0.0,)
     link_rates: Sequence[float]
     link_propagation: Sequence[float]
+    link_mean: float
     training: bool = False
     window_tasks: int | None = 1
     window_seconds: float = math.nan

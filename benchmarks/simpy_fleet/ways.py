@@ -46,7 +46,7 @@ class Ways:
         else:
             self._reject(trip)
             return
-        node.assign(trip.expected)
+        node.assign(trip, self.costs.terminal_seconds * self.tasks.size[trip.task])
         node.trips[trip] = None
         self._follow(trip, self._journey(trip, gate))
 
@@ -77,8 +77,9 @@ class Ways:
         self._stamp("started", trip)
         yield from self._active(trip, self._service_seconds(trip), node.active_watts)
         self._stamp("done", trip)
-        node.running_until = 0.0
+        node.running_until = node.first_until = 0.0
         jobs = yield from self._enter_radio(trip)
+        node.computed(trip)
         node.processor.release(turn)
         node.inside -= 1
         node.let_in()
@@ -107,6 +108,8 @@ class Ways:
             node.blocked = self.env.event()
             yield node.blocked
         both = self.setup.training and trip.awake and costs.exit_seconds > 0
+        for way in (0, 1) if both else (int(trip.bits[1] > 0),):
+            node.queue(way, trip.bits[way])
         return [node.radio.request() for _ in range(1 + both)]
 
     def _onward(self, trip: Trip, turn: Any) -> Walk:
@@ -117,6 +120,7 @@ class Ways:
             yield from self._exit_way(trip, turn)
             if not trip.dead and self.records.path[trip.task] == IN_FLIGHT:
                 trip.walking.add(self.env.active_process)
+                trip.node.queue(0, self._cloud_bits(trip))
                 yield from self._cloud_way(trip, trip.node.radio.request())
         else:
             yield from self._cloud_way(trip, turn)
@@ -124,6 +128,7 @@ class Ways:
     def _exit_way(self, trip: Trip, turn: Any) -> Walk:
         """Through the node's radio to the master, and through its exit head."""
         yield turn
+        trip.node.send(1, trip.bits[1])
         yield from self._send_to_master(trip, turn, EXIT_ASLEEP if not trip.awake else EARLY_EXIT)
 
     def _send_to_master(self, trip: Trip, turn: Any, path: int) -> Walk:
@@ -133,7 +138,9 @@ class Ways:
         self.records.book(task, exit_bytes=num_bytes)
         rate = self.master.throughput_bits_per_second
         node.look_for_room()
-        yield from self._active(trip, 8 * num_bytes / min(node.throughput, rate), node.transmit_watts)
+        seconds = 8 * num_bytes / node.to_master
+        node.sending_until = self.env.now + seconds
+        yield from self._active(trip, seconds, node.transmit_watts)
         node.leave_radio(turn)
         self._leaves_node(trip)
         final = path != EARLY_EXIT or self.tasks.sure[task]
@@ -172,6 +179,7 @@ class Ways:
         credit = self.credits.request()
         if not credit.triggered and self.setup.policy != "block":
             credit.cancel()
+            trip.node.send(0, self._cloud_bits(trip))
             if self.setup.policy == "exit" and self.costs.exit_seconds > 0 and not trip.seen_by_head:
                 yield from self._send_to_master(trip, turn, EXIT_OVERLOAD)
             else:
@@ -193,6 +201,9 @@ class Ways:
         if not trip.dead:
             yield from self._cloud_gradient(trip)
 
+    def _cloud_bits(self, trip: Trip) -> float:
+        return 8 * self.costs.upload_bytes * self.tasks.size[trip.task]
+
     def _give_back(self, credit: Any) -> None:
         credit.cancel()
         self.credits.release(credit)
@@ -206,6 +217,9 @@ class Ways:
             node.stalled = 0
         num_bytes = self.costs.upload_bytes * self.tasks.size[task]
         self.records.book(task, upload_bytes=num_bytes)
+        node.send(0, 8 * num_bytes)
+        expected = node.air_seconds((8 * num_bytes, 0.0), self.link.expected_rate(self.env.now))
+        node.sending_until = self.env.now + expected
         node.look_for_room()
         seconds = self.link.seconds(self.env.now, 8 * num_bytes, node.throughput)
         yield from self._active(trip, seconds, node.transmit_watts)

@@ -39,8 +39,9 @@ def restored_arrays(state: dict[str, Any], present: Arrays) -> Arrays:
         present: arrays of the same fleet.
 
     Raises:
-        CheckpointError: if the state belongs to a fleet of another size.
+        CheckpointError: if the state belongs to a fleet of another size, or an earlier version wrote it.
     """
+    _check_columns(state, present)
     arrays = {name: _array(state[name], array.dtype) for name, array in _used(present).items()}
     theirs, ours = len(arrays["nodes"]), len(present.nodes)
     if theirs != ours:
@@ -53,6 +54,16 @@ def restored_arrays(state: dict[str, Any], present: Arrays) -> Arrays:
     restored = Arrays(**arrays)
     make_room(restored, 64)
     return restored
+
+
+def _check_columns(state: dict[str, Any], present: Arrays) -> None:
+    """Raises CheckpointError if a state lacks columns of the present layout."""
+    for name, array in _used(present).items():
+        if missing := sorted(set(array.dtype.names or ()) - set(state.get(name, ()))):
+            raise CheckpointError(
+                f"the checkpoint's {name} have no {', '.join(missing)}: an earlier version of cloudedge_pl wrote it. "
+                "Load its weights with ckpt_path left out and module.load_state_dict, or resume with that version."
+            )
 
 
 def _used(arrays: Arrays) -> dict[str, np.ndarray]:

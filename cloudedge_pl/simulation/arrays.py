@@ -68,6 +68,7 @@ def new_state(
         "exit_download_bytes": costs.exit_download_bytes,
         "master_bits_per_second": fleet.coordinator.throughput_bits_per_second,
         "backhaul_bits_per_second": scenario.backhaul_bits_per_second,
+        "mean_bits_per_second": fleet.link.bandwidth_bits_per_second,
         "master_compute_watts": fleet.coordinator.busy_watts - fleet.coordinator.idle_watts,
         "master_transmit_watts": fleet.coordinator.transmit_watts,
         "window_seconds": 0.0 if training else scenario.window.seconds or 0.0,

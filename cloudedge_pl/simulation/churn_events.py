@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.simulation.backlogs import forget
 from cloudedge_pl.simulation.edge_way import charge_node, charge_radio
 from cloudedge_pl.simulation.events import FAIL, JOIN
 from cloudedge_pl.simulation.layout import DEAD, DOWNLINKS, INSIDE, RADIOS, World
@@ -69,7 +70,7 @@ def fail(world: World, node: int) -> None:
         places = int(station_at(world, radio).job & 1 == 0)
     for station in (node, radio, downlink):
         clear(world, station)
-    machine.queued_seconds = machine.running_until = 0.0
+    forget(world, node)
     machine.occupancy = 0
     machine.held_head = machine.held_tail = machine.blocked = -1
     behind = world.waiting_tail

@@ -9,6 +9,14 @@ from __future__ import annotations
 import math
 
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.simulation.backlogs import (
+    fulfil,
+    goes_to_cloud,
+    goes_to_exit,
+    link_rate,
+    next_transfer,
+    queue_transfer,
+)
 from cloudedge_pl.simulation.ends import DIVERTED, answers, complete
 from cloudedge_pl.simulation.events import AT_CLOUD, AT_NODE, NODE_DONE, RADIO_DONE, RADIO_MORE
 from cloudedge_pl.simulation.layout import (
@@ -82,7 +90,7 @@ def start_node(world: World, node: int) -> None:
     machine.queued_seconds = (
         machine.queued_seconds - expected if machine.occupancy or machine.held_head >= 0 else 0.0
     )
-    machine.running_until = clock + expected
+    machine.running_until = machine.first_until = clock + expected
     jitter = machine.jitter
     seconds = expected * math.exp(jitter * task.noise - 0.5 * jitter * jitter) * task.slowdown
     push(world, clock + seconds, NODE_DONE, job)
@@ -117,7 +125,7 @@ def node_done(world: World, job: int) -> None:
         full = radio_is_full(world, node)
         if full and world.overload == BLOCK:
             node_at(world, node).blocked = row
-            node_at(world, node).running_until = world.clock
+            node_at(world, node).running_until = node_at(world, node).first_until = world.clock
             return
         if full:
             complete(world, row, REJECTED)
@@ -130,8 +138,9 @@ def node_done(world: World, job: int) -> None:
 @compiled
 def leave_node(world: World, node: int) -> None:
     """Frees a node's server, and begins its next task."""
+    fulfil(world, station_at(world, node).job >> 1)
     release(world, node, world.clock - station_at(world, node).started)
-    node_at(world, node).running_until = world.clock
+    node_at(world, node).running_until = node_at(world, node).first_until = world.clock
     start_node(world, node)
     release_held(world, node)
 
@@ -150,14 +159,12 @@ def radio_is_full(world: World, node: int) -> bool:
 def enter_radio(world: World, row: int) -> None:
     """Adds a task's transfers to its node's radio: to the cloud, to the exit head, or in training to both."""
     task = task_at(world, row)
-    radio = RADIOS * world.num_nodes + task.node
-    to_exit = world.exit_seconds > 0.0 and (task.awake == 0 or world.training == 1 or world.exit_policy == 1)
-    to_cloud = not to_exit or (world.training == 1 and task.awake == 1)
+    to_cloud, to_exit = goes_to_cloud(world, task.awake), goes_to_exit(world, task.awake)
     task.pending = int(to_cloud) + int(to_exit)
     if to_cloud:
-        enqueue(world, radio, 2 * row)
+        queue_transfer(world, 2 * row)
     if to_exit:
-        enqueue(world, radio, 2 * row + 1)
+        queue_transfer(world, 2 * row + 1)
 
 
 @compiled
@@ -213,7 +220,7 @@ def start_radio(world: World, node: int) -> None:
         if to_cloud and cloud_is_full(world) and world.overload == BLOCK:
             stall(world, node)
             return
-        job = dequeue(world, radio)
+        job = next_transfer(world, node)
         task = task_at(world, job >> 1)
         if to_cloud and cloud_is_full(world):
             if world.overload == EXIT and world.exit_seconds > 0.0 and task.diverted == 0:
@@ -238,6 +245,8 @@ def send_to_cloud(world: World, radio: int, job: int) -> None:
     world.cloud_used += 1
     machine.upload_bytes += num_bytes
     task.upload_bytes += num_bytes
+    rate = min(link_rate(world), machine.cloud_bits_per_second)
+    machine.sending_until = world.clock + 8.0 * num_bytes / rate
     transmit(world, radio, machine.cloud_bits_per_second, 8.0 * num_bytes, RADIO_DONE, RADIO_MORE, job)
 
 
@@ -250,7 +259,8 @@ def send_to_exit(world: World, radio: int, job: int) -> None:
     occupy(world, radio, job)
     machine.exit_upload_bytes += num_bytes
     task.exit_bytes += num_bytes
-    push(world, world.clock + 8.0 * num_bytes / machine.master_bits_per_second, RADIO_DONE, job)
+    machine.sending_until = world.clock + 8.0 * num_bytes / machine.master_bits_per_second
+    push(world, machine.sending_until, RADIO_DONE, job)
 
 
 @compiled
@@ -272,7 +282,7 @@ def radio_done(world: World, job: int) -> None:
     radio = RADIOS * world.num_nodes + node
     charge_radio(world, radio, node)
     release(world, radio, world.clock - station_at(world, radio).started)
-    task.sent = world.clock
+    task.sent = node_at(world, node).sending_until = world.clock
     to_cloud = job & 1 == 0
     if world.training == 0 and (to_cloud or task.awake == 0 or task.exits == 1 or task.diverted == DIVERTED):
         task.needs_node = 0

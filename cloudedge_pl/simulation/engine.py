@@ -15,7 +15,7 @@ import numpy as np
 from cloudedge_pl.costs.split import SplitCosts
 from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState, timed
 from cloudedge_pl.fleet import Fleet, Phase
-from cloudedge_pl.scheduling import Assignment, NodeState, Scheduler, TaskWindow
+from cloudedge_pl.scheduling import Assignment, Scheduler
 from cloudedge_pl.scheduling.bounds import lower_bound
 from cloudedge_pl.scheduling.instance import Instance
 from cloudedge_pl.scheduling.registry import SCHEDULERS
@@ -23,6 +23,7 @@ from cloudedge_pl.simulation.array_state import plain_arrays, records_of, restor
 from cloudedge_pl.simulation.arrays import make_room, new_state
 from cloudedge_pl.simulation.compacting import take_finished
 from cloudedge_pl.simulation.events import NEED_CHURN, NEED_DECISION, NEED_LINK, NEED_ROWS, NEED_TASKS
+from cloudedge_pl.simulation.flow_line import problem_of
 from cloudedge_pl.simulation.layout import CHANGE, FINISHED, INPUTS, SEGMENT, TIMES
 from cloudedge_pl.simulation.loop import run, skip_finished
 from cloudedge_pl.simulation.scenario import Scenario
@@ -289,25 +290,14 @@ class Engine:
         tasks, nodes = self.arrays.tasks[rows], self.arrays.nodes
         owner = np.where(tasks["attempts"] == 0, tasks["owner"], -1).astype(np.int64)
         owner[(owner >= 0) & (nodes["available"][np.maximum(owner, 0)] == 0)] = -1
-        free = np.flatnonzero(owner < 0)
-        clock = float(self._world["clock"])
-        ready = np.maximum(nodes["running_until"] - clock, 0.0) + nodes["queued_seconds"]
-        state = NodeState(ready, self._memory_bytes, nodes["available"].astype(bool))
+        free, known = np.flatnonzero(owner < 0), (self.arrays, self.costs, self._memory_bytes)
         if len(free):
-            self.assignment = self.scheduler.assign(self._window(tasks[free], clock), state)
+            self.assignment = self.scheduler.assign(*problem_of(*known, tasks[free]))
             owner[free] = self.assignment.node
         if len(free) < len(rows):
-            instance = Instance.of(self._window(tasks, clock), state)
+            instance = Instance.of(*problem_of(*known, tasks))
             self.assignment = instance.assignment(owner, lower_bound(instance))
         return owner
-
-    def _window(self, tasks: np.ndarray, clock: float) -> TaskWindow:
-        equal = bool((tasks["work"] == 1.0).all())
-        seconds = self.costs.execution_seconds
-        shape = (len(tasks), len(seconds))
-        times = np.broadcast_to(seconds, shape) if equal else tasks["work"][:, None] * seconds
-        deadlines = tasks["arrival"] + tasks["deadline"] - clock
-        return TaskWindow(times, self.costs.task_memory_bytes * tasks["size"], deadline_seconds=deadlines)
 
     # --- what it shows ---
 

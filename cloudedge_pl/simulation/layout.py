@@ -52,6 +52,12 @@ NODE = np.dtype(
             "transmit_watts",
             "queued_seconds",
             "running_until",
+            "first_until",
+            "promised_cloud_bits",
+            "promised_exit_bits",
+            "queued_cloud_bits",
+            "queued_exit_bits",
+            "sending_until",
             "busy_seconds",
             "joules",
             "upload_bytes",
@@ -76,7 +82,10 @@ NODE = np.dtype(
 """A node: its speeds and powers, the work that is promised to it, and its accounts.
 
 ``compute_watts`` is what computing draws beyond idle power, ``queued_seconds`` the expected work of tasks that are
-assigned and not started, ``occupancy`` their number without those held at the master.
+assigned and not started, ``occupancy`` their number without those held at the master. Transfers of tasks that are not
+computed yet are promised, those that wait for the radio are queued. ``running_until`` and ``sending_until`` are the
+expected ends of the running task and transfer. Where an idle node waits for an input, ``running_until`` is the input's
+arrival; ``first_until`` is the expected end of the task that runs or will run first.
 """
 
 STATION = np.dtype(
@@ -108,6 +117,7 @@ WORLD = np.dtype(
             "master_bits_per_second",
             "backhaul_bits_per_second",
             "backhaul_until",
+            "mean_bits_per_second",
             "master_compute_watts",
             "master_transmit_watts",
             "master_joules",

@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.simulation.backlogs import queue_transfer
 from cloudedge_pl.simulation.edge_way import start_radio, wake_stalled
 from cloudedge_pl.simulation.ends import RETURNED, answers, back
 from cloudedge_pl.simulation.events import BACK, CLOUD_DONE, DOWN_DONE, DOWN_MORE, EXIT_DONE, SENDER_DONE
@@ -16,7 +17,6 @@ from cloudedge_pl.simulation.layout import (
     DEAD,
     DOWNLINKS,
     EXIT_HEAD,
-    RADIOS,
     RECEIVER,
     SENDER,
     World,
@@ -154,7 +154,7 @@ def exit_done(world: World, job: int) -> None:
         start_sender(world)
     elif task.awake == 1 and task.exits == 0 and task.diverted == 0:
         task.diverted = RETURNED
-        enqueue(world, RADIOS * world.num_nodes + task.node, job - 1)
+        queue_transfer(world, job - 1)
         start_radio(world, task.node)
     else:
         back(world, job)

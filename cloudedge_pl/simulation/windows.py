@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from cloudedge_pl.scheduling.compiled import compiled
+from cloudedge_pl.simulation.backlogs import earliest_sending, finishes_first, promise
 from cloudedge_pl.simulation.dormancy_kernel import advance
 from cloudedge_pl.simulation.edge_way import has_room, release_to_node
 from cloudedge_pl.simulation.ends import complete
@@ -87,13 +88,6 @@ def window_opens(world: World) -> None:
 
 
 @compiled
-def ready_in(world: World, node: int) -> float:
-    """Returns the time until a node has finished what it is expected to do."""
-    machine = node_at(world, node)
-    return float(max(machine.running_until - world.clock, 0.0) + machine.queued_seconds)
-
-
-@compiled
 def window_size(world: World) -> int:
     """Returns the number of tasks in the window that is due: one if tasks are dispatched at their arrival, or all."""
     return 1 if world.window_tasks == 1 and world.window_seconds == 0.0 else int(world.num_waiting)
@@ -109,11 +103,8 @@ def latest_delay(world: World) -> float:
         job = follow(world, job)
     if math.isinf(due):
         return math.inf
-    earliest = math.inf
-    for node in range(world.num_nodes):
-        if node_at(world, node).available:
-            earliest = min(earliest, ready_in(world, node) + node_at(world, node).execution_seconds)
-    return float(due - world.clock - earliest - world.cloud_seconds - world.terminal_seconds)
+    begins = earliest_sending(world)
+    return float(due - world.clock - begins - world.cloud_seconds - world.terminal_seconds)
 
 
 @compiled
@@ -171,7 +162,7 @@ def place(world: World, row: int, node: int) -> None:
         complete(world, row, REJECTED)
         return
     task.state, task.needs_node = INSIDE, 1
-    machine.queued_seconds += machine.execution_seconds * task.work
+    promise(world, row)
     if has_room(world, node) and machine.held_head < 0:
         release_to_node(world, row)
         return
@@ -181,22 +172,6 @@ def place(world: World, row: int, node: int) -> None:
     else:
         link_behind(world, machine.held_tail, 2 * row)
     machine.held_tail = 2 * row
-
-
-@compiled
-def finishes_first(world: World, row: int) -> int:
-    """Returns the available node that is expected to finish a task first; the first one of equals."""
-    task = task_at(world, row)
-    terminal = world.terminal_seconds * task.size
-    chosen, earliest = -1, math.inf
-    for node in range(world.num_nodes):
-        machine = node_at(world, node)
-        if machine.available:
-            ready = max(machine.running_until - world.clock, 0.0) + machine.queued_seconds
-            done = max(ready, terminal) + machine.execution_seconds * task.work
-            if done < earliest:
-                chosen, earliest = node, done
-    return chosen
 
 
 @compiled

@@ -117,7 +117,7 @@ def build_system(system: System, setting: Setting) -> BuiltSystem:
     if system.service is not None:
         dormancy = system.service.decide(costs, setting.fleet, setting.accuracy_gap)
     return BuiltSystem(
-        system=system, plan=plan, costs=costs, scheduler=_scheduler(system, setting, plan), dormancy=dormancy
+        system=system, plan=plan, costs=costs, scheduler=_scheduler(system, setting), dormancy=dormancy
     )
 
 
@@ -131,13 +131,10 @@ def _goal(system: System, setting: Setting) -> OffloadGoal:
     return replace(given, objective=system.cut, split_point=None, exclude_ends=False)
 
 
-def _scheduler(system: System, setting: Setting, plan: OffloadPlan) -> Scheduler:
-    """Returns a new scheduler. Where nothing is computed at the edge, nodes that only send take turns.
-
-    A scheduler that compares times of computing would give all of these tasks to one node, whose radio is then full.
-    """
+def _scheduler(system: System, setting: Setting) -> Scheduler:
+    """Returns a new scheduler."""
     if system.scheduler is None:
-        return create_scheduler("round_robin") if plan.split_point == 0 else setting.make_scheduler()
+        return setting.make_scheduler()
     if system.scheduler == BARGAINING:
         return BargainingBalancer(arrival_rate=setting.workload.arrival_rate)
     return create_scheduler(system.scheduler)

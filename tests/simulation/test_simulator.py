@@ -118,7 +118,8 @@ def test_a_radio_sends_one_transfer_at_a_time() -> None:
 
 @pytest.mark.parametrize("name", sorted(SCHEDULERS))
 def test_an_evaluation_dispatches_as_a_stream_in_windows_of_one_task(name: str) -> None:
-    simulator = make(5, phase="inference", scheduler=name, scenario=STEADY, terminal_seconds=0.0)
+    nothing = {"terminal_seconds": 0.0, "upload_bytes": 0.0, **WITHOUT_EXIT}  # is sent
+    simulator = make(5, phase="inference", scheduler=name, scenario=STEADY, **nothing)
     arrivals = np.cumsum(np.random.default_rng(2).exponential(1 / 60.0, 12))
     simulator.engine.feed(Tasks.equal(12, arrivals), final=True)
     simulator.engine.run()
@@ -276,6 +277,13 @@ def test_a_state_of_an_earlier_version_is_refused() -> None:
     state = make().state_dict()
     del state["engine"]
     with pytest.raises(CheckpointError, match="engine"):
+        make().load_state_dict(state)
+
+
+def test_a_state_without_what_this_version_counts_is_refused() -> None:
+    state = make().state_dict()
+    del state["engine"]["arrays"]["nodes"]["sending_until"]
+    with pytest.raises(CheckpointError, match="nodes have no sending_until"):
         make().load_state_dict(state)
 
 

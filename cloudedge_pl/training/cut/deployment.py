@@ -19,7 +19,7 @@ from cloudedge_pl.lightning import pl
 from cloudedge_pl.offloading import OffloadGoal, OffloadPlan, plan_offloading
 from cloudedge_pl.partition import ExitHead, ExitHeadConfig, SplitChain, profile, trace
 from cloudedge_pl.partition.codecs import Codec, build_codec
-from cloudedge_pl.scheduling import Scheduler, as_scheduler
+from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.simulation import Scenario, Simulator
 
 
@@ -65,16 +65,12 @@ class Deployment:
         split_point: int | None = None,
         exits: bool = False,
     ) -> Simulator:
-        """Returns a new simulator of this deployment, or of another split point, with its own copy of the scheduler.
-
-        Where the nodes compute nothing (split point 0), no node finishes a task sooner than another, and a scheduler of
-        finishing times would send all of them through one node's radio: tasks then go to the nodes in turn.
-        """
+        """Returns a new simulator of this deployment, or of another split point, with its own copy of the scheduler."""
         workload = replace(self.workload, phase=phase)
         at = self.split_point if split_point is None else split_point
         plan = self.plan
         costs = split_costs(plan.profile, self.fleet, workload, at, plan.formulas, plan.codec)
-        own = copy.deepcopy(scheduler) if costs.execution_seconds.any() else as_scheduler("round_robin")
+        own = copy.deepcopy(scheduler)
         return Simulator(
             costs, self.fleet, workload, own, scenario=scenario, dormancy=dormancy, exits=exits, seed=seed
         )

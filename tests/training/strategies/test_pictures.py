@@ -56,8 +56,8 @@ def test_loaders_alone_cannot_be_measured(tmp_path: Path) -> None:
         trainer.fit(OtherModule(SmallNet()), loader())
 
 
-def test_without_a_part_at_the_edge_all_radios_send(tmp_path: Path) -> None:
-    strategy, data = make_strategy(), make_data()
+def test_without_a_part_at_the_edge_tasks_that_come_at_once_go_to_all_radios(tmp_path: Path) -> None:
+    strategy, data = make_strategy(replace(WORKLOAD, arrival_rate=1e9)), make_data()
     make_trainer(tmp_path, strategy).validate(OtherModule(SmallNet()), datamodule=data, verbose=False)
     in_cloud = strategy.same_tasks_at(0)
     assert sorted(in_cloud.accounts.tasks.tolist()) == [0.0, 3.0, 3.0, 4.0]  # the master runs none
