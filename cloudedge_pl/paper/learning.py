@@ -55,7 +55,7 @@ def measure_fig9(setting: PaperSetting, report: Report) -> PartResult:
     runs = plan.runs(setting.folder / "fig9")
     plan.start(runs, report)
     curves = Curves.of([read_curve(run.system, run.seed, run.parts) for run in runs])
-    commands = [f"cloudedge train {' '.join(run.overrides)}" for run in runs if run.seed == 0]
+    commands = [run.command for run in runs if run.seed == 0]
     return compare_learning(curves, plan, commands)
 
 
@@ -118,8 +118,8 @@ def same_as_plain(curves: Curves, plan: TrainingPlan) -> Verdict:
                 "answers of", {name: gaps[path][at] for path, name in WHO.items() if path in gaps}, margin
             ),
             # Without dormancy the network is trained and answers as the cloud path of BranchyNet.
-            "the cloud": _trials(
-                "the cloud",
+            "state of the cloud": _trials(
+                "state of the cloud",
                 {"asleep by the rule": needed, "always awake": _gap_from(curves, BRANCHYNET, CLOUD)[at]},
                 margin,
             ),

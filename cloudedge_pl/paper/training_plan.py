@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,11 @@ class TrainingRun:
     seed: int
     folder: Path
     overrides: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """What a user types for the same training, which then leaves more than validations."""
+        return shlex.join(["cloudedge", "train", *(each for each in self.overrides if each not in QUIET)])
 
     @property
     def parts(self) -> list[Path]:

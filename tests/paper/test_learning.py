@@ -75,7 +75,7 @@ def test_an_error_that_stays_above_is_not_the_same() -> None:
 
 def test_the_difference_that_dormancy_makes_is_told_by_branchynets_cloud_path() -> None:
     found = same_as_plain(curves(FALLING + 0.1, FALLING, FALLING), plan())
-    cloud = flips(found)["the cloud"]
+    cloud = flips(found)["state of the cloud"]
     assert dict(zip(cloud.tried, cloud.holds, strict=True)) == {
         "asleep by the rule": False,
         "always awake": True,
