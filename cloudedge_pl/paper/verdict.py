@@ -15,6 +15,9 @@ HOLDS, CONDITIONAL, FAILS = "holds", "holds under conditions", "does not hold"
 
 STATES = (HOLDS, CONDITIONAL, FAILS)
 
+MOST_RANGES = 2
+"""Of more ranges in a sentence, the values just outside are not named."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -90,7 +93,12 @@ class Flip:
         whole = f"at {low}{self._suffix}" if len(self.tried) == 1 else f"from {low} to {high}{self._suffix}"
         if not self.changes:
             return f"{'everywhere' if any(self.holds) else 'nowhere'} {whole}"
-        return f"{'; '.join(self._range(*run) for run in self._runs())} (tried: {low} to {high})"
+        runs = self._runs()
+        if len(runs) > MOST_RANGES:
+            ranges = ", ".join(self._inside(*run) for run in runs)
+        else:
+            ranges = "; ".join(f"{self._inside(*run)}, not at {self._outside(*run)}" for run in runs)
+        return f"{ranges} (tried: {low} to {high})"
 
     def _names(self) -> str:
         good = ", ".join(str(name) for name, holds in zip(self.tried, self.holds, strict=True) if holds)
@@ -99,19 +107,22 @@ class Flip:
             return f"for none of {bad}"
         return f"for {good}{f', not for {bad}' if bad else ''}"
 
-    def _range(self, first: int, last: int) -> str:
-        """A range in words, with the nearest tried values at which the claim does not hold."""
+    def _inside(self, first: int, last: int) -> str:
+        """A range in words, by its first and last index."""
         low, high = _number(self.tried[first]), _number(self.tried[last])
-        outside = [_number(self.tried[at]) for at in (first - 1, last + 1) if 0 <= at < len(self.tried)]
         if first == last:
-            inside = f"at {low}{self._suffix}"
-        elif first == 0:
-            inside = f"up to {high}{self._suffix}"
-        elif last == len(self.tried) - 1:
-            inside = f"from {low}{self._suffix} on"
-        else:
-            inside = f"from {low} to {high}{self._suffix}"
-        return f"{inside}, not at {' or '.join(outside)}"
+            return f"at {low}{self._suffix}"
+        if first == 0:
+            return f"up to {high}{self._suffix}"
+        if last == len(self.tried) - 1:
+            return f"from {low}{self._suffix} on"
+        return f"from {low} to {high}{self._suffix}"
+
+    def _outside(self, first: int, last: int) -> str:
+        """The nearest tried values on both sides of a range, at which the claim does not hold."""
+        return " or ".join(
+            _number(self.tried[at]) for at in (first - 1, last + 1) if 0 <= at < len(self.tried)
+        )
 
     @property
     def _suffix(self) -> str:

@@ -68,6 +68,10 @@ def test_the_ranges_cover_exactly_the_values_at_which_it_holds(outcomes):
             {1: False, 2: True, 3: True, 4: False, 5: True},
             "from 2 to 3 Mbit/s, not at 1 or 4; at 5 Mbit/s, not at 4 (tried: 1 to 5)",
         ),
+        (
+            {1: True, 2: False, 3: True, 4: False, 5: True, 6: True},
+            "at 1 Mbit/s, at 3 Mbit/s, from 5 Mbit/s on (tried: 1 to 6)",
+        ),
         ({1: True, 2: True}, "everywhere from 1 to 2 Mbit/s"),
         ({1: False, 2: False}, "nowhere from 1 to 2 Mbit/s"),
         ({12_500: True}, "everywhere at 12,500 Mbit/s"),

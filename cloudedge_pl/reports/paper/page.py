@@ -117,23 +117,28 @@ def _environment(*, html: bool) -> Environment:
 
 def _content(sections: Sequence[Section], about: About) -> dict[str, Any]:
     made = [section for section in sections if section.result is not None]
-    states = Counter(
-        verdict.state for each in made if each.result is not None for verdict in each.result.verdicts
-    )
+    verdicts = [verdict for each in made if each.result is not None for verdict in each.result.verdicts]
     return {
         "about": about,
         "wall_time": format_seconds(about.wall_seconds),
         "sections": [_section(section) for section in made],
         "missing": [section for section in sections if section.result is None],
-        "count": sum(states.values()),
-        "states": [_counted(states[state], state) for state in STATES if states[state]],
+        "count": len(verdicts),
+        "states": _counted(verdicts),
     }
 
 
-def _counted(count: int, state: str) -> str:
-    """Returns how many claims are in a state: ``3 hold under conditions``."""
-    plural = state.replace("holds", "hold").replace("does not", "do not")
-    return f"{count} {state if count == 1 else plural}"
+def _counted(verdicts: Sequence[Verdict]) -> str:
+    """Returns how many claims are in which state: ``3 hold under conditions (1 at this setting), 1 does not hold``."""
+    counts = Counter(verdict.state for verdict in verdicts)
+    here = sum(verdict.at_setting for verdict in verdicts if verdict.state == CONDITIONAL)
+    words = []
+    for state in STATES:
+        if counts[state]:
+            plural = state.replace("holds", "hold").replace("does not", "do not")
+            text = f"{counts[state]} {state if counts[state] == 1 else plural}"
+            words.append(f"{text} ({here} of them at this setting)" if state == CONDITIONAL else text)
+    return ", ".join(words)
 
 
 def _section(section: Section) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def test_everything_that_was_found_is_on_the_page(tmp_path):
     for page in (Seen(html).text, markdown):
         for text in (
             "Figure 6: delay",
-            "1 claim: 1 holds under conditions",
+            "1 claim: 1 holds under conditions (1 of them at this setting)",
             "link rate: up to 5 Mbit/s, not at 7 (tried: 1 to 7)",
             "250 ms",
             "fig6.csv",
