@@ -77,7 +77,7 @@ def options() -> list[str]:
     }
     found = []
     for group in files("cloudedge_pl.conf").iterdir():
-        if not group.is_dir() or group.name in ("experiment", "trainer", "logger", "__pycache__"):
+        if not group.is_dir() or group.name in ("experiment", "sweep", "trainer", "logger", "__pycache__"):
             continue
         for path in group.iterdir():
             name = path.name.removesuffix(".yaml")

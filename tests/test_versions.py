@@ -24,7 +24,7 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 
 def tried() -> dict[str, Requirement]:
     # "test" names the others as cloudedge_pl[...]
-    return requirements("test", "lightning", "parquet", "export", "serve")
+    return requirements("test", "lightning", "parquet", "export", "serve", "sweep")
 
 
 def pins(name: str) -> dict[str, Version]:

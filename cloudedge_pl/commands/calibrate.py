@@ -16,6 +16,7 @@ from omegaconf import DictConfig, open_dict
 from cloudedge_pl.commands.checkpoint_command import run_on_checkpoint
 from cloudedge_pl.commands.exit_report import exit_summary, needs_calibration, save_exits, say_calibrated
 from cloudedge_pl.commands.reporting import summary_if_stopped
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.running import build, clear_errors, console, output_dir, versions, write_json
 from cloudedge_pl.exits.settings import MAX_DISAGREEMENT
 from cloudedge_pl.training.strategies.calibration import calibrate_exits, save_calibration
@@ -76,6 +77,7 @@ def turn_on(cfg: DictConfig) -> None:
 
 @hydra.main(version_base="1.3", config_path=None)
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     calibrate(cfg)
 

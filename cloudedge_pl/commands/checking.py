@@ -122,6 +122,8 @@ def _keys(
     exit_share: float,
     records: str,
     figures: bool,
+    objective_metric: str | list[str] | None,
+    objective_direction: str | list[str],
 ) -> None:
     """The keys at the top of the configs, as a signature."""
 

@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.reproduce",
         "make the paper's tables and figures again, with a verdict on each of its claims",
     ),
+    "collect": (
+        "cloudedge_pl.commands.collect",
+        "gather the runs of a sweep: one table, and a figure of a metric: FOLDER",
+    ),
     "calibrate": (
         "cloudedge_pl.commands.calibrate",
         "choose for a checkpoint which samples exit early: ckpt=PATH",

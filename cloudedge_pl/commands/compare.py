@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.exit_report import say_calibrated
 from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.run_config import arguments_of_run, config_of_run
 from cloudedge_pl.commands.running import (
     clear_errors,
@@ -238,6 +239,7 @@ def _save_csv(path: Path, results: Mapping[str, SystemResult]) -> None:
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="compare")
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     compare(cfg)
 

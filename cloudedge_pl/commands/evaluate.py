@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from cloudedge_pl.commands.checkpoint_command import run_on_checkpoint
 from cloudedge_pl.commands.reporting import summary_if_stopped
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.running import (
     build,
     clear_errors,
@@ -53,6 +54,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
 @hydra.main(version_base="1.3", config_path=None)
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     evaluate(cfg)
 

@@ -13,6 +13,9 @@ WIDTH = 110
 NO_GROUPS = ("_self_", "_run_dirs", "_own_dir")
 """Entries of a defaults list that are neither a group nor a base file, whose keys stand at the top."""
 
+OF_ALL_GROUPS = ("experiment", "sweep")
+"""Groups whose files set keys of the other groups and of Hydra."""
+
 KEY = re.compile(
     r"^(?P<indent> *)(?P<name>(?:override /)?[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# (?P<comment>.*))?$"
 )
@@ -72,7 +75,7 @@ def show(command: str, arguments: Sequence[str]) -> str:
     for section in sections:
         lines += ["", f"{section.group}={section.option}    one of: {', '.join(section.options)}"]
         lines += _wrapped(section.about, 4)
-        lines += _listed(section.keys, f"{section.group}.")
+        lines += _listed(section.keys, "" if section.group in OF_ALL_GROUPS else f"{section.group}.")
     return "\n".join(lines) + "\n"
 
 
@@ -87,7 +90,7 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
     own = {key.name for key in keys}
     for base in (group.name for group in groups if group.name.startswith("_")):
         keys = [*keys, *(key for key in read(f"{base}.yaml")[2] if key.name not in own)]
-    groups = [group for group in groups if not group.name.startswith("_")]
+    groups = [group for group in groups if not group.name.startswith(("_", "override "))]
     options = {group.name: _options(group.name) for group in groups}
     about, overridden = "", {}
     changed: list[Key] = []
@@ -102,6 +105,8 @@ def composed(config: str, chosen: Mapping[str, str]) -> tuple[str, list[Key], li
         said, content = "", list[Key]()
         if group.name == "experiment":
             said = about
+        elif group.name in OF_ALL_GROUPS and option in options[group.name]:
+            said, _, content = read(f"{group.name}/{option}.yaml")
         elif option in options[group.name]:
             said, content = _merged(group.name, option)
             prefix = f"{group.name}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import hydra
 import torch
@@ -12,10 +13,19 @@ from rich.table import Table
 
 from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
-from cloudedge_pl.commands.running import clear_errors, console, output_dir, report_plan, resolved, run
+from cloudedge_pl.commands.rows import leaves_row
+from cloudedge_pl.commands.running import (
+    clear_errors,
+    console,
+    output_dir,
+    report_plan,
+    resolved,
+    run,
+    write_json,
+)
 from cloudedge_pl.costs.measured import Disagreement
 from cloudedge_pl.data import ImageDataModule
-from cloudedge_pl.offloading import OffloadPlan, plan_offloading, with_picture_bytes
+from cloudedge_pl.offloading import OffloadPlan, plan_dict, plan_offloading, with_picture_bytes
 from cloudedge_pl.partition import build_backbone, profile, trace
 
 NEEDED = (
@@ -52,10 +62,23 @@ def _plan(cfg: DictConfig, progress: Progress) -> OffloadPlan:
     chosen, disagreement = make_plan(cfg, progress)
     progress.stage = "report"
     report_plan(chosen, output_dir())
+    write_json(output_dir() / "summary.json", _summary(chosen))
     if disagreement is not None:
         console().print(disagreement_table(disagreement, chosen.profile.names, chosen.split_point))
-    console().print(f"plan.json and figures are in {output_dir()}", soft_wrap=True)
+    console().print(f"plan.json, summary.json and figures are in {output_dir()}", soft_wrap=True)
     return chosen
+
+
+def _summary(chosen: OffloadPlan) -> dict[str, Any]:
+    """The chosen split point and its costs."""
+    point = plan_dict(chosen)["split_points"][chosen.split_point]
+    costs = {key: value for key, value in point.items() if isinstance(value, (bool, int, float))}
+    return {
+        "model": chosen.profile.model,
+        "split_point": costs.pop("index"),
+        "split_name": chosen.name,
+        **costs,
+    }
 
 
 def make_plan(cfg: DictConfig, progress: Progress) -> tuple[OffloadPlan, Disagreement | None]:
@@ -132,6 +155,7 @@ def disagreement_table(found: Disagreement, names: Sequence[str], chosen: int) -
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="plan")
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     plan(cfg)
 

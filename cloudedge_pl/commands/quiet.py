@@ -1,4 +1,4 @@
-"""Removes messages of Lightning that do not help a user of the commands.
+"""Removes messages of Lightning and other packages that do not help a user of the commands.
 
 This happens in the commands only. Programs that use the package as a library see all messages.
 """
@@ -23,6 +23,10 @@ SAID = {
 """Parts of Lightning's messages, and why they are removed."""
 
 
+OTHERS = ("alembic",)
+"""Packages that report on themselves; their warnings stay."""
+
+
 def _is_for_the_user(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     return not any(part in message for part in SAID)
@@ -31,6 +35,8 @@ def _is_for_the_user(record: logging.LogRecord) -> bool:
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Removes :data:`SAID` from the log, and one warning about Lightning's own code."""
+    for name in OTHERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(_is_for_the_user)

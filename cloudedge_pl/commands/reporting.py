@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ from omegaconf.errors import InterpolationKeyError
 from rich.console import Console
 
 from cloudedge_pl.commands.quiet import quiet_lightning
-from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_stopped, note_failure
+from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_failed, list_stopped, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
 from cloudedge_pl.files import json_values, new_folder, written_whole
 from cloudedge_pl.signals import Interrupted, release_signals
@@ -102,8 +103,10 @@ def clear_errors(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig],
 
     @functools.wraps(command)
     def wrapper(cfg: DictConfig) -> Any:
+        elsewhere = multiprocessing.parent_process() is not None  # a job of a sweep that a launcher started
         try:
-            return command(cfg)
+            with quiet_lightning() if elsewhere else contextlib.nullcontext():
+                return command(cfg)
         except Exception as error:
             if os.environ.get("CLOUDEDGE_TRACE"):
                 raise
@@ -127,6 +130,7 @@ def run(app: Callable[[], Any]) -> None:
         list_stopped(signal)
         raise
     except Exception as error:
+        list_failed()
         if os.environ.get("CLOUDEDGE_TRACE"):
             raise
         sys.exit(f"{described(error)}\nSet CLOUDEDGE_TRACE=1 for the traceback.")

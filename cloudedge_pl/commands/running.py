@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from cloudedge_pl.commands.checking import check_config
+from cloudedge_pl.commands.metrics_file import open_metrics
 from cloudedge_pl.commands.reporting import (
     clear_errors,
     console,
@@ -148,8 +148,8 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     if isinstance(strategy, RunHooks):
         callbacks.append(PlanReport(output_dir()))
     loggers = [instantiate(logger) for logger in cfg.logger.values() if logger is not None]
-    for logger in loggers:
-        _open_metrics(logger)
+    earlier = [open_metrics(logger, _goes_on(cfg)) for logger in loggers]
+    callbacks += [each for each in earlier if each is not None]
     trainer = instantiate(cfg.trainer, strategy=strategy, callbacks=callbacks, logger=loggers)
     if (
         type(trainer.strategy.checkpoint_io) is pl.plugins.TorchCheckpointIO
@@ -158,16 +158,10 @@ def build(cfg: DictConfig) -> tuple[pl.LightningDataModule, pl.LightningModule, 
     return datamodule, module, trainer, throughput
 
 
-def _open_metrics(logger: pl.loggers.Logger) -> None:
-    """Opens the file of a CSVLogger without its warning that files will be deleted, if there are no earlier metrics.
-
-    Hydra's files in the folder of the run are not deleted.
-    """
-    if isinstance(logger, pl.loggers.CSVLogger):
-        with warnings.catch_warnings():
-            if not Path(logger.log_dir, "metrics.csv").is_file():
-                warnings.filterwarnings("ignore", "Experiment logs directory .* is not empty", UserWarning)
-            _ = logger.experiment  # created on first access
+def _goes_on(cfg: DictConfig) -> bool:
+    """Whether a training goes on in the folder of its run."""
+    checkpoint = cfg.get("ckpt_path")
+    return checkpoint is not None and output_dir().resolve() in Path(checkpoint).resolve().parents
 
 
 def _callbacks(cfg: DictConfig, cut: bool) -> list[pl.Callback]:

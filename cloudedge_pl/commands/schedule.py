@@ -28,6 +28,7 @@ from cloudedge_pl.commands.reporting import (
     summary_if_stopped,
     write_json,
 )
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.scheduler_entries import Entry, Selection
 from cloudedge_pl.commands.times_files import read_times
 from cloudedge_pl.costs.units import format_seconds
@@ -240,6 +241,7 @@ def _save_schedule(path: Path, window: TaskWindow, state: NodeState, answer: Ass
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="schedule")
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     schedule(cfg)
 

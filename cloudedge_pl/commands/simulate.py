@@ -32,6 +32,7 @@ from cloudedge_pl.commands.reporting import (
     summary_if_stopped,
     write_json,
 )
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.running import versions
 from cloudedge_pl.commands.trained_run import Replay, read_replay, simulation_config
 from cloudedge_pl.costs.split import split_costs
@@ -256,6 +257,7 @@ def what_decides(scenario: Scenario, cfg: DictConfig) -> str:
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="simulate")
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     simulate(cfg)
 

@@ -1,9 +1,13 @@
-"""Sweeps (``-m``): a failing job does not stop the others; a list at the end shows the state of every job."""
+"""Sweeps (``-m``): a failing job does not stop the others; a list at the end shows the state of every job.
+
+Jobs may run in other processes, so each leaves a note in a folder of the sweep, which is gone at the end.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,23 +19,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
 from cloudedge_pl.files import written_whole
+from cloudedge_pl.reports.run_rows import SWEEP_FILE
 from cloudedge_pl.signals import Interrupted, release_signals
 
-FAILURE_FILE = "failure.json"
-"""File of a failed job in its folder, so that jobs may run in other processes or on other machines."""
+NOTES = ".jobs"
+"""Folder of the jobs' notes in the folder of a running sweep."""
 
-SWEEP_FILE = "sweep.json"
-"""File of a sweep in its folder: every job and its state."""
-
-BASIC = (
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
-    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
-)
-"""Hydra's own sweeper and launcher, with which all jobs are known at the start and run in this process."""
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+"""Hydra's own sweeper, which tries everything, so that all jobs are known at the start."""
 
 
 def is_job_of_sweep() -> bool:
@@ -40,37 +39,47 @@ def is_job_of_sweep() -> bool:
 
 
 def note_failure(message: str) -> None:
-    """Shows why the job failed, and writes it to the job's folder for the list at the end."""
-    config = HydraConfig.get()
+    """Shows why the job failed, and notes it for the list at the end."""
     print(message, file=sys.stderr)
-    with written_whole(Path(config.runtime.output_dir) / FAILURE_FILE) as part:
-        content = {"job": config.job.num, "overrides": list(config.overrides.task), "error": message}
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _note(HydraConfig.instance().cfg, "failed", error=message)
+
+
+def note_skipped(folder: Path) -> None:
+    """Says that the job was done before, and notes it for the list at the end."""
+    config = HydraConfig.get()
+    print(f"#{config.job.num} {' '.join(config.overrides.task)} is done in {folder}: skipped.")
+    _note(HydraConfig.instance().cfg, "skipped")
+
+
+def _note(config: Any, state: str, **more: str) -> None:
+    hydra = config.hydra
+    path = Path(hydra.sweep.dir) / NOTES / f"{hydra.job.num}.json"
+    content = {"job": int(hydra.job.num), "overrides": list(hydra.overrides.task), "state": state, **more}
+    with written_whole(path) as part:
+        part.write_text(json.dumps(content | {"folder": hydra.runtime.output_dir}), encoding="utf-8")
 
 
 @dataclass
 class Sweep:
-    """A sweep that runs in this process.
+    """A sweep whose jobs are started by this process.
 
     Attributes:
         folder: folder of all jobs.
-        jobs: overrides by number, of all planned jobs that are known and all that have started.
-        states: by number: "stopped" between start and end of a job, "done" after it.
+        planned: overrides by number, of all jobs that are known at the start.
     """
 
     folder: Path
-    jobs: dict[int, list[str]] = field(default_factory=dict)
-    states: dict[int, str] = field(default_factory=dict)
+    planned: dict[int, list[str]] = field(default_factory=dict)
 
     def results(self) -> list[dict[str, Any]]:
-        """Returns the state of each job in order: done, failed, stopped or not started."""
-        found = {
-            number: {"job": number, "overrides": overrides, "state": self.states.get(number, "not started")}
-            for number, overrides in self.jobs.items()
+        """Returns the state of each job in order: done, skipped, failed, stopped or not started."""
+        found: dict[int, dict[str, Any]] = {
+            number: {"job": number, "overrides": overrides, "state": "not started"}
+            for number, overrides in self.planned.items()
         }
-        for path in self.folder.glob(f"**/{FAILURE_FILE}"):
-            failure = json.loads(path.read_text(encoding="utf-8"))
-            found[int(failure["job"])] = failure | {"state": "failed"}
+        for path in (self.folder / NOTES).glob("*.json"):
+            note = json.loads(path.read_text(encoding="utf-8"))
+            found[int(note["job"])] = note
         return [found[number] for number in sorted(found)]
 
     def close(self, stopped_by: str | None) -> list[dict[str, Any]]:
@@ -79,6 +88,7 @@ class Sweep:
         with written_whole(self.folder / SWEEP_FILE) as part:
             content = {"interrupted": stopped_by, "jobs": results}
             part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(self.folder / NOTES, ignore_errors=True)
         return results
 
 
@@ -90,30 +100,61 @@ class FailureList(Callback):
 
     @override
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check_directions(config)
         folder = Path(config.hydra.sweep.dir)
-        for path in folder.glob(f"**/{FAILURE_FILE}"):  # of an earlier sweep
-            path.unlink()
+        shutil.rmtree(folder / NOTES, ignore_errors=True)  # of a sweep that was killed
         _running[:] = [Sweep(folder, dict(enumerate(_planned(config))))]
         release_signals()
 
     @override
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        for sweep in _running:
-            number = int(config.hydra.job.num)
-            sweep.jobs[number] = list(config.hydra.overrides.task)
-            sweep.states[number] = "stopped"
+        if is_job_of_sweep():
+            _note(config, "stopped")  # what it is if it does not come to its end
 
     @override
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        for sweep in _running:
-            sweep.states[int(config.hydra.job.num)] = "done"
+        if not is_job_of_sweep():
+            return
+        note = Path(config.hydra.sweep.dir) / NOTES / f"{config.hydra.job.num}.json"
+        if json.loads(note.read_text(encoding="utf-8"))["state"] == "stopped":
+            _note(config, "done")
 
     @override
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        failures = [each for each in _running.pop().close(None) if each["state"] == "failed"]
-        if failures:
-            lines = (f"  #{each['job']} {' '.join(each['overrides'])}: {each['error']}" for each in failures)
-            sys.exit("\n".join([f"{len(failures)} of the sweep's jobs failed:", *lines]))
+        results = _running.pop().close(None)
+        skipped = sum(each["state"] == "skipped" for each in results)
+        if skipped:
+            print(f"{skipped} of the sweep's {len(results)} jobs were done before, and skipped.")
+        failed = failures(results)
+        if failed:
+            sys.exit(failed)
+
+
+def _check_directions(config: DictConfig) -> None:
+    """Refuses a search in another direction than the config's, such as Optuna's own default."""
+    given, wanted = config.hydra.sweeper.get("direction"), config.get("objective_direction")
+    if given is None or wanted is None:
+        return
+    several = OmegaConf.is_list(given)
+    if [str(each) for each in (given if several else [given])] != (list(wanted) if several else [wanted]):
+        sys.exit(
+            f"hydra.sweeper.direction is {given}, and objective_direction is {wanted}, of objective_metric="
+            f"{config.get('objective_metric')}: write sweep=optuna, which takes the latter, or give "
+            "hydra.sweeper.direction='${objective_direction}'."
+        )
+
+
+def failures(results: list[dict[str, Any]]) -> str:
+    """Lists the failed jobs, a line each below a title; empty if there are none."""
+    failed = [each for each in results if each["state"] == "failed"]
+    lines = [f"  #{each['job']} {' '.join(each['overrides'])}: {each['error']}" for each in failed]
+    return "\n".join([f"{len(failed)} of the sweep's jobs failed:", *lines]) if failed else ""
+
+
+def list_failed() -> None:
+    """If a sweep was running and ends by an error of its own, lists the jobs that failed."""
+    while _running:
+        print(failures(_running.pop().close(None)), file=sys.stderr)
 
 
 def list_stopped(signal: Interrupted) -> None:
@@ -128,14 +169,13 @@ def list_stopped(signal: Interrupted) -> None:
 
 
 def _counted(counts: Counter[str]) -> str:
-    return ", ".join(
-        f"{counts[state]} {state}" for state in ("done", "failed", "stopped", "not started") if counts[state]
-    )
+    states = ("done", "skipped", "failed", "stopped", "not started")
+    return ", ".join(f"{counts[state]} {state}" for state in states if counts[state])
 
 
 def _planned(config: DictConfig) -> list[list[str]]:
     """Returns the overrides of every job in order; none if the sweeper chooses them during the sweep."""
-    if (config.hydra.sweeper.get("_target_"), config.hydra.launcher.get("_target_")) != BASIC:
+    if config.hydra.sweeper.get("_target_") != BASIC_SWEEPER:
         return []
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
     choices: dict[str, list[str]] = {}

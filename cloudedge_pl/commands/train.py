@@ -18,6 +18,7 @@ from cloudedge_pl.commands.exit_report import calibrate_trained, exit_summary, s
 from cloudedge_pl.commands.own_config import check_resume, resumed_arguments
 from cloudedge_pl.commands.picture_accuracy import picture_accuracy
 from cloudedge_pl.commands.reporting import Progress, say_stopped
+from cloudedge_pl.commands.rows import leaves_row
 from cloudedge_pl.commands.running import (
     Throughput,
     build,
@@ -148,6 +149,7 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
         "val_accuracy_cloud": metrics.get("val/accuracy"),
         "val_accuracy_exit": metrics.get("val/accuracy_exit"),
         "val_accuracy_answered": metrics.get("val/accuracy_answered"),
+        "best_val_accuracy": _validated(trainer, metrics),
         "images_per_second": throughput.images_per_second if throughput is not None else None,
         "epochs": trainer.current_epoch if trainer is not None else 0,
         "steps": trainer.global_step if trainer is not None else 0,
@@ -171,6 +173,14 @@ def summarise(cfg: DictConfig, progress: RunProgress) -> dict[str, Any]:
         if "test_" in fleets and not plan.uncut:
             summary["alternatives"] = _alternatives(strategy, metrics)
     return summary
+
+
+def _validated(trainer: pl.Trainer | None, metrics: Mapping[str, float]) -> float | None:
+    """Returns the validation accuracy of the best checkpoint, which is tested, or of the last."""
+    best = getattr(trainer, "checkpoint_callback", None)
+    score = getattr(best, "best_model_score", None)
+    is_accuracy = getattr(best, "monitor", None) == "val/accuracy"
+    return float(score) if is_accuracy and score is not None else metrics.get("val/accuracy")
 
 
 def _alternatives(strategy: RunHooks, metrics: Mapping[str, float]) -> dict[str, dict[str, Any]]:
@@ -233,6 +243,7 @@ def report(summary: dict[str, Any], trainer: pl.Trainer | None, folder: Path) ->
 
 @hydra.main(version_base="1.3", config_path="pkg://cloudedge_pl.conf", config_name="train")
 @clear_errors
+@leaves_row
 def _app(cfg: DictConfig) -> None:
     train(cfg)
 

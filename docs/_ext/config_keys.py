@@ -16,7 +16,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from cloudedge_pl.commands.help import Key, Section, composed, read
+from cloudedge_pl.commands.help import OF_ALL_GROUPS, Key, Section, composed, read
 
 
 class ConfigKeys(SphinxDirective):
@@ -50,7 +50,7 @@ def _group(config: str, section: Section) -> nodes.section:
             found += _paragraph(nodes.literal(text=f"{group}={option}"), f": {_about(group, option)}")
             changed = [key for key in _keys(config, group, option) if key not in section.keys]
             if changed:
-                found += _table(changed, "" if group == "experiment" else f"{group}.")
+                found += _table(changed, "" if group in OF_ALL_GROUPS else f"{group}.")
     return found
 
 
@@ -60,9 +60,9 @@ def _about(group: str, option: str) -> str:
 
 
 def _keys(config: str, group: str, option: str) -> list[Key]:
-    """The keys of an option; those of an experiment are keys of other groups."""
-    if group == "experiment":
-        return read(f"experiment/{option}.yaml")[2]
+    """The keys of an option; those of an experiment or a sweep are keys of other groups."""
+    if group in OF_ALL_GROUPS:
+        return read(f"{group}/{option}.yaml")[2]
     return next(each.keys for each in composed(config, {group: option})[2] if each.group == group)
 
 

@@ -143,7 +143,7 @@ def test_help_says_what_every_key_means(chosen: str) -> None:
     """A comment stands above a key, beside it, or where an option or an experiment builds on another file, there."""
     group, option = chosen.split("=")
     shown = []
-    for command in ("train", "plan", "simulate", "schedule", "serve"):
+    for command in ("train", "plan", "simulate", "schedule", "serve", "collect"):
         _, own, sections = composed(command, {group: option})
         shown += [(key.name, key.comment) for key in own]
         shown += [(f"{each.group}.{key.name}", key.comment) for each in sections for key in each.keys]
@@ -189,7 +189,7 @@ def test_help_of_a_command_says_what_every_key_means_and_imports_nothing_heavy(c
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("[]")
-    if command in ("node", "cloud", "ask"):  # they have no groups
+    if command in ("node", "cloud", "ask", "collect"):  # they have no groups
         return
     assert "scheduler=atsa    one of: aco, atsa" in done.stdout or command == "plan"
     if command not in ("schedule", "serve", "up"):

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import cloudedge_pl.commands.reporting  # noqa: F401  # the resolvers of the config
+from cloudedge_pl.reports.run_rows import RunRow
 from tests.commands.test_train import cloudedge
 
 PROBLEM = ["num_nodes=3", "scheduler=fcfs", "compare=[]", "convergence=[]", "baseline=null"]
@@ -25,7 +26,11 @@ def test_a_failing_job_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "seed=-1: ValueError: " in done.stderr
     (sweep,) = (tmp_path / "multirun").glob("*/*")
     assert {path.parent.name for path in sweep.glob("*/schedule.csv")} == {"0", "2"}
-    assert "seed=-1" in json.loads((sweep / "1" / "failure.json").read_text())["overrides"]
+    row = RunRow.load(sweep / "1")
+    assert row is not None
+    assert (row.state, row.parameters["seed"]) == ("failed", -1)
+    assert row.error is not None
+    assert row.error in done.stderr
     content = json.loads((sweep / "sweep.json").read_text())
     assert content["interrupted"] is None
     assert [each["state"] for each in content["jobs"]] == ["done", "failed", "done"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from cloudedge_pl.lightning import pl
+from cloudedge_pl.reports.run_rows import RunRow
 
 Case = tuple[str, list[str], str]
 
@@ -266,6 +267,23 @@ SINGLE: list[Case] = [
     ("evaluate", ["ckpt={folder}/.hydra/a=b {{x}}.ckpt"], "a=b {x}.ckpt"),
     ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet18"], "text.ckpt cannot be read"),
     ("evaluate", ["ckpt={folder}/.hydra/text.ckpt", "model=resnet"], "model"),
+    ("collect", [], "no folder is given"),
+    ("collect", ["{folder}/nope"], "nope is not a folder"),
+    ("collect", ["{folder}/text.csv"], "text.csv is not a folder"),
+    ("collect", ["{folder}/.hydra"], "there is no run"),
+    ("collect", ["folders=3"], "folders is 3"),
+    ("collect", ["folders=[3]"], r"folders is \[3\]"),
+    ("collect", ["folders=null"], "no folder is given"),
+    ("collect", ["{folder}/rows"], ""),
+    ("collect", ["{folder}/rows", "metric=tests"], "Did you mean 'tasks'"),
+    ("collect", ["{folder}/rows", "metric=3"], "metric is 3"),
+    ("collect", ["{folder}/rows", "metric=[tasks,3]"], "metric is"),
+    ("collect", ["{folder}/rows", "x=nope"], "'nope'"),
+    ("collect", ["{folder}/rows", "lines=nope"], "'nope'"),
+    ("collect", ["{folder}/rows", "spread=wide"], "'wide'"),
+    ("collect", ["{folder}/rows", "to={folder}/text.csv"], "text.csv"),
+    ("collect", ["{folder}/rows", "foo=3"], "foo"),
+    ("collect", ["{folder}/bad_rows"], "row.json is not the row of a run"),
     ("calibrate", [], "ckpt="),
     ("calibrate", ["ckpt={folder}/nope.ckpt"], "nope.ckpt"),
     ("calibrate", ["ckpt={folder}/.hydra/text.ckpt"], "text.ckpt cannot be read"),
@@ -513,6 +531,12 @@ def files(folder: Path) -> None:
         (folder / name).write_text(f"name,device\n{GOOD_ROW}")
     (folder / "text.csv").write_text("no numbers\n")
     (folder / "not.npy").write_bytes(b"\x93NUMPY")
+    RunRow(command="simulate", overrides=["seed=0"], state="done", metrics={"tasks": 3}).save(
+        folder / "rows" / "0"
+    )
+    RunRow(command="simulate", overrides=["seed=1"], state="failed", error="no").save(folder / "rows" / "1")
+    (folder / "bad_rows").mkdir()
+    (folder / "bad_rows" / "row.json").write_text("[3]")
     hydra = folder / ".hydra"
     hydra.mkdir()
     (hydra / "text.ckpt").write_text("no checkpoint")

@@ -23,6 +23,7 @@ BASE = {
     "train": ["data=synthetic", "model=resnet18", "trainer.max_epochs=1"],
     "evaluate": [],
     "calibrate": [],
+    "collect": [],
 }
 HINT = "Set CLOUDEDGE_TRACE=1 for the traceback."
 CASES = list(cases())
@@ -42,7 +43,7 @@ def run(command: str, overrides: Sequence[str], folder: Path) -> object:
     given = [each.format(folder=folder) for each in overrides]
     if "-m" in given:
         given.append(f"hydra.sweep.dir={folder}/sweep")
-    elif command not in ("evaluate", "calibrate") and not any(
+    elif command not in ("evaluate", "calibrate", "collect") and not any(
         each.startswith("hydra.run.dir") for each in given
     ):
         given.append(f"hydra.run.dir={folder}/run")
