@@ -58,6 +58,12 @@ def test_the_error_is_the_same_from_where_no_later_difference_is_above_the_margi
     assert "at every validation at most 3.0 points above" in found.measured
 
 
+def test_no_margin_makes_a_large_difference_none() -> None:
+    found = same_as_plain(curves(FALLING + 0.3, FALLING, FALLING + 0.001), plan())
+    assert flips(found)["margin"].tried == (0, 0.25, 0.5, 1, 2, 5)
+    assert not any(flips(found)["margin"].holds)
+
+
 def test_what_happens_before_the_papers_30_epochs_does_not_count() -> None:
     more = np.where(STEPS / STEPS[-1] < CLAIMED_SHARE, 0.3, 0.0)
     found = same_as_plain(curves(FALLING + more, FALLING, FALLING), plan())

@@ -28,6 +28,9 @@ LOOKS: Final = ((ANSWERED, "o", "-"), (EXIT, "s", "--"), (CLOUD, "^", "-."))
 
 PERCENT_TICKS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
+LOG_FROM_RATIO: Final = 5.0
+"""Errors whose largest is at least this many times the smallest are drawn on a logarithmic axis."""
+
 RATE_FALLS: Final = 0.5
 """A learning rate below this multiple of the one before is a step of the schedule."""
 
@@ -135,7 +138,11 @@ def _draw_final(axes: Axes, table: Table, looks: dict[str, tuple[str, str, str]]
 
 
 def _percent_axis(axes: Axes, low: float, high: float) -> None:
-    """Makes the upright axis of percentages logarithmic, with round ticks."""
+    """Makes the upright axis of percentages logarithmic, with round ticks, if they are that different."""
+    if high < LOG_FROM_RATIO * low:
+        margin = 0.1 * (high - low) or 1.0
+        axes.set_ylim(max(0.0, low - margin), high + margin)
+        return
     axis, ticks = axes.yaxis, [tick for tick in PERCENT_TICKS if low / 2 <= tick <= high * 1.05]
     axes.set_yscale("log")
     below = [tick for tick in PERCENT_TICKS if low / 2 <= tick <= low]
