@@ -167,7 +167,7 @@ def _report(
     done = [run for run in runs if run not in jobs and run.is_finished]
     text = f"run {len(done) + 1} of {len(runs)}" if len(done) < len(runs) else "trained"
     if jobs:
-        text = "training " + " and ".join(f"{run.title} {run.seed}" for run in jobs)
+        text = "training " + " and ".join(f"{run.title} (seed {run.seed})" for run in jobs)
     if max_steps is None:
         report.step(text, len(done), len(runs))
         return
