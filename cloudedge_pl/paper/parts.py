@@ -7,6 +7,7 @@ from cloudedge_pl.paper.learning import measure_fig9
 from cloudedge_pl.paper.memory import measure_fig5
 from cloudedge_pl.paper.part import Part
 from cloudedge_pl.paper.positions import measure_table1
+from cloudedge_pl.paper.schedules import measure_fig7
 from cloudedge_pl.paper.systems import measure_table2
 from cloudedge_pl.paper.volume import measure_fig8
 from cloudedge_pl.paper.wins import measure_map
@@ -63,6 +64,12 @@ ALL: tuple[Part, ...] = (
         title="Figure 6: delay over the offloading positions",
         measure=measure_fig6,
         needs=PLANNED_WITH,
+    ),
+    Part(
+        name="fig7",
+        title="Figure 7: execution time and convergence of the schedulers",
+        measure=measure_fig7,
+        needs=("data", "model", "fleet", "image_size", "seeds", "seed", "schedule_sizes"),
     ),
     Part(
         name="fig8",

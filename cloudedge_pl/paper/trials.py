@@ -74,5 +74,6 @@ def _value(axis: str, trial: Trial) -> float:
 def _middle(low: float, high: float, digits: int, whole: bool) -> float | None:
     """The rounded geometric mean of two numbers above 0; None if there is no such number between them."""
     middle = max(low * high, 0.0) ** 0.5
-    middle = round(middle) if whole else float(f"{middle:.{digits - 1}e}")
+    middle = float(f"{round(middle) if whole else middle:.{digits - 1}e}")
+    middle = int(middle) if whole else middle
     return middle if low < middle < high else None

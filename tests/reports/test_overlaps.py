@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from cloudedge_pl.exits import calibrate
@@ -31,70 +28,16 @@ from cloudedge_pl.scheduling import NodeState, TaskWindow, schedule
 from cloudedge_pl.scheduling.families import generate
 from cloudedge_pl.simulation.task_records import TaskRecords
 from tests.offloading.cases import make_fleet, make_profile, make_workload
+from tests.reports.readable import Drawn, assert_readable, watch
 from tests.simulation.record_cases import fleet_at_work, make_records, stations_of
-
-SLACK_PIXELS = 1.0
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Figure, dict[str, Bbox]]]:
-    """Every saved figure with the boxes of the texts that were drawn, ticks out of sight left out."""
-    boxes: dict[int, tuple[Text, Bbox]] = {}
-    figures: list[tuple[Figure, dict[str, Bbox]]] = []
-    draw = Text.draw
-
-    def watched(self: Text, renderer: Any, *more: Any, **options: Any) -> Any:
-        if self.get_visible() and self.get_text().strip():
-            boxes[id(self)] = self, self.get_window_extent(renderer)
-        return draw(self, renderer, *more, **options)
-
-    def save(figure: Figure, path: Path) -> Path:
-        figure.draw_without_rendering()  # settles the layout
-        boxes.clear()
-        figure.savefig(path, dpi=figure.dpi)
-        shown = {f"{text.get_text()} ({number})": box for number, (text, box) in enumerate(boxes.values())}
-        figures.append((figure, shown))
-        return path
-
-    monkeypatch.setattr(Text, "draw", watched)
-    for module in (
-        exit_figures,
-        pareto_figure,
-        plan_figures,
-        run_figures,
-        schedule_figures,
-        simulation_figures,
-    ):
-        monkeypatch.setattr(module, "save_figure", save)
-    return figures
-
-
-def assert_readable(figure: Figure, texts: dict[str, Bbox]) -> None:
-    assert texts
-    page = figure.bbox
-    for words, box in texts.items():
-        assert page.x0 - 1 <= box.x0, words
-        assert box.x1 <= page.x1 + 1, words
-    overlapping = [
-        (one, other)
-        for (one, first), (other, second) in combinations(texts.items(), 2)
-        if min(first.x1, second.x1) - max(first.x0, second.x0) > SLACK_PIXELS
-        and min(first.y1, second.y1) - max(first.y0, second.y0) > SLACK_PIXELS
-    ]
-    assert not overlapping
-    for axes in figure.axes:
-        assert_legend_beside_data(axes)
-
-
-def assert_legend_beside_data(axes: Axes) -> None:
-    legend = axes.get_legend()
-    if legend is None:
-        return
-    box = legend.get_window_extent()
-    for line in axes.lines:
-        points = line.get_transform().transform(line.get_xydata().astype(float))
-        inside = [box.contains(x, y) for x, y in points if np.isfinite([x, y]).all()]
-        assert not any(inside), line.get_label()
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    return watch(
+        monkeypatch,
+        (exit_figures, pareto_figure, plan_figures, run_figures, schedule_figures, simulation_figures),
+    )
 
 
 @pytest.mark.parametrize(("tasks", "nodes"), [(1, 1), (20, 3), (100, 10), (40, 30), (200, 60), (600, 1000)])

@@ -54,6 +54,7 @@ def save_table1(result: PartResult, path: Path) -> Path:
 
 def _draw_nodes(axes: Axes, curves: Table, marked: Table) -> None:
     labels = list(dict.fromkeys(curves.columns["waiting"]))
+    points: list[tuple[float, float, str]] = []
     for at, label in enumerate(labels):
         count, position = _series(curves, label)
         colour, marker = SERIES[at % len(SERIES)], MARKERS[at % len(MARKERS)]
@@ -61,18 +62,28 @@ def _draw_nodes(axes: Axes, curves: Table, marked: Table) -> None:
         axes.plot(
             *_series(marked, label), color=colour, marker=marker, markersize=7, linestyle="none", label=label
         )
-        for x, y in zip(*_series(marked, label), strict=True):
-            axes.annotate(
-                f"{y:g}" if y >= 0 else "none", (x, max(y, 0)), xytext=(7, -3), textcoords="offset points",
-                fontsize=9, color=colour, fontweight="bold", va="top",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
-            )  # fmt: skip
+        points += [(x, y, colour) for x, y in zip(*_series(marked, label), strict=True)]
+    _label_apart(axes, points, 0.05 * max(curves.columns["position"]))
     axes.set_xlabel("nodes, all alike")
     axes.set_ylabel("offloading position")
     axes.set_ylim(0, None)
     axes.set_xlim(0, max(curves.columns["nodes"]) + 1)
     axes.set_title("Offloading position by number of nodes (the paper's Table 1)")
     legend_below_title(axes)
+
+
+def _label_apart(axes: Axes, points: Sequence[tuple[float, float, str]], distance: float) -> None:
+    """Writes the position beside each point, but for points that are close above one with a number."""
+    before = (-np.inf, -np.inf)
+    for x, y, colour in sorted(points):
+        if x == before[0] and y - before[1] < distance:
+            continue
+        before = x, y
+        axes.annotate(
+            f"{y:g}" if y >= 0 else "none", (x, max(y, 0)), xytext=(7, -3), textcoords="offset points",
+            fontsize=9, color=colour, fontweight="bold", va="top",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
+        )  # fmt: skip
 
 
 def _draw_joining(axes: Axes, table: Table) -> None:

@@ -1,0 +1,386 @@
+"""Figure 7: the execution time of a window of tasks under each scheduler, and how fast the searches converge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from cloudedge_pl.costs.units import format_percent, format_seconds
+from cloudedge_pl.paper.part import PartResult, Report, Table
+from cloudedge_pl.paper.setting import PaperSetting
+from cloudedge_pl.paper.trials import Outcome, along
+from cloudedge_pl.paper.verdict import Trial, Verdict, judge
+from cloudedge_pl.paper.windows import (
+    NODE_RATIO,
+    NUM_NODES,
+    TASK_RATIO,
+    TOLERANCE,
+    Outcomes,
+    Windows,
+    run_schedulers,
+)
+
+SCHEDULERS = ("fcfs", "min_completion", "aco", "pso", "atsa", "atsa_paper")
+"""What is compared: the paper's four, the rule that needs no search, and ATSA with the formulas as printed."""
+
+SEARCHES = ("aco", "pso", "atsa", "atsa_paper")
+
+REMARKABLE = 0.1
+"""A time is remarkably less if it is less by at least this share."""
+
+ROUNDING = 1e-9
+"""Ratios that differ by less are equal."""
+
+BAND = (0.1, 0.9)
+"""The quantiles between which the figure is shaded."""
+
+TASKS_AXIS, NODES_AXIS, WORK_AXIS = "tasks", "ratio of node speeds", "ratio of task sizes"
+
+DIGITS = 1
+"""Flips are located to this many digits; medians of few windows are too rough for more."""
+
+FEW_WINDOWS = 5
+"""Windows of a trial of ATSA as printed, which takes a hundred times as long as one of the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim about one scheduler and a rival.
+
+    Args:
+        text: the claim in one sentence.
+        scheduler: the one it praises.
+        rival: the other one.
+        compare: takes the outcomes of both; returns whether the claim holds, and the ratio that decides.
+    """
+
+    text: str
+    scheduler: str
+    rival: str
+    compare: Callable[[Outcomes, Outcomes], Outcome]
+
+
+def less_time(one: Outcomes, other: Outcomes) -> Outcome:
+    """Whether the median ratio of execution times is below 1; that ratio."""
+    ratio = float(np.median(one.makespan_seconds / other.makespan_seconds))
+    return ratio < 1 - ROUNDING, ratio
+
+
+def remarkably_less_time(one: Outcomes, other: Outcomes) -> Outcome:
+    """Whether that ratio is below 1 by :data:`REMARKABLE` or more; the ratio."""
+    _, ratio = less_time(one, other)
+    return ratio is not None and ratio <= 1 - REMARKABLE, ratio
+
+
+def fewer_evaluations(one: Outcomes, other: Outcomes) -> Outcome:
+    """Whether a search has converged after fewer evaluations, and its time is no longer; the ratio of evaluations.
+
+    Both are medians. A search that gives up early with a worse schedule is not the faster one.
+    """
+    ratio = float(np.median(one.converged()) / np.median(other.converged()))
+    no_worse = float(np.median(one.makespan_seconds / other.makespan_seconds)) < 1 + ROUNDING
+    return ratio < 1 - ROUNDING and no_worse, ratio
+
+
+CLAIMS: dict[str, Claim] = {
+    "less": Claim(
+        text="ATSA's execution time is less than that of FCFS.",
+        scheduler="atsa", rival="fcfs", compare=less_time,
+    ),
+    "remarkable": Claim(
+        text=f"ATSA's execution time is remarkably less than that of FCFS: by {REMARKABLE:.0%} or more.",
+        scheduler="atsa", rival="fcfs", compare=remarkably_less_time,
+    ),
+    "faster": Claim(
+        text="ATSA converges faster than PSO, to a time that is no longer.",
+        scheduler="atsa", rival="pso", compare=fewer_evaluations,
+    ),
+    "printed": Claim(
+        text="With the formulas as printed, ATSA's execution time is less than that of FCFS.",
+        scheduler="atsa_paper", rival="fcfs", compare=less_time,
+    ),
+    "printed faster": Claim(
+        text="With the formulas as printed, ATSA converges faster than PSO, to a time that is no longer.",
+        scheduler="atsa_paper", rival="pso", compare=fewer_evaluations,
+    ),
+}  # fmt: skip
+"""What is judged: the paper's claims, of this project's ATSA and of the printed one."""
+
+TRIED: dict[str, tuple[float, ...]] = {
+    TASKS_AXIS: (1, 2, 5, 10, 20, 50, 100, 200, 500),
+    NODES_AXIS: (1.0, 1.1, 1.5, 2.0, 5.0, 10.0, 20.0, 50.0),
+    WORK_AXIS: (1.0, 1.1, 1.5, 2.0, 5.0, 10.0, 20.0, 100.0),
+}
+TRIED_AS_PRINTED: dict[str, tuple[float, ...]] = {
+    TASKS_AXIS: (1, 5, 20, 100, 200),
+    NODES_AXIS: (1.0, 2.0, 10.0, 50.0),
+    WORK_AXIS: (1.0, 2.0, 10.0, 100.0),
+}
+"""What the claims are tried at, by axis."""
+
+
+def paper_windows(setting: PaperSetting, num_tasks: int) -> Windows:
+    """Returns windows whose tasks are pictures, and whose slowest node is the first one of the setting's fleet."""
+    return Windows(
+        picture_flops=float(setting.profile.flops[-1]),
+        slowest_flops_per_second=setting.fleet().nodes[0].effective_flops_per_second,
+        num_tasks=num_tasks,
+    )
+
+
+def measure_fig7(setting: PaperSetting, report: Report) -> PartResult:
+    """Schedules windows of every size with every scheduler, and tries the claims along tasks and nodes.
+
+    Args:
+        setting: of the paper.
+        report: is told of the progress.
+    """
+    seeds = range(setting.seed, setting.seed + setting.seeds)
+    sizes = setting.schedule_sizes
+    total = sum(sizes) + setting.schedule_tasks
+    found: dict[int, dict[str, Outcomes]] = {}
+    for size in sizes:
+        report.step(f"{size} tasks", sum(found), total)
+        found[size] = run_schedulers(paper_windows(setting, size), SCHEDULERS, seeds)
+    largest = found[setting.schedule_tasks]
+    trials = _trials(setting, report, sum(sizes), total)
+    return PartResult(
+        verdicts=tuple(_verdict(name, found, trials[name]) for name in CLAIMS),
+        tables={
+            "times": _times_table(found),
+            "searches": _search_table(largest),
+            "convergence": _convergence_table(largest),
+            "trials": _trials_table(trials),
+            "runs": _runs_table(found, seeds),
+        },
+        notes=(
+            f"{NUM_NODES} nodes, the fastest up to {NODE_RATIO:g} times as fast as the slowest; a task has 1 to "
+            f"{TASK_RATIO:g} times the work of one picture; medians of {len(seeds)} windows.",
+            f"A search has converged when it stays within {TOLERANCE:.0%} of its last makespan. Schedules built are "
+            "counted, because iterations build different numbers of them.",
+            _without_search(setting, largest, seeds),
+        ),
+        commands=(
+            f"cloudedge schedule family=uniform num_tasks={setting.schedule_tasks} num_nodes={NUM_NODES} "
+            f"'compare=[{','.join(SCHEDULERS)}]' 'convergence=[{','.join(SEARCHES)}]'",
+        ),
+    )
+
+
+def _trials(
+    setting: PaperSetting, report: Report, done: float, total: float
+) -> dict[str, dict[str, tuple[Trial, ...]]]:
+    """The trials of each claim by axis; claims about the same schedulers share what was scheduled."""
+    base = paper_windows(setting, setting.schedule_tasks)
+
+    @cache
+    def outcomes(axis: str, value: float, printed: bool) -> dict[str, Outcomes]:
+        changed = {
+            TASKS_AXIS: {"num_tasks": int(value)},
+            NODES_AXIS: {"node_ratio": value},
+            WORK_AXIS: {"task_ratio": value},
+        }[axis]
+        names = ("fcfs", "pso", "atsa_paper" if printed else "atsa")
+        windows = min(setting.seeds, FEW_WINDOWS) if printed else setting.seeds
+        seeds = range(setting.seed, setting.seed + windows)
+        return run_schedulers(replace(base, **changed), names, seeds)  # type: ignore[arg-type]  # by axis
+
+    def attempts(claim: Claim, axis: str) -> Callable[[float], Outcome]:
+        def attempt(value: float) -> Outcome:
+            found = outcomes(axis, value, claim.scheduler == "atsa_paper")
+            return claim.compare(found[claim.scheduler], found[claim.rival])
+
+        return attempt
+
+    found: dict[str, dict[str, tuple[Trial, ...]]] = {}
+    for at, (name, claim) in enumerate(CLAIMS.items()):
+        tried = TRIED_AS_PRINTED if claim.scheduler == "atsa_paper" else TRIED
+        found[name] = {}
+        for number, (axis, values) in enumerate(tried.items()):
+            share = (at + number / len(tried)) / len(CLAIMS)
+            report.step(
+                f"{claim.scheduler} and {claim.rival} by {axis}", done + share * (total - done), total
+            )
+            found[name][axis] = along(
+                axis, values, attempts(claim, axis), digits=DIGITS, whole=axis == TASKS_AXIS
+            )
+    return found
+
+
+def _verdict(
+    name: str, found: Mapping[int, Mapping[str, Outcomes]], trials: Mapping[str, Sequence[Trial]]
+) -> Verdict:
+    claim = CLAIMS[name]
+    at_sizes = {
+        size: claim.compare(outcomes[claim.scheduler], outcomes[claim.rival])
+        for size, outcomes in found.items()
+    }
+    largest = max(found)
+    one, other = found[largest][claim.scheduler], found[largest][claim.rival]
+    if claim.compare is fewer_evaluations:
+        measured, numbers = _convergence_in_words(claim, largest, one, other)
+    else:
+        measured, numbers = _times_in_words(claim, largest, one, other, at_sizes)
+    return judge(claim.text, measured, numbers, at_setting=at_sizes[largest][0], axes=trials)
+
+
+def _times_in_words(
+    claim: Claim, num_tasks: int, one: Outcomes, other: Outcomes, at_sizes: Mapping[int, Outcome]
+) -> tuple[str, dict[str, float]]:
+    times = [float(np.median(each.makespan_seconds)) for each in (one, other)]
+    ratios = {size: ratio or 0.0 for size, (_, ratio) in at_sizes.items()}
+    smallest = min(ratios)
+    measured = (
+        f"{num_tasks} tasks take {format_seconds(times[0])} with {claim.scheduler} and {format_seconds(times[1])} with "
+        f"{claim.rival}, which is {_difference(ratios[num_tasks])}; with {smallest} tasks it is "
+        f"{_difference(ratios[smallest])}."
+    )
+    return measured, {
+        f"time of {claim.scheduler} over {claim.rival}, {size} tasks": ratio for size, ratio in ratios.items()
+    }
+
+
+def _difference(ratio: float) -> str:
+    if abs(ratio - 1) < ROUNDING:
+        return "no difference"
+    return f"{format_percent(abs(1 - ratio), 2)} {'less' if ratio < 1 else 'more'}"
+
+
+def _convergence_in_words(
+    claim: Claim, num_tasks: int, one: Outcomes, other: Outcomes
+) -> tuple[str, dict[str, float]]:
+    parts, numbers = [], {}
+    for name, each in ((claim.scheduler, one), (claim.rival, other)):
+        converged, above = float(np.median(each.converged())), float(np.median(each.above_bound))
+        near = float(np.isfinite(each.reached()).mean())
+        parts.append(
+            f"{name} has converged after {converged:,.0f} schedule{'s' if converged > 1 else ''}, "
+            f"{format_percent(above, 2)} above the lower bound (in {near:.0%} of the windows within {TOLERANCE:.0%})"
+        )
+        numbers[f"schedules until {name} has converged"] = converged
+        numbers[f"excess of {name} over the lower bound"] = above
+        numbers[f"share of windows where {name} comes near the lower bound"] = near
+    return f"With {num_tasks} tasks, {'; '.join(parts)}.", numbers
+
+
+def _without_search(setting: PaperSetting, largest: Mapping[str, Outcomes], seeds: Sequence[int]) -> str:
+    """What the rule without a search does, and with equal tasks, in words."""
+    equal = replace(paper_windows(setting, setting.schedule_tasks), task_ratio=1.0)
+    alike = run_schedulers(equal, ("min_completion", "atsa"), seeds)
+    above = [
+        format_percent(float(np.median(largest[name].above_bound)), 2) for name in ("min_completion", "atsa")
+    ]
+    same = np.allclose(
+        alike["min_completion"].makespan_seconds, alike["atsa"].makespan_seconds, rtol=ROUNDING
+    )
+    return (
+        f"min_completion, which builds one schedule without a search, ends {above[0]} above the lower bound with "
+        f"{setting.schedule_tasks} tasks, and atsa {above[1]}; with equal tasks, the case of the paper's formula, "
+        f"their times are {'the same' if same else 'not the same'}."
+    )
+
+
+def _spread(name: str, values: np.ndarray, suffix: str) -> dict[str, float]:
+    """Median and band of some values, as cells."""
+    low, high = np.quantile(values, BAND)
+    return {
+        f"{name}_{suffix}": float(np.median(values)),
+        f"{name}_low_{suffix}": float(low),
+        f"{name}_high_{suffix}": float(high),
+    }
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]], shown: tuple[str, ...] = ()) -> Table:
+    return Table(title=title, columns={name: [row[name] for row in rows] for name in rows[0]}, shown=shown)
+
+
+def _times_table(found: Mapping[int, Mapping[str, Outcomes]]) -> Table:
+    rows: list[dict[str, Any]] = []
+    for size, outcomes in found.items():
+        bound = next(iter(outcomes.values())).bound_seconds
+        times = {"lower bound": bound, **{name: each.makespan_seconds for name, each in outcomes.items()}}
+        for name, seconds in times.items():
+            rows.append(
+                {
+                    "scheduler": name,
+                    "tasks": size,
+                    **_spread("time", seconds, "seconds"),
+                    **_spread("above_bound", seconds / bound - 1, "share"),
+                }
+            )
+    rows.sort(key=lambda row: row["scheduler"] != "lower bound")
+    shown = ("scheduler", "tasks", "time_seconds", "above_bound_share")
+    return _table("Execution time of a window (medians, and the quantiles of 10% and 90%)", rows, shown)
+
+
+def _search_table(outcomes: Mapping[str, Outcomes]) -> Table:
+    rows = []
+    for name in SEARCHES:
+        each = outcomes[name]
+        reached = float(np.median(each.reached()))
+        rows.append(
+            {
+                "scheduler": name,
+                "schedules_to_converge": float(np.median(each.converged())),
+                "schedules_to_come_near_the_bound": reached if np.isfinite(reached) else None,
+                "near_the_bound_share": float(np.isfinite(each.reached()).mean()),
+                "first_above_bound_share": float(np.median(each.above_bound_at(np.array([1])))),
+                "last_above_bound_share": float(np.median(each.above_bound)),
+            }
+        )
+    return _table("How the searches converge (medians of the largest windows)", rows)
+
+
+def _convergence_table(outcomes: Mapping[str, Outcomes]) -> Table:
+    rows: list[dict[str, Any]] = []
+    for name in SEARCHES:
+        longest = max(map(len, outcomes[name].histories_seconds))
+        at = np.unique(np.geomspace(1, longest, 80).astype(np.int64))
+        above = outcomes[name].above_bound_at(at)
+        for column, evaluations in enumerate(at.tolist()):
+            rows.append(
+                {
+                    "scheduler": name,
+                    "schedules": evaluations,
+                    **_spread("above_bound", above[:, column], "share"),
+                }
+            )
+    return _table("Excess over the lower bound by schedules built, largest windows", rows)
+
+
+def _trials_table(trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> Table:
+    rows = [
+        {
+            "claim": CLAIMS[name].text,
+            "scheduler": CLAIMS[name].scheduler,
+            "rival": CLAIMS[name].rival,
+            "axis": axis,
+            "value": float(trial.setting[axis]),
+            "holds": trial.holds,
+            "ratio": trial.value,
+        }
+        for name, axes in trials.items()
+        for axis, each in axes.items()
+        for trial in each
+    ]
+    return _table("Where the claims were tried", rows)
+
+
+def _runs_table(found: Mapping[int, Mapping[str, Outcomes]], seeds: Sequence[int]) -> Table:
+    rows = [
+        {
+            "scheduler": name,
+            "tasks": size,
+            "seed": seed,
+            "time_seconds": each.makespan_seconds[at],
+            "lower_bound_seconds": each.bound_seconds[at],
+        }
+        for size, outcomes in found.items()
+        for name, each in outcomes.items()
+        for at, seed in enumerate(seeds)
+    ]
+    return _table("Every window", rows)
