@@ -277,7 +277,8 @@ def _steps_in_words(table: CostTable, ends: Sequence[int]) -> str:
 def _cloud_in_words(table: CostTable, ends: Sequence[int]) -> str:
     seconds = table.delay_seconds
     best = int(seconds[1:].argmin()) + 1
-    return f"the cloud alone {format_seconds(seconds[0])}, position {best} {format_seconds(seconds[best])}"
+    alone, cut = format_seconds(seconds[0]), format_seconds(seconds[best])
+    return f"the cloud alone takes {alone}, the best cut {cut} (position {best})"
 
 
 SENTENCES: dict[str, Callable[[CostTable, Sequence[int]], str]] = {

@@ -131,7 +131,9 @@ def _verdicts(
     in_stage = weights[stage[1] - 1 : stage[2]].sum() / weights.sum()
     in_connected = weights[connected].sum() / weights.sum()
     before = memory["paper"][-1 - last]
-    classes = {"number of classes": along("number of classes", CLASSES, _with_classes(network), whole=True)}
+    classes = {
+        "number of classes": along("number of classes", CLASSES, _with_classes(network), digits=7, whole=True)
+    }
     return (
         judge(
             "Memory grows slowly with the position, then steeply in the last positions.",
@@ -149,7 +151,7 @@ def _verdicts(
             at_setting=bool(growth.argmax() == len(growth) - 1),
             axes={
                 "number of classes": along(
-                    "number of classes", CLASSES, _final_is_largest(network), whole=True
+                    "number of classes", CLASSES, _final_is_largest(network), digits=7, whole=True
                 )
             },
         ),

@@ -15,12 +15,15 @@ from cloudedge_pl.paper.setting import PaperSetting
 from cloudedge_pl.paper.verdict import Flip, Verdict
 from cloudedge_pl.partition import build_backbone, profile
 
+NAMES = {"resnet34": "ResNet-34"}
+
 
 @cache
 def resnet(name: str = "resnet34", pixels: int = 224, num_classes: int = 10) -> CostProfile:
     """The costs of a network, without computing or allocating anything."""
     with torch.device("meta"):
-        return profile(build_backbone(name, num_classes=num_classes), torch.zeros(1, 3, pixels, pixels))
+        network = build_backbone(name, num_classes=num_classes)
+        return profile(network, torch.zeros(1, 3, pixels, pixels), name=NAMES.get(name, name))
 
 
 def paper_setting(**changes: Any) -> PaperSetting:

@@ -9,16 +9,8 @@ import pytest
 
 from cloudedge_pl.paper import schedules
 from cloudedge_pl.paper.part import PartResult, Report
-from cloudedge_pl.paper.schedules import (
-    REMARKABLE,
-    SCHEDULERS,
-    SEARCHES,
-    fewer_evaluations,
-    less_time,
-    measure_fig7,
-    paper_windows,
-    remarkably_less_time,
-)
+from cloudedge_pl.paper.schedule_claims import REMARKABLE, fewer_evaluations, less_time, remarkably_less_time
+from cloudedge_pl.paper.schedules import SCHEDULERS, SEARCHES, measure_fig7, paper_windows
 from cloudedge_pl.paper.verdict import FAILS
 from cloudedge_pl.paper.windows import Outcomes
 from tests.paper.networks import flip, paper_setting, tiny_setting
