@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cloudedge_pl.serving.parts import TensorSpec
 from cloudedge_pl.serving.protocol import (
     HEADER_LENGTH,
     MANIFEST_HEADER,
+    TIMING_HEADER,
     ProtocolError,
     decode_answer,
     encode_request,
@@ -31,6 +33,8 @@ SPARE_BYTES = 65_536
 LARGEST_METADATA_BYTES = 2**24
 LARGE_BODY_BYTES = 2**20
 """A larger body is sent in pieces, so that the event loop is not held up."""
+
+_DURATION = re.compile(r"\bdur=([0-9]{1,12}(?:\.[0-9]{1,12})?)")
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,19 @@ class Access:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What a server returned.
+
+    Args:
+        tensors: outputs by name [B, ...].
+        server_seconds: that the server took for it, waiting and computing; 0 if it does not say.
+    """
+
+    tensors: dict[str, np.ndarray]
+    server_seconds: float
 
 
 class ModelClient:
@@ -126,7 +143,11 @@ class ModelClient:
                 )
 
     async def infer(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> dict[str, np.ndarray]:
-        """Sends inputs [B, ...] by name, and returns the outputs [B, ...] by name.
+        """Sends inputs [B, ...] by name, and returns the outputs [B, ...] by name; see :meth:`call`."""
+        return (await self.call(tensors, timeout_seconds)).tensors
+
+    async def call(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> Reply:
+        """Sends inputs [B, ...] by name.
 
         Raises:
             CallError: if there is no usable answer within the time.
@@ -140,11 +161,14 @@ class ModelClient:
         except TimeoutError as error:
             raise CallError(f"{self.url} did not answer within {timeout_seconds:.3g} s", "slow") from error
         try:
-            return decode_answer(answer, said, self.outputs, batch).tensors
+            found = decode_answer(answer, said.get(HEADER_LENGTH), self.outputs, batch).tensors
         except ProtocolError as error:
             raise CallError(f"{self.url} answered what is no answer: {error}", "rubbish") from error
+        return Reply(found, _server_seconds(said.get(TIMING_HEADER, "")))
 
-    async def _post(self, body: bytes, headers: dict[str, str], batch: int) -> tuple[bytes, str | None]:
+    async def _post(
+        self, body: bytes, headers: dict[str, str], batch: int
+    ) -> tuple[bytes, Mapping[str, str]]:
         """Posts a body; once more if a connection that was kept open had been closed by the server."""
         for again in (True, False):
             try:
@@ -158,7 +182,7 @@ class ModelClient:
                             f"{self.url} answered {_reason(response, answer)}", _kind(response.status)
                         )
                     self._compare(response.headers.get(MANIFEST_HEADER))
-                    return answer, response.headers.get(HEADER_LENGTH)
+                    return answer, response.headers
             except (aiohttp.ServerDisconnectedError, ConnectionResetError) as error:
                 if not again:
                     raise CallError(f"{self.url} closed the connection: {error}", "away") from error
@@ -195,6 +219,12 @@ class ModelClient:
             log.warning(
                 "%s does not say which export it serves; names and shapes are compared only.", self.url
             )
+
+
+def _server_seconds(said: str) -> float:
+    """The time that a Server-Timing header gives; 0 without one."""
+    found = _DURATION.search(said)
+    return float(found[1]) / 1e3 if found else 0.0
 
 
 def model_url(url: str, model: str) -> str:

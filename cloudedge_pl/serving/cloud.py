@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cloudedge_pl.dormancy import DormancyRule, DormancyState, next_state
-from cloudedge_pl.serving.client import ModelClient
+from cloudedge_pl.serving.client import ModelClient, Reply
 from cloudedge_pl.serving.estimates import RoundTrip
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.master_settings import MasterSettings
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 class CloudLink:
     """The cloud part behind its link, and the rule of its sleep.
 
-    Every call measures the delay: the time from sending the cut tensors to the answer, as for one sample. While the
-    cloud sleeps, a probe of one sample of zeros takes a call's place; it is as long as a call, so that both compare.
-    A call that fails is an outage, which is an infinite delay.
+    Every call measures the delay: the time from sending the cut tensors to the answer, as for one sample, without the
+    time that the cloud says it took itself. While it sleeps, a probe of one sample of zeros takes a call's place; it
+    is as long as a call, so that both compare. A call that fails is an outage, which is an infinite delay.
 
-    Source: Xu 2020, Sec. 2.4; deviates: the delay includes the cloud's computation, so that a cloud that is overloaded
-    sleeps as one that is far away, a probe has the size of a sample instead of ``probe_bytes``, and delays below
-    ``least_delay_seconds`` count as equal.
+    Source: Xu 2020, Sec. 2.4; deviates: where the cloud does not say its own time, or ``count_computation`` is set, the
+    delay includes it, so that an overloaded cloud sleeps as one that is far away does. A probe has the size of a sample
+    instead of ``probe_bytes``. Delays below ``least_delay_seconds`` count as equal.
 
     Args:
         client: of the cloud part; None if there is no cloud, so that the exit head answers everything.
@@ -52,7 +52,7 @@ class CloudLink:
         self.state = DormancyState(awake=client is not None and rule.mode != "always")
         self.delay_seconds = math.nan
         self._settings, self._background = settings, background
-        self._times = RoundTrip()
+        self._calls, self._links = RoundTrip(), RoundTrip()
         self._probing = False
 
     @property
@@ -87,24 +87,34 @@ class CloudLink:
         """
         assert self.client is not None, "the cloud is awake"
         samples = len(tensors[self.client.inputs[0].name])
-        expected = self._times.expected_seconds(samples)
+        expected = self._calls.expected_seconds(samples)
         limit = min(self._settings.limit_seconds(expected), CLOUD_SHARE * remaining_seconds)
         sent = time.monotonic()
         try:
-            found = await self.client.infer(tensors, max(limit, 0.001))
+            reply = await self.client.call(tensors, max(limit, 0.001))
         except CallError as error:
             if error.kind != "slow" or limit >= max(LEAST_EXCESS * expected, self._settings.patience_seconds):
                 self._measured(math.inf, error)
             raise
-        if not finite_rows(found).all():
+        if not finite_rows(reply.tensors).all():
             self._background.start(self._doubt())
             raise CallError(f"{self.client.url} answered values that are not finite", "rubbish")
-        self._took(time.monotonic() - sent, samples)
-        return found
+        self._took(time.monotonic() - sent, reply, samples)
+        return reply.tensors
 
-    def _took(self, seconds: float, samples: int) -> None:
-        self._times.add(seconds, samples)
-        self._measured(max(self._times.of_one(seconds, samples), self._settings.least_delay_seconds))
+    def _took(self, call_seconds: float, reply: Reply, samples: int) -> None:
+        """Takes the time of a call, which without the server's own is that of the link."""
+        self._calls.add(call_seconds, samples)
+        seconds = call_seconds
+        if not self._settings.count_computation:
+            seconds = max(call_seconds - reply.server_seconds, 0.0)
+        self._links.add(seconds, samples)
+        self._measured(max(self._links.of_one(seconds, samples), self._settings.least_delay_seconds))
+
+    @property
+    def _own_seconds(self) -> float:
+        """What is expected of a call beside the delay that the rule compares."""
+        return max(self._calls.expected_seconds(1) - self._links.expected_seconds(1), 0.0)
 
     def _measured(self, delay_seconds: float, error: CallError | None = None) -> None:
         """Lets the rule decide on a delay."""
@@ -113,7 +123,7 @@ class CloudLink:
             self.rule,
             self.state,
             delay_seconds,
-            limit_seconds=self._settings.deadline_seconds,
+            limit_seconds=max(self._settings.deadline_seconds - self._own_seconds, 0.0),
             clock_seconds=time.monotonic(),
         )
         if was_awake and not self.state.awake:
@@ -145,14 +155,14 @@ class CloudLink:
             if self.delay_seconds != self.delay_seconds or math.isinf(self.delay_seconds):
                 await self.client.hello(self._settings.deadline_seconds)
             sent = time.monotonic()
-            found = await self.client.infer(zeros, self._settings.deadline_seconds)
+            reply = await self.client.call(zeros, self._settings.deadline_seconds)
             taken = time.monotonic() - sent
         except CallError as error:
             self._measured(math.inf, error)
             return False
-        if not finite_rows(found).all():
+        if not finite_rows(reply.tensors).all():
             wrong = f"{self.client.url} answers samples of zeros with values that are not finite"
             self._measured(math.inf, CallError(wrong, "rubbish"))
             return False
-        self._took(taken, samples)
+        self._took(taken, reply, samples)
         return True

@@ -29,6 +29,8 @@ class MasterSettings:
         probe_seconds: time between two probes of a cloud that sleeps.
         least_delay_seconds: a shorter delay to the cloud counts as this, because the jitter of a fast link is no reason
             to sleep.
+        count_computation: whether the time that the cloud itself takes is part of the delay; that of servers which do
+            not say it always is.
         audit_share: of the samples that pass the exits' threshold, the share that goes to the cloud anyway, in [0, 1];
             None takes the bundle's.
         require_manifest: whether nodes and cloud must say which export they serve; servers of others do not.
@@ -51,6 +53,7 @@ class MasterSettings:
     max_retry_seconds: float = 8.0
     probe_seconds: float = 0.5
     least_delay_seconds: float = 0.02
+    count_computation: bool = False
     audit_share: float | None = None
     require_manifest: bool = False
     seed: int = 0

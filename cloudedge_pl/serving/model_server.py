@@ -26,6 +26,7 @@ from cloudedge_pl.serving.protocol import (
     BINARY_EXTENSION,
     HEADER_LENGTH,
     MANIFEST_HEADER,
+    TIMING_HEADER,
     Inference,
     ProtocolError,
     decode_request,
@@ -190,6 +191,7 @@ class ModelServer:
             raise Overloaded("the server is ending; ask another one.", self.settings.drain_seconds)
         self._find(request)
         body = await self._body(request)
+        received = time.perf_counter()
         asked = await self._decoded(body, request.headers.get(HEADER_LENGTH))
         tensors = await self.model.infer(asked.tensors, asked.timeout_seconds)
         answer, length = encode_answer(self.model.name, tensors, self.model.outputs, asked)
@@ -198,7 +200,9 @@ class ModelServer:
             headers[HEADER_LENGTH] = str(length)
         if self.model.manifest_id:
             headers[MANIFEST_HEADER] = self.model.manifest_id
-        self.metrics.answered(time.perf_counter() - started, len(body), len(answer))
+        done = time.perf_counter()
+        headers[TIMING_HEADER] = f"total;dur={1e3 * (done - received):.3f}"
+        self.metrics.answered(done - started, len(body), len(answer))
         return web.Response(body=answer, headers=headers)
 
     def _find(self, request: web.Request) -> None:

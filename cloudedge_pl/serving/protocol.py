@@ -26,6 +26,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 MANIFEST_HEADER = "Cloudedge-Manifest"
 """HTTP header of an answer: the export that the model belongs to. It is ours; servers of others do not send it."""
 
+TIMING_HEADER = "Server-Timing"
+"""HTTP header of an answer: milliseconds from the end of the request's body to the answer (W3C Server Timing)."""
+
 BINARY_EXTENSION = "binary_tensor_data"
 """Name of the extension in the metadata of a server."""
 

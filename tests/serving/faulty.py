@@ -35,6 +35,7 @@ class FaultyPart:
         mode: what it does now.
         calls: requests for inference so far.
         delay_seconds: before every answer.
+        says_its_time: whether an answer says how long that was.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FaultyPart:
     ) -> None:
         self.name, self.spec, self.compute, self.manifest_id = name, spec, compute, manifest_id
         self.mode, self.calls, self.delay_seconds = "good", 0, 0.0
+        self.says_its_time = False
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[str]:
@@ -102,9 +104,10 @@ class FaultyPart:
         }
         head = json.dumps({"model_name": self.name, "outputs": [output]}).encode()
         export = "other" if self.mode == "another export" else self.manifest_id
-        return web.Response(
-            body=head + found.tobytes(), headers={HEADER: str(len(head)), "Cloudedge-Manifest": export}
-        )
+        headers = {HEADER: str(len(head)), "Cloudedge-Manifest": export}
+        if self.says_its_time:
+            headers["Server-Timing"] = f"queue, total;dur={1e3 * self.delay_seconds}"
+        return web.Response(body=head + found.tobytes(), headers=headers)
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -139,6 +139,27 @@ def test_a_cloud_that_is_slow_sleeps_and_one_that_is_quick_again_wakes(
     run(work())
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_cloud_s_own_time_is_no_delay_unless_it_is_counted(
+    bundle: tuple[Manifest, Network], counted: bool
+) -> None:
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            settings = MasterSettings(
+                patience_seconds=5.0, least_delay_seconds=0.1, count_computation=counted
+            )
+            rule = DormancyRule(warmup_windows=1, dwell_windows=1)
+            scene = Scene(*bundle)
+            scene.cloud.says_its_time = True
+            await scene.enter(stack, settings=settings, dormancy=rule)
+            scene.cloud.delay_seconds = 0.3
+            for seed in range(3):
+                await scene.ask(seed)
+            assert scene.master.cloud.awake != counted
+
+    run(work())
+
+
 def test_a_node_that_dies_and_comes_back_at_its_address(bundle: tuple[Manifest, Network]) -> None:
     manifest, net = bundle
     with socket.socket() as free:
