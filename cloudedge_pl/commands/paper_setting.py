@@ -75,8 +75,19 @@ def setting_in_words(cfg: DictConfig) -> dict[str, str]:
         "link": f"{bandwidth}, {format_seconds(fleet.link.propagation_seconds)} one way",
         "tasks": f"{arrivals}, at most {format_seconds(workload.max_delay_seconds)} for each",
         "data": str(cfg.data._target_).rpartition(".")[2].removesuffix("DataModule").lower(),
+        "training": _training_in_words(cfg),
         "drawn at random": f"{cfg.seeds} seeds from {cfg.seed} on, {cfg.num_tasks:,} tasks in each simulation",
     }
+
+
+def _training_in_words(cfg: DictConfig) -> str:
+    """Returns how long Figure 9 trains."""
+    experiment = HydraConfig.get().runtime.choices.get("experiment")
+    if cfg.trainer.get("fast_dev_run"):
+        return f"{experiment}, one step only (trainer.fast_dev_run): a dry run, whose errors mean nothing"
+    steps, epochs = cfg.trainer.get("max_steps", -1), cfg.trainer.get("max_epochs", -1)
+    length = f"{steps:,} steps" if steps > 0 else f"{epochs} epochs"
+    return f"{experiment}, {length} of {cfg.data.batch_size} pictures, {cfg.training.seeds} seeds"
 
 
 def _profile(cfg: DictConfig, data: ImageDataModule, image_size: int) -> CostProfile:

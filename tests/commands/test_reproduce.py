@@ -143,6 +143,22 @@ def test_the_same_settings_keep_what_is_made_and_others_make_it_anew(parts, repr
     assert states(reproduce("num_tasks=10", "seeds=3", "only=[three]")) == ["kept"] * 3  # needs no seeds
 
 
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ([], "paper_quick, 160 steps of 128 pictures, 3 seeds"),
+        (
+            ["trainer.max_steps=-1", "trainer.max_epochs=2", "training.seeds=1"],
+            "2 epochs of 128 pictures, 1 seeds",
+        ),
+        (["trainer.fast_dev_run=true"], "one step only"),
+    ],
+)
+def test_the_page_says_how_long_is_trained(parts, reproduce, tmp_path, overrides, text):
+    reproduce(*overrides)
+    assert text in (tmp_path / "report.html").read_text()
+
+
 def test_force_makes_what_is_asked_for_anew(parts, reproduce):
     reproduce()
     assert states(reproduce("force=true", "only=[two]")) == ["kept", "made", "kept"]
