@@ -47,7 +47,6 @@ class Point:
         tasks_per_second: that arrive.
         link_bits_per_second: from edge to cloud.
         variation: of the link; 0 makes it constant.
-        memory_bytes: of every node and the master.
         codec: of cut tensors.
         goal: where the network is cut.
         dormancy: the rule of systems whose cloud sleeps.
@@ -60,7 +59,6 @@ class Point:
     tasks_per_second: float | None = None
     link_bits_per_second: float | None = None
     variation: float | None = None
-    memory_bytes: float | None = None
     codec: CodecConfig | None = None
     goal: OffloadGoal | None = None
     dormancy: DormancyRule | None = None
@@ -108,7 +106,7 @@ def systems_setting(setting: PaperSetting, point: Point) -> Setting:
     rate = point.tasks_per_second
     return Setting(
         profile=setting.small_profile if point.small else setting.profile,
-        fleet=fleet if point.memory_bytes is None else _with_memory(fleet, point.memory_bytes),
+        fleet=fleet,
         workload=setting.workload if rate is None else replace(setting.workload, arrival_rate=rate),
         num_classes=setting.num_classes,
         goal=point.goal or setting.goal,
@@ -126,11 +124,6 @@ def _measure(setting: PaperSetting, point: Point) -> Callable[[InputCodec], floa
         return lambda codec: given
     size = setting.small_image_size if point.small else setting.image_size
     return None if measure is None else lambda codec: measure(codec, size)
-
-
-def _with_memory(fleet: Fleet, memory_bytes: float) -> Fleet:
-    nodes = tuple(replace(node, memory_bytes=memory_bytes) for node in fleet.nodes)
-    return replace(fleet, nodes=nodes, master=replace(fleet.coordinator, memory_bytes=memory_bytes))
 
 
 def run(setting: PaperSetting, system: System, point: Point, *, repetition: int = 0) -> Outcome:

@@ -212,7 +212,7 @@ def _extra_axes(runs: Runs, rival: str) -> dict[str, list[Trial]]:
     base = Point(num_nodes=setting.node_counts[0], variation=0.0)
     points = {"link variation": [(each, replace(base, variation=each)) for each in VARIATIONS]}
     if rival == JPEG:
-        points["picture in kB"] = [(each / 1e3, replace(base, jpeg_bytes=each)) for each in PICTURES]
+        points["JPEG in kB"] = [(each / 1e3, replace(base, jpeg_bytes=each)) for each in PICTURES]
     axes: dict[str, list[Trial]] = {}
     for axis, values in points.items():
         axes[axis] = []

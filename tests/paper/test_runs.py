@@ -47,7 +47,6 @@ def test_a_point_changes_what_it_names_and_nothing_else():
         tasks_per_second=7.0,
         link_bits_per_second=4e6,
         variation=0.0,
-        memory_bytes=5e6,
         jpeg_bytes=11.0,
     )
     changed = systems_setting(setting, point)
@@ -55,7 +54,6 @@ def test_a_point_changes_what_it_names_and_nothing_else():
     assert changed.workload == replace(setting.workload, arrival_rate=7.0)
     assert changed.fleet.link.bandwidth_bits_per_second == 4e6
     assert changed.fleet.link.variation == 0.0
-    assert set(changed.fleet.array("memory_bytes", with_master=True)) == {5e6}
     assert changed.measure_picture is not None
     assert changed.measure_picture(setting.goal.picture) == 11.0
 

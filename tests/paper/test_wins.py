@@ -56,7 +56,7 @@ def test_a_better_link_and_more_nodes_let_no_choice_fall_behind(result):
 def test_jpeg_is_never_beaten_and_the_edge_alone_is_where_it_is_overloaded(result):
     jpeg = verdict(result, f"sooner than {JPEG}")
     assert jpeg.state == FAILS
-    assert flip(jpeg, "picture").tried == (1, 2, 5, 10, 20, 40, 80, 150)
+    assert flip(jpeg, "JPEG").tried == (1, 2, 5, 10, 20, 40, 80, 150)
     edge = verdict(result, f"sooner than {EDGE}")
     assert edge.numbers["rival_seconds"] == float("inf")  # ten nodes do not keep up with 40 tasks/s
     assert flip(edge, "cut").holds == (True, True, True)
@@ -64,7 +64,7 @@ def test_jpeg_is_never_beaten_and_the_edge_alone_is_where_it_is_overloaded(resul
 
 def test_a_large_jpeg_is_as_slow_as_a_raw_picture(result):
     jpeg, raw = (verdict(result, f"sooner than {name}") for name in (JPEG, RAW))
-    assert flip(jpeg, "picture").holds[-1] == flip(raw, "cut").holds[-1]
+    assert flip(jpeg, "JPEG").holds[-1] == flip(raw, "cut").holds[-1]
 
 
 def test_without_pictures_there_is_no_jpeg():
