@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -42,16 +43,21 @@ class Panel:
         name: in a few words.
         measure: a key of :data:`MEASURES`.
         rivals: whole-network choices that compete with the cuts.
+        cuts: kinds of cuts that take part; the first one that beats all rivals wins.
         memory_bytes: that a node has for the task; None if there is enough.
     """
 
     name: str
     measure: str
     rivals: tuple[str, ...]
+    cuts: tuple[str, ...] = (FLOAT32, INT8)
     memory_bytes: float | None = None
 
 
 PANELS: Final = (
+    Panel(
+        name="delay, the planned cut against raw pictures", measure="delay", rivals=(RAW,), cuts=(PLANNED,)
+    ),
     Panel(name="delay, against raw pictures and the edge alone", measure="delay", rivals=(RAW, EDGE)),
     Panel(
         name="delay, against raw pictures, nodes of 12 MB",
@@ -103,13 +109,11 @@ class Winner:
         name: of the choice, or :data:`NOBODY`.
         split_point: where it cuts; -1 for nobody.
         delay_seconds: of its tasks; nan for nobody.
-        planned_too: whether the planned cut is at least as good as all rivals.
     """
 
     name: str
     split_point: int = -1
     delay_seconds: float = float("nan")
-    planned_too: bool = False
 
 
 def useful_cuts(upload_bytes: np.ndarray) -> list[int]:
@@ -128,34 +132,27 @@ def useful_cuts(upload_bytes: np.ndarray) -> list[int]:
 
 
 def winner(choices: Sequence[Choice], panel: Panel) -> Winner:
-    """The best choice of a cell for the question of a panel.
+    """The best choice of a cell for the question of a panel, of those that keep up and fit into memory.
 
-    A cut wins in float32, as in the paper, if it is better than every rival that keeps up; else in int8. To be equal is
-    not to win.
+    A cut wins in float32, as in the paper, if it is better than every rival; else in int8. To be equal is not to win.
     """
     column = MEASURES[panel.measure]
-    fits = [
-        each
-        for each in choices
-        if each.keeps_up
-        and (panel.memory_bytes is None or each.memory_bytes <= MEMORY_SHARE * panel.memory_bytes)
+    memory = math.inf if panel.memory_bytes is None else MEMORY_SHARE * panel.memory_bytes
+    fits = [each for each in choices if each.keeps_up and each.memory_bytes <= memory]
+
+    def best(*names: str) -> Choice | None:
+        mine = [each for each in fits if each.name in names]
+        return min(mine, key=lambda each: getattr(each, column), default=None)
+
+    rival = best(*panel.rivals)
+    to_beat = math.inf if rival is None else getattr(rival, column)
+    cuts = [
+        cut for name in panel.cuts if (cut := best(name)) is not None and lower(getattr(cut, column), to_beat)
     ]
-    rivals = [each for each in fits if each.name in panel.rivals]
-    best_rival = min(rivals, key=lambda each: getattr(each, column), default=None)
-    to_beat = float("inf") if best_rival is None else getattr(best_rival, column)
-    planned = any(each.name == PLANNED and lower(getattr(each, column), to_beat) for each in fits)
-    for name in (FLOAT32, INT8):
-        cuts = [each for each in fits if each.name == name]
-        best = min(cuts, key=lambda each: getattr(each, column), default=None)
-        if best is not None and lower(getattr(best, column), to_beat):
-            return Winner(
-                name=name, split_point=best.split_point, delay_seconds=best.delay_seconds, planned_too=planned
-            )
-    if best_rival is None:
+    found = cuts[0] if cuts else rival
+    if found is None:
         return Winner(name=NOBODY)
-    return Winner(
-        name=best_rival.name, split_point=best_rival.split_point, delay_seconds=best_rival.delay_seconds
-    )
+    return Winner(name=found.name, split_point=found.split_point, delay_seconds=found.delay_seconds)
 
 
 def cells_of(table: Table) -> dict[Cell, list[Choice]]:
@@ -185,14 +182,13 @@ def cells_table(cells: Mapping[Cell, Sequence[Choice]]) -> Table:
 
 def shares_table(cells: Mapping[Cell, Sequence[Choice]]) -> Table:
     """The share of the cells that each choice wins, by question and number of nodes."""
-    names = (FLOAT32, INT8, RAW, JPEG, EDGE, NOBODY)
+    names = (PLANNED, FLOAT32, INT8, RAW, JPEG, EDGE, NOBODY)
     rows: list[tuple[Any, ...]] = []
     for panel in PANELS:
         for nodes in sorted({cell[0] for cell in cells}):
             won = [winner(choices, panel) for cell, choices in cells.items() if cell[0] == nodes]
-            planned = sum(each.planned_too for each in won) / len(won)
-            rows.append((panel.name, nodes, *(share_of(won, name) for name in names), planned))
-    headers = ("question", "nodes", *(f"{name}_share" for name in names), "planned cut wins as well_share")
+            rows.append((panel.name, nodes, *(share_of(won, name) for name in names)))
+    headers = ("question", "nodes", *(f"{name}_share" for name in names))
     columns = dict(zip(headers, zip(*rows, strict=True), strict=True))
     return Table(title="Share of the map that each choice wins", columns=columns)
 

@@ -232,7 +232,7 @@ def _dormancy_verdict(volumes: Volumes) -> Verdict:
         f"It saves {1 - with_rule / without:.1%} of the data with hysteresis, this project's rule, and "
         f"{1 - with_paper / without:.0%} with the bare rule of the paper; the exit head answers those tasks."
     )
-    axes = {
+    axes: dict[str, list[Trial]] = {
         "link variation": [
             _trial(volumes, asleep, Point(variation=each), AWAKE, {"link variation": each})
             for each in VARIATIONS
@@ -241,7 +241,11 @@ def _dormancy_verdict(volumes: Volumes) -> Verdict:
             _trial(volumes, each, Point(), AWAKE, {"rule": name})
             for name, each in (("hysteresis", asleep), ("the paper's", paper))
         ],
-        **{name: trials for name, trials in _axes(volumes, asleep, AWAKE).items() if name != "codec"},
+        **{
+            name: trials
+            for name, trials in _axes(volumes, asleep, AWAKE).items()
+            if name not in ("codec", "load in tasks/s")
+        },
     }
     claim = "Dormancy reduces the uploaded data further."
     return judge(claim, measured, numbers, at_setting=lower(with_rule, without), axes=axes)
@@ -267,7 +271,7 @@ def _both_verdict(volumes: Volumes) -> Verdict:
     return judge(claim, measured, numbers, at_setting=lower(sent, picture), axes=axes)
 
 
-def _axes(volumes: Volumes, scheme: Scheme, against: str) -> Mapping[str, list[Trial]]:
+def _axes(volumes: Volumes, scheme: Scheme, against: str) -> dict[str, list[Trial]]:
     """What both claims depend on: the split point, the form, the pictures, the nodes and the load."""
     setting = volumes.setting
     last = volumes.last(small=False)

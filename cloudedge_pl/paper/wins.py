@@ -228,7 +228,7 @@ def _anywhere_verdict(cells: Mapping[Cell, Sequence[Choice]]) -> Verdict:
     shares: dict[str, float] = {}
     for panel in PANELS:
         won = [winner(choices, panel) for choices in cells.values()]
-        shares[panel.name] = share_of(won, FLOAT32) + share_of(won, INT8)
+        shares[panel.name] = sum(share_of(won, name) for name in panel.cuts)
         trials.append(
             Trial(setting={axis: panel.name}, holds=shares[panel.name] > 0, value=shares[panel.name])
         )

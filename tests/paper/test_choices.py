@@ -68,10 +68,11 @@ def test_memory_leaves_out_what_does_not_fit():
     assert winner([choice(RAW, 1.0), deep, fits], DELAY).split_point == 3
 
 
-def test_the_planned_cut_may_win_as_well():
-    raw = choice(RAW, 1.0)
-    assert winner([raw, choice(FLOAT32, 0.5), choice(PLANNED, 0.8)], DELAY).planned_too
-    assert not winner([raw, choice(FLOAT32, 0.5), choice(PLANNED, 1.2)], DELAY).planned_too
+def test_a_panel_says_which_cuts_take_part():
+    planned = Panel(name="planned", measure="delay", rivals=(RAW,), cuts=(PLANNED,))
+    choices = [choice(RAW, 1.0), choice(FLOAT32, 0.5), choice(PLANNED, 1.2)]
+    assert winner(choices, planned).name == RAW
+    assert winner([*choices, choice(PLANNED, 0.9)], planned).name == PLANNED
 
 
 NAMES = (RAW, JPEG, EDGE, PLANNED, FLOAT32, INT8)
@@ -106,5 +107,7 @@ def test_tables_keep_every_choice_and_shares_sum_to_one(cells):
         return
     assert cells_of(cells_table(some)) == some
     columns = shares_table(some).columns
-    totals = np.sum([columns[f"{name}_share"] for name in (FLOAT32, INT8, RAW, JPEG, EDGE, NOBODY)], axis=0)
+    totals = np.sum(
+        [columns[f"{name}_share"] for name in (PLANNED, FLOAT32, INT8, RAW, JPEG, EDGE, NOBODY)], axis=0
+    )
     assert np.allclose(totals, 1)

@@ -42,15 +42,18 @@ def save_table2(result: PartResult, path: Path) -> Path:
     """
     rows = rows_of(result.tables["systems"])
     with figure_style():
-        figure = new_figure(13.6, 1.9 + 0.33 * len(rows))
-        delay, energy, data = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 1.25, 0.8))
+        figure = new_figure(14.4, 1.9 + 0.33 * len(rows))
+        delay, energy, data = figure.subplots(1, 3, sharey=True, width_ratios=(1.2, 1.2, 0.8))
         _draw_delay(delay, rows)
         _draw_energy(energy, rows)
         _draw_data(data, rows)
         delay.set_yticks(range(len(rows)), [_label(row) for row in rows])
         delay.set_ylim(len(rows) - 0.4, -0.6)
         for axes in (delay, energy, data):
-            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_locator(MaxNLocator(4 if axes is not data else 2))
+            legend = axes.get_legend()
+            assert legend is not None
+            legend.set_in_layout(False)  # else its width would change that of the panels
             axes.tick_params(axis="y", length=0)
             axes.grid(visible=False, axis="y")
         return save_figure(figure, path)
@@ -58,7 +61,9 @@ def save_table2(result: PartResult, path: Path) -> Path:
 
 def _label(row: Row) -> str:
     name = row["system"]
-    return name if "cut at" in name else f"{name}, cut at {row['split_point']}"
+    if "cut at" in name or "only" in name:
+        return name
+    return f"{name}, cut at {row['split_point']}" if row["split_point"] else f"{name}: all in the cloud"
 
 
 def _colour(row: Row) -> str:
@@ -81,7 +86,7 @@ def _draw_delay(axes: Axes, rows: list[Row]) -> None:
             spread = [[mean - row["least_delay_seconds"]], [row["most_delay_seconds"] - mean]]
             axes.errorbar(mean, at, xerr=spread, color=INK, linewidth=1.0, capsize=2.5)
             axes.plot(late, at, marker="|", color=LIMIT, markersize=9, markeredgewidth=1.8)
-            axes.text(right + 0.015 * limit, at, text, va="center", fontsize=8.5, color=INK)
+            axes.text(right + 0.025 * limit, at, text, va="center", fontsize=8.5, color=INK)
         else:
             axes.text(
                 0.5 * limit, at, f"{text}, does not keep up", va="center", ha="center", fontsize=8.5, color=INK,
@@ -93,7 +98,7 @@ def _draw_delay(axes: Axes, rows: list[Row]) -> None:
     legend_below_title(
         axes,
         Patch(color=MUTED, label="mean"),
-        Line2D([], [], color=INK, linewidth=1.0, marker="|", label="least and most of the repetitions"),
+        Line2D([], [], color=INK, linewidth=1.0, marker="|", label="of the repetitions"),
         Line2D(
             [],
             [],
@@ -116,7 +121,7 @@ def _draw_energy(axes: Axes, rows: list[Row]) -> None:
         axes.barh(at, whole - active, 0.66, active, color=STATIC, linewidth=0)
         if occupied < limit:
             axes.plot(occupied, at, marker="D", color="white", markeredgecolor=INK, markersize=5)
-        right = max(whole, occupied + 0.02 * limit) if occupied < limit else whole
+        right = max(whole, occupied + 0.03 * limit) if occupied < limit else whole
         axes.text(
             right + 0.02 * limit, at, f"{format_joules(active)} of {format_joules(whole)}", va="center",
             fontsize=8.5, color=INK,
@@ -130,7 +135,7 @@ def _draw_energy(axes: Axes, rows: list[Row]) -> None:
         Patch(color=STATIC, label="idle power"),
         Line2D(
             [], [], linestyle="", marker="D", color="white", markeredgecolor=INK,
-            label="idle power charged to each task",
+            label="idle, for each task on a node",
         ),
         columns=2,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from cloudedge_pl.paper.choices import (
     JPEG,
     NOBODY,
     PANELS,
+    PLANNED,
     RAW,
     Cell,
     Choice,
@@ -32,6 +33,7 @@ from cloudedge_pl.reports import style
 from cloudedge_pl.reports.style import INK, MUTED, figure_style, new_figure, save_figure
 
 COLOURS: Final = {
+    PLANNED: "#00543E",
     FLOAT32: style.ANSWERED,
     INT8: "#8FD3BE",
     RAW: style.CLOUD,
@@ -42,21 +44,24 @@ COLOURS: Final = {
 """Choices by colour, in the order of the legend."""
 
 LABELS: Final = {
-    FLOAT32: "a cut, even in float32 (the number: where)",
-    INT8: "a cut, but only in int8",
+    PLANNED: "the planned cut (the number: where)",
+    FLOAT32: "the best cut, even in float32",
+    INT8: "the best cut, but only in int8",
     RAW: "8-bit pictures to the cloud",
     JPEG: "JPEG to the cloud",
     EDGE: "the whole network at the edge",
     NOBODY: "nobody keeps up with the load",
 }
 
-TITLES: Final = {
-    "delay, against raw pictures and the edge alone": "Least delay, without JPEG",
-    "delay, against raw pictures, nodes of 12 MB": "Least delay, without JPEG, nodes too small for the whole network",
-    "delay, against JPEG and the edge alone": "Least delay, with JPEG",
-    "energy, against JPEG and the edge alone": "Least energy of nodes and master beyond idle power, with JPEG",
-    "data, against JPEG and the edge alone": "Least data to the cloud, with JPEG",
-}
+TITLES: Final = (
+    "Least delay, as the paper compares: the planned cut, or raw pictures",
+    "Least delay without JPEG: any cut, raw pictures, or the edge alone",
+    "Least delay without JPEG on nodes of 12 MB, too little for the whole network",
+    "Least delay with JPEG: any cut, JPEG, or the edge alone",
+    "Least energy of nodes and master beyond idle power: any cut, JPEG, or the edge alone",
+    "Least data to the cloud: any cut, JPEG, or the edge alone",
+)
+"""Of the rows, in the order of their questions."""
 
 LATE_SECONDS: Final = 1.0
 """A winner whose tasks take longer on average is marked."""
@@ -75,8 +80,8 @@ def save_map(result: PartResult, path: Path) -> Path:
         figure = new_figure(13.6, 1.4 + 3.15 * len(PANELS))
         rows = figure.subfigures(len(PANELS), 1, squeeze=False)[:, 0]
         figure.legend(handles=_legend(), loc="outside upper left", ncols=4, fontsize=9.5)
-        for panel, row in zip(PANELS, rows, strict=True):
-            row.suptitle(TITLES[panel.name], x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
+        for title, panel, row in zip(TITLES, PANELS, rows, strict=True):
+            row.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
             panels = row.subplots(1, len(counts), sharey=True, squeeze=False)[0]
             for axes, nodes in zip(panels, counts, strict=True):
                 mine = {cell: choices for cell, choices in cells.items() if cell[0] == nodes}
@@ -111,23 +116,22 @@ def _draw(axes: Axes, cells: Mapping[Cell, Sequence[Choice]], panel: Panel) -> N
 
 
 def _mark(axes: Axes, x: int, y: int, won: Winner, panel: Panel) -> None:
-    """Hatches a cell without a winner; marks the place of a cut, a planned cut and a late winner."""
+    """Hatches a cell without a winner; writes the place of a cut, and marks a late winner."""
     if won.name == NOBODY:
-        axes.add_patch(_frame(x, y, 1.0, edgecolor=style.STATIC, hatch="////", linewidth=0))
+        corner = (x - 0.5, y - 0.5)
+        axes.add_patch(
+            Rectangle(
+                corner, 1, 1, facecolor="none", edgecolor=style.STATIC, hatch="////", linewidth=0, zorder=3
+            )
+        )
         return
     late = panel.measure == "delay" and won.delay_seconds > LATE_SECONDS
     colour = INK if won.name == INT8 else "white"
-    if won.name in (FLOAT32, INT8):
+    if won.name in panel.cuts:
         text = f"{won.split_point} \N{MULTIPLICATION SIGN}" if late else str(won.split_point)
         axes.text(x, y, text, ha="center", va="center", fontsize=8.5, color=colour, zorder=4)
-        if won.planned_too:
-            axes.add_patch(_frame(x, y, 0.8, edgecolor=colour, linewidth=1.3))
     elif late:
         axes.plot(x, y, marker="x", color=colour, markersize=6, markeredgewidth=1.4, zorder=4)
-
-
-def _frame(x: float, y: float, side: float, **look: Any) -> Rectangle:
-    return Rectangle((x - side / 2, y - side / 2), side, side, facecolor="none", zorder=3, **look)
 
 
 def _legend() -> list[Patch | Line2D]:
