@@ -25,7 +25,7 @@ LOADS: Final = (2.5, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 80.0)
 """Tasks per second."""
 
 VARIATIONS: Final = (0.0, 0.2, 0.3, 0.5, 0.75, 1.0)
-SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
+SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 """Of the tasks: those of which BranchyNet's exit is sure, and those that MASM sends to the cloud by need."""
 
 MOST_REPETITIONS: Final = 5

@@ -100,16 +100,10 @@ def _draw_delay(axes: Axes, rows: list[Row]) -> None:
         Patch(color=MUTED, label="mean"),
         Line2D([], [], color=INK, linewidth=1.0, marker="|", label="of the repetitions"),
         Line2D(
-            [],
-            [],
-            color=LIMIT,
-            linestyle="",
-            marker="|",
-            markersize=9,
-            markeredgewidth=1.8,
-            label="95% are faster",
+            [], [], color=LIMIT, linestyle="", marker="|", markersize=9, markeredgewidth=1.8, label="95% are faster"
         ),
-    )
+        columns=2,
+    )  # fmt: skip
 
 
 def _draw_energy(axes: Axes, rows: list[Row]) -> None:
@@ -154,5 +148,8 @@ def _draw_data(axes: Axes, rows: list[Row]) -> None:
     axes.xaxis.set_major_formatter(QuantityFormatter(format_bytes))
     axes.set_title("Data to the cloud")
     legend_below_title(
-        axes, Patch(color=LINK, label="mean; and the share that the exit head answers"), columns=1
+        axes,
+        Patch(color=LINK, label="mean of an answer"),
+        Line2D([], [], linestyle="", label="exit: answered by the exit head"),
+        columns=1,
     )
