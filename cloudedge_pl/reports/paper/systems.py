@@ -98,7 +98,7 @@ def _draw_delay(axes: Axes, rows: list[Row]) -> None:
     legend_below_title(
         axes,
         Patch(color=MUTED, label="mean"),
-        Line2D([], [], color=INK, linewidth=1.0, marker="|", label="of the repetitions"),
+        Line2D([], [], color=INK, linewidth=1.0, marker="|", label="range of repetitions"),
         Line2D(
             [], [], color=LIMIT, linestyle="", marker="|", markersize=9, markeredgewidth=1.8, label="95% are faster"
         ),

@@ -84,8 +84,9 @@ def _draw_schemes(axes: Axes, rows: list[Row], size: int) -> None:
                 axes.errorbar(x, sent, spread, color=INK, linewidth=0.9, capsize=2)
             top = max(row["most_upload_bytes"], sent) + 0.012 * tallest
             axes.text(
-                x, top, format_bytes(sent), ha="center", va="bottom", fontsize=7.5, rotation=90, color=INK
-            )
+                x, top + 0.008 * tallest, format_bytes(sent), ha="center", va="bottom", fontsize=7.5, rotation=90,
+                color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
+            )  # fmt: skip
     picture = rows[0]["upload_bytes"]
     axes.axhline(picture, color=CLOUD, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xticks(range(len(groups)), [_group_label(each[0]) for each in groups.values()])
@@ -96,7 +97,8 @@ def _draw_schemes(axes: Axes, rows: list[Row], size: int) -> None:
     axes.set_ylabel("data to the cloud for a task")
     axes.set_title(f"Pictures of {size} pixels, by scheme (the paper's Figure 8)")
     shown = [name for name in SCHEMES if any(row["scheme"] == name for row in rows)]
-    legend_below_title(axes, *(Patch(color=SCHEMES[name], label=LABELS[name]) for name in shown))
+    handles = [Patch(color=SCHEMES[name], label=LABELS[name]) for name in shown]
+    legend_below_title(axes, *handles, columns=2)
 
 
 def _group_label(row: Row) -> str:
