@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -167,6 +168,9 @@ class Runs:
     """
 
     def __init__(self, setting: PaperSetting, most: int) -> None:
+        measure = setting.measure_picture
+        if measure is not None:  # a moment for each call, and there are thousands
+            setting = replace(setting, measure_picture=functools.cache(measure))
         self.setting, self.repetitions, self.few = setting, min(setting.seeds, most), min(setting.seeds, 2)
         self._known: dict[tuple[str, str, int], list[Outcome] | None] = {}
 

@@ -140,11 +140,6 @@ def _legend() -> list[Patch | Line2D]:
         Patch(facecolor=colour, label=LABELS[name], **(hatched if name == NOBODY else {}))
         for name, colour in COLOURS.items()
     ]
-    handles.append(
-        Patch(
-            facecolor=style.ANSWERED, edgecolor=INK, linewidth=1.3, label="framed: the planned cut wins, too"
-        )
-    )
     late = f"the winner takes more than {LATE_SECONDS:g} s"
     handles.append(Line2D([], [], linestyle="", marker="x", color=MUTED, label=late))
     return handles
