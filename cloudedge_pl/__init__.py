@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UntraceableBackboneError,
     )
     from cloudedge_pl.exits import Calibration, ExitSettings
+    from cloudedge_pl.export import export_bundle
     from cloudedge_pl.fleet import Cloud, EdgeNode, Fleet, Link, Workload
     from cloudedge_pl.fleet_files import load_fleet
     from cloudedge_pl.offloading import (
@@ -85,6 +86,7 @@ _HOMES = {
         "UntraceableBackboneError",
     ],
     "exits": ["Calibration", "ExitSettings"],
+    "export": ["export_bundle"],
     "fleet": ["Cloud", "EdgeNode", "Fleet", "Link", "Workload"],
     "fleet_files": ["load_fleet"],
     "offloading": [
@@ -162,6 +164,7 @@ __all__ = [  # loaded by __getattr__
     "build_backbone",
     "calibrate_exits",
     "create_scheduler",
+    "export_bundle",
     "lagrangian_dual",
     "load_fleet",
     "make_shards",

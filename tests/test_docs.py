@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 import cloudedge_pl as ce
+from cloudedge_pl.commands.help import ON_CHECKPOINT, WITH_KEYS, read
 from cloudedge_pl.offloading import OBJECTIVES
 from cloudedge_pl.partition import BACKBONES, build_backbone
 from cloudedge_pl.scheduling import SCHEDULERS
@@ -153,14 +154,16 @@ def composed(name: str, overrides: list[str]) -> DictConfig:
 def test_a_command_has_a_config(line: str) -> None:
     _, command, *words = shlex.split(line, comments=True)
     sweep = "-m" in words
+    own = [f"{key.name}=" for key in read(f"{command}.yaml")[2]] if command in WITH_KEYS else []
     # A range such as interval(0,1) has no values to try.
-    overrides = [word for word in words if "=" in word and "(" not in word and not word.startswith("ckpt=")]
+    values = [word for word in words if "=" in word and "(" not in word]
+    overrides = [word for word in values if not word.startswith(("ckpt=", *own))]
     choices = [
         [f"{key}={value}" for value in (values.split(",") if sweep else [values])]
         for key, _, values in (override.partition("=") for override in overrides)
     ]
     for chosen in product(*choices):
-        assert composed("train" if command in ("calibrate", "evaluate") else command, list(chosen))
+        assert composed("train" if command in ON_CHECKPOINT else command, list(chosen))
 
 
 def plans() -> list[tuple[str, int, str, str]]:

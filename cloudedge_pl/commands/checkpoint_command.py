@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from cloudedge_pl.commands.own_config import based_on, find_config
 from cloudedge_pl.commands.reporting import quoted, run
 
 
-def run_on_checkpoint(command: str, app: Callable[[], Any]) -> None:
+def run_on_checkpoint(command: str, app: Callable[[], Any], own_keys: bool = False) -> None:
     """Runs a Hydra command with the config of a checkpoint's run; every key can be overridden.
 
     Args:
         command: its name, for messages.
         app: reads ``sys.argv``; its config has ``ckpt``, the checkpoint's path.
+        own_keys: whether the command has keys of its own, those of ``conf/COMMAND.yaml``. They are given like the
+            run's keys, and lie in the config below the command's name.
     """
     given = [argument for argument in sys.argv[1:] if argument.startswith("ckpt=")]
     if not given:
@@ -32,6 +35,10 @@ def run_on_checkpoint(command: str, app: Callable[[], Any]) -> None:
     rest = [argument for argument in sys.argv[1:] if argument not in given]
     saved = OmegaConf.load(config / "config.yaml")
     assert isinstance(saved, DictConfig)
+    if own_keys:
+        with resources.as_file(resources.files("cloudedge_pl.conf") / f"{command}.yaml") as path:
+            saved[command] = OmegaConf.load(path)
+        rest = [f"{command}.{each}" if each.partition("=")[0] in saved[command] else each for each in rest]
     # ++, because the config of an earlier command of this kind has the key.
     run(functools.partial(_based_on, saved, [f"++ckpt={quoted(str(checkpoint.resolve()))}", *rest], app))
 

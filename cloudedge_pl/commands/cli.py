@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.calibrate",
         "choose for a checkpoint which samples exit early: ckpt=PATH",
     ),
+    "export": (
+        "cloudedge_pl.commands.export",
+        "write a checkpoint as parts for model servers: ckpt=PATH dir=FOLDER format=onnx",
+    ),
     "evaluate": ("cloudedge_pl.commands.evaluate", "test a checkpoint of an earlier run: ckpt=PATH"),
     "up": (
         "cloudedge_pl.commands.up",

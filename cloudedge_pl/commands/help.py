@@ -24,8 +24,12 @@ ON_CHECKPOINT = {
     "evaluate": "tests a checkpoint of `cloudedge train` with the config of its run.",
     "calibrate": "chooses the threshold above which samples exit, on the validation set, and writes a copy of the "
     "checkpoint with it.",
+    "export": "writes a trained network as edge part, exit head and cloud part, each compared with the network.",
 }
 """What the commands do that take a checkpoint and the config of its run."""
+
+WITH_KEYS = ("export",)
+"""Those of them that have keys of their own, in a file of ``conf/``."""
 
 CHECKPOINT = """\
   ckpt=PATH  the checkpoint, in the folder of its run: outputs/.../checkpoints/best.ckpt; must be given
@@ -65,7 +69,9 @@ def show(command: str, arguments: Sequence[str]) -> str:
     lines = [f"{title}\n", f"usage: cloudedge {command} [OVERRIDE ...]"]
     if command in ON_CHECKPOINT:
         about = f"cloudedge {command} ckpt=PATH [OVERRIDE ...]: {ON_CHECKPOINT[command]}"
-        lines = [*textwrap.wrap(about, WIDTH), "", CHECKPOINT]
+        own = read(f"{command}.yaml")[2] if command in WITH_KEYS else []
+        given, rest = CHECKPOINT.split("\n\n")
+        lines = [*textwrap.wrap(about, WIDTH), "", given, *_listed(own, ""), "", rest]
     lines += [
         "Overrides: key=value, group=option, +key=value adds a key, ~key removes one; -m starts several runs.",
         "A value that contains = { } [ ] ( ) , or blanks needs quotes within quotes: 'file=\"a=b.csv\"'.",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cloudedge_pl.errors import UntraceableBackboneError, lookup
 from cloudedge_pl.partition.inspection import TensorFacts
-from cloudedge_pl.partition.levels import segment_names
+from cloudedge_pl.partition.levels import UsedState, segment_names
 from cloudedge_pl.partition.traced_pass import (
     HandCutPass,
     TracedPass,
@@ -102,6 +102,17 @@ class SplitChain:
         if not self._check(first) <= self._check(last):
             raise ValueError(f"split point {first} comes after {last}; give the earlier one first.")
         return lambda live: self._part(first, last)(self.backbone, *live)
+
+    def segments(self, first: int, last: int) -> Callable[..., LiveTensors]:
+        """The segments between two split points in evaluation mode, as a function of a backbone and what crosses.
+
+        The other parts run :attr:`backbone`. This one runs what it is given, such as a copy of some of its layers.
+        """
+        return self.passes[False].part(self._check(first), self._check(last))
+
+    def segment_states(self, first: int, last: int) -> UsedState:
+        """The parameters and buffers that the segments between two split points use, by the backbone's own names."""
+        return self.passes[False].part_states(self._check(first), self._check(last))
 
     def edge_parameters(self, split_point: int) -> dict[str, nn.Parameter]:
         """The parameters before a split point, by the backbone's own names."""

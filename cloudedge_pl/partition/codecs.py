@@ -1,8 +1,9 @@
 """Codecs between the edge part and the cloud part: what the cut tensors are sent as.
 
 A codec maps the tensors that the edge sends to those that the cloud receives. It encodes and decodes in one step and
-packs no bytes; the planner's formulas count those (:data:`cloudedge_pl.costs.codec.CODECS`). Each sample is a
-message of its own, because its own node sends it: the samples of a batch share nothing.
+packs no bytes; the planner's formulas count those (:data:`cloudedge_pl.costs.codec.CODECS`), and
+:mod:`cloudedge_pl.partition.wire` has both ends apart. Each sample is a message of its own, because its own node sends
+it: the samples of a batch share nothing.
 """
 
 from __future__ import annotations
@@ -63,12 +64,12 @@ class CastCodec(Codec):
 
     def __init__(self, num_tensors: int, dtype: torch.dtype) -> None:
         super().__init__(num_tensors)
-        self._dtype = dtype
+        self.dtype = dtype
 
     def _arrived(self, tensor: Tensor, index: int) -> Tensor:
-        if tensor.dtype == self._dtype:
+        if tensor.dtype == self.dtype:
             return tensor
-        return _StraightThrough.apply(tensor, lambda value: value.to(self._dtype).to(value.dtype))
+        return _StraightThrough.apply(tensor, lambda value: value.to(self.dtype).to(value.dtype))
 
 
 class Int8Codec(Codec):
@@ -94,11 +95,11 @@ class TopKCodec(Codec):
 
     def __init__(self, num_tensors: int, ratio: float) -> None:
         super().__init__(num_tensors)
-        self._ratio = ratio
+        self.ratio = ratio
 
     def _arrived(self, tensor: Tensor, index: int) -> Tensor:
         rows = tensor.detach().abs().reshape(len(tensor), math.prod(tensor.shape[1:]))
-        largest = rows.topk(kept_count(self._ratio, rows.shape[1]), dim=1, sorted=False).indices
+        largest = rows.topk(kept_count(self.ratio, rows.shape[1]), dim=1, sorted=False).indices
         kept = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, largest, True)
         # in the tensor's own strides, because where() derives its memory format from all its arguments
         mask = torch.empty_like(tensor, dtype=torch.bool).copy_(kept.view(tensor.shape))
@@ -137,7 +138,7 @@ class ChannelPair(nn.Module):
         super().__init__()
         axis = channel_axis(shape)
         channels = shape[axis]
-        self._dim = axis + 1
+        self.dim = axis + 1
         self.down: nn.Conv2d | nn.Linear
         self.up: nn.Conv2d | nn.Linear
         if len(shape) == 3 and axis == 0:
@@ -156,7 +157,7 @@ class ChannelPair(nn.Module):
         """[B, *shape] -> the tensor that arrives [B, *shape]."""
         value = tensor.to(self.down.weight.dtype)
         if isinstance(self.down, nn.Linear):
-            return self.up(self.down(value.movedim(self._dim, -1))).movedim(-1, self._dim).to(tensor.dtype)
+            return self.up(self.down(value.movedim(self.dim, -1))).movedim(-1, self.dim).to(tensor.dtype)
         return self.up(self.down(value)).to(tensor.dtype)
 
 

@@ -90,6 +90,17 @@ class TracedPass:
         exec(compile(code.src, f"<segments {first + 1} to {last}>", "exec"), scope)
         return scope["forward"]
 
+    def part_states(self, first: int, last: int) -> UsedState:
+        """The parameters and buffers that the segments between two split points use."""
+        inside = self._inside(first, last)
+        inside |= self._free_among(source for node in inside for source in node.all_input_nodes)
+        states = [self.states[node] for node in inside]
+        return UsedState(
+            frozenset[str]().union(*(state.parameters for state in states)),
+            frozenset[str]().union(*(state.buffers for state in states)),
+            sum(state.weights for state in states),
+        )
+
     def _inside(self, first: int, last: int) -> set[fx.Node]:
         """The nodes between two split points, without the free ones."""
         low, high = self.split_levels[first], self.split_levels[last]
