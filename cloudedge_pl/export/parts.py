@@ -19,6 +19,7 @@ from cloudedge_pl.partition import ExitHead, SplitChain
 from cloudedge_pl.partition.codecs import Codec
 from cloudedge_pl.partition.levels import UsedState
 from cloudedge_pl.partition.standing_in import without_hooks
+from cloudedge_pl.partition.traced_pass import HandCutPass
 from cloudedge_pl.partition.wire import Wire, wires_of
 
 IMAGE, LOGITS = "image", "logits"
@@ -45,7 +46,7 @@ class CutNetwork:
         codec: encodes what the cloud receives; None sends it unchanged.
 
     Raises:
-        StrategyError: if nothing is cut, or the backbone returns features.
+        StrategyError: if nothing is cut, or the backbone is cut by hand or returns features.
     """
 
     chain: SplitChain
@@ -55,6 +56,11 @@ class CutNetwork:
 
     def __post_init__(self) -> None:
         require_cut(self.split_point, self.chain.num_segments)
+        if isinstance(self.chain.passes[False], HandCutPass):
+            raise StrategyError(
+                f"{type(self.chain.backbone).__name__} is cut by split_modules, and torch.export cannot follow a forward "
+                "pass that ends in the middle. Export a backbone that torch.fx traces."
+            )
         if len(self.chain.output_shape) != 1:
             raise StrategyError(
                 f"the backbone returns features of the shape {list(self.chain.output_shape)}; a bundle answers with "

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cloudedge_pl.errors import StrategyError, UntraceableBackboneError
 from cloudedge_pl.export.crossing import find_crossing, tensors_of
-from cloudedge_pl.export.parts import Parts
-from cloudedge_pl.partition import build_backbone
+from cloudedge_pl.export.parts import CutNetwork, Parts
+from cloudedge_pl.partition import ExitHead, build_backbone, trace
 from tests.export.helpers import cut
 from tests.partition import nets
 
@@ -142,6 +142,13 @@ def test_features_are_no_answers() -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
     with pytest.raises(StrategyError, match="features"):
         cut(backbone, 1)
+
+
+def test_a_backbone_that_is_cut_by_hand_is_not_followed() -> None:
+    backbone = nets.Residual().eval()
+    chain = trace(backbone, torch.zeros(1, 3, 8, 8), split_modules=["stem"])
+    with pytest.raises(StrategyError, match="Residual is cut by split_modules"):
+        CutNetwork(chain, 1, ExitHead(chain.live_shapes(1), 5))
 
 
 def test_the_hash_is_of_names_and_values() -> None:
