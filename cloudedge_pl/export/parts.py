@@ -58,8 +58,8 @@ class CutNetwork:
         require_cut(self.split_point, self.chain.num_segments)
         if isinstance(self.chain.passes[False], HandCutPass):
             raise StrategyError(
-                f"{type(self.chain.backbone).__name__} is cut by split_modules, and torch.export cannot follow a forward "
-                "pass that ends in the middle. Export a backbone that torch.fx traces."
+                f"{type(self.chain.backbone).__name__} is cut by split_modules, and torch.export cannot follow a "
+                "forward pass that ends in the middle. Export a backbone that torch.fx traces."
             )
         if len(self.chain.output_shape) != 1:
             raise StrategyError(
