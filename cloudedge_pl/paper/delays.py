@@ -14,7 +14,7 @@ from cloudedge_pl.fleet import Fleet
 from cloudedge_pl.offloading import CostTable, cost_table
 from cloudedge_pl.offloading.table import DELAY_PARTS
 from cloudedge_pl.paper.part import PartResult, Report, Table
-from cloudedge_pl.paper.positions import waiting_variants
+from cloudedge_pl.paper.positions import PLAN_COMMAND, waiting_variants
 from cloudedge_pl.paper.setting import PaperSetting
 from cloudedge_pl.paper.stages import stage_ends, stage_of
 from cloudedge_pl.paper.trials import Outcome, along
@@ -126,9 +126,7 @@ def measure_fig6(setting: PaperSetting, report: Report) -> PartResult:
             "Position 0, where the cloud gets the picture and computes everything, is not in the paper's figure.",
             "Inside a residual block two tensors cross the cut, which causes the saw teeth.",
         ),
-        commands=(
-            f"cloudedge plan fleet=paper workload=paper codec=none workload.arrival_rate={ARRIVAL_RATE:g}",
-        ),
+        commands=(f"{PLAN_COMMAND} workload.arrival_rate={ARRIVAL_RATE:g}",),
     )
 
 

@@ -14,6 +14,7 @@ from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.units import format_bytes, format_percent
 from cloudedge_pl.fleet import Workload
 from cloudedge_pl.paper.part import PartResult, Report, Table
+from cloudedge_pl.paper.positions import PLAN_COMMAND
 from cloudedge_pl.paper.setting import PaperSetting
 from cloudedge_pl.paper.stages import fully_connected, stage_of, stages
 from cloudedge_pl.paper.trials import Outcome, along
@@ -67,7 +68,7 @@ def measure_fig5(setting: PaperSetting, report: Report) -> PartResult:
             f"Steep means at least {STEEP:g} times as much a position in the last {format_percent(LAST_SHARE)} of the "
             "positions as before.",
         ),
-        commands=("cloudedge plan fleet=paper workload=paper codec=none",),
+        commands=(f"{PLAN_COMMAND} formulas.memory=paper",),
     )
 
 

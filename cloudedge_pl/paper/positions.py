@@ -22,6 +22,9 @@ from cloudedge_pl.paper.verdict import Trial, Verdict, judge
 NONE = -1
 """The position where no split point keeps every limit; it counts as the one before all others."""
 
+PLAN_COMMAND = "cloudedge plan fleet=paper workload=paper codec=none 'input_shape=[3,224,224]'"
+"""How a user plans at the paper's setting."""
+
 MOST_NODES = 40
 """The figure draws positions for up to this number of nodes."""
 
@@ -126,8 +129,9 @@ def measure_table1(setting: PaperSetting, report: Report) -> PartResult:
             f"A position of {NONE} means that no split point keeps every limit.",
         ),
         commands=(
-            "cloudedge plan fleet=paper workload=paper codec=none fleet.num_nodes=20",
-            "cloudedge plan fleet=paper workload=paper codec=none offloading.formulas.waiting=mm1",
+            f"{PLAN_COMMAND} fleet.num_nodes=20",
+            f"{PLAN_COMMAND} fleet.num_nodes=20 formulas.waiting=mm1",
+            f"{PLAN_COMMAND} fleet.num_nodes=20 formulas=paper",
         ),
     )
 

@@ -115,7 +115,7 @@ def _times_in_words(
     smallest = min(ratios)
     measured = (
         f"{num_tasks} tasks take {format_seconds(times[0])} with {claim.scheduler} and {format_seconds(times[1])} with "
-        f"{claim.rival}, which is {_difference(ratios[num_tasks])}; with {smallest} tasks it is "
+        f"{claim.rival}; in the median window it is {_difference(ratios[num_tasks])}, and with {smallest} tasks "
         f"{_difference(ratios[smallest])}."
     )
     return measured, {

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
 EXAMPLE = runpy.run_path(str(ROOT / "examples" / "paper_figures.py"))
 
 
-@pytest.mark.parametrize("part", ["table1", "fig5", "fig6"])
+@pytest.mark.parametrize("part", ["table1", "fig5", "fig6", pytest.param("fig7", marks=pytest.mark.slow)])
 def test_the_page_has_the_computed_verdicts(part: str):
     for row in EXAMPLE["verdict_rows"](measured(part)):
         assert row in PAGE.splitlines(), row

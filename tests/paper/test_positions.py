@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
 
 from cloudedge_pl.costs.formulas import CostFormulas
 from cloudedge_pl.costs.memory import edge_memory_bytes
+from cloudedge_pl.offloading import plan_offloading
 from cloudedge_pl.paper.part import Report
 from cloudedge_pl.paper.parts import PARTS
 from cloudedge_pl.paper.positions import (
@@ -91,3 +95,24 @@ def test_limits_that_nothing_keeps_leave_no_position():
     result = PARTS["table1"].measure(tiny_setting(workload=workload), Report())
     assert set(result.tables["positions"].columns["position"]) == {NONE}
     assert "none, none and none" in result.verdicts[0].measured
+
+
+def test_the_commands_of_a_user_find_the_same_positions():
+    """Composed as typed, so a renamed key shows here."""
+    expected = {"fleet.num_nodes=20": 23, "waiting=mm1": 19, "formulas=paper": 32}
+    commands = measured("table1").commands
+    assert len(commands) == len(expected)
+    for command, (ending, position) in zip(commands, expected.items(), strict=True):
+        assert command.endswith(ending)
+        _, _, *overrides = shlex.split(command)
+        with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
+            cfg = compose("plan", overrides)
+        assert list(cfg.input_shape) == [3, 224, 224]
+        plan = plan_offloading(
+            resnet(),
+            instantiate(cfg.fleet),
+            instantiate(cfg.workload),
+            formulas=instantiate(cfg.formulas),
+            codec=instantiate(cfg.codec),
+        )
+        assert plan.split_point == position
