@@ -54,6 +54,7 @@ class CloudLink:
         self._settings, self._background = settings, background
         self._calls, self._links = RoundTrip(), RoundTrip()
         self._probing = False
+        self._slots = asyncio.Semaphore(settings.cloud_calls)
 
     @property
     def awake(self) -> bool:
@@ -83,12 +84,27 @@ class CloudLink:
             remaining_seconds: until the first of the samples' deadlines.
 
         Raises:
-            CallError: if it does not; an outage is counted then.
+            CallError: if it does not; an outage is counted then, unless only the time was short.
         """
+        deadline = time.monotonic() + CLOUD_SHARE * remaining_seconds
+        try:
+            async with asyncio.timeout(CLOUD_SHARE * remaining_seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise CallError("the cloud has more calls than it can answer in time", "busy") from error
+        try:
+            if not self.awake:
+                raise CallError("the cloud fell asleep", "asleep")
+            return await self._call(tensors, deadline - time.monotonic())
+        finally:
+            self._slots.release()
+
+    async def _call(self, tensors: Mapping[str, np.ndarray], seconds: float) -> dict[str, np.ndarray]:
+        """Has the cloud answer samples within a time."""
         assert self.client is not None, "the cloud is awake"
         samples = len(tensors[self.client.inputs[0].name])
         expected = self._calls.expected_seconds(samples)
-        limit = min(self._settings.limit_seconds(expected), CLOUD_SHARE * remaining_seconds)
+        limit = min(self._settings.limit_seconds(expected), seconds)
         sent = time.monotonic()
         try:
             reply = await self.client.call(tensors, max(limit, 0.001))

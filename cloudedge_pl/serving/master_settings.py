@@ -20,6 +20,8 @@ class MasterSettings:
         window_tasks: so many waiting tasks open a window before that.
         batch_size: samples that a node gets in one call at most.
         calls_per_node: calls that a node has at once at most; with 2 it never waits for the network.
+        cloud_calls: calls that the cloud has at once at most; further ones wait in the master, and the exit head
+            answers where that takes too long.
         smoothing: weight of the newest measurement of a node's time, in (0, 1].
         patience: a call that takes so many times its expected time has failed, ...
         patience_seconds: ... but not before this time.
@@ -46,6 +48,7 @@ class MasterSettings:
     window_tasks: int = 16
     batch_size: int = 8
     calls_per_node: int = 2
+    cloud_calls: int = 16
     smoothing: float = 0.2
     patience: float = 10.0
     patience_seconds: float = 0.5
@@ -60,7 +63,7 @@ class MasterSettings:
 
     def __post_init__(self) -> None:
         require_fields("master", self)
-        for name in ("max_tasks", "window_tasks", "batch_size", "calls_per_node"):
+        for name in ("max_tasks", "window_tasks", "batch_size", "calls_per_node", "cloud_calls"):
             value: dict[str, Any] = {name: getattr(self, name)}
             require_range("master", 1, 1_000_000, whole=True, **value)
         require_positive(

@@ -35,6 +35,7 @@ class FaultyPart:
         mode: what it does now.
         calls: requests for inference so far.
         delay_seconds: before every answer.
+        most: calls that it had at once.
         says_its_time: whether an answer says how long that was.
     """
 
@@ -44,6 +45,7 @@ class FaultyPart:
         self.name, self.spec, self.compute, self.manifest_id = name, spec, compute, manifest_id
         self.mode, self.calls, self.delay_seconds = "good", 0, 0.0
         self.says_its_time = False
+        self.now = self.most = 0
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[str]:
@@ -67,6 +69,14 @@ class FaultyPart:
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await self._infer(request)
+        finally:
+            self.now -= 1
+
+    async def _infer(self, request: web.Request) -> web.StreamResponse:
         body, length = await request.read(), int(request.headers[HEADER])
         (given,) = json.loads(body[:length])["inputs"]
         values = np.frombuffer(body[length:], np.float32).reshape(given["shape"])

@@ -139,6 +139,19 @@ def test_a_cloud_that_is_slow_sleeps_and_one_that_is_quick_again_wakes(
     run(work())
 
 
+def test_the_cloud_has_no_more_calls_at_once_than_it_may(bundle: tuple[Manifest, Network]) -> None:
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            settings = MasterSettings(batch_size=1, calls_per_node=8, cloud_calls=3, least_delay_seconds=5.0)
+            scene = await Scene(*bundle).enter(stack, settings=settings)
+            scene.cloud.delay_seconds = 0.01
+            answers = await asyncio.gather(*(scene.ask(seed) for seed in range(20)))
+            assert {int(found["path"][0]) for found in answers} == {PATHS.index("cloud")}
+            assert scene.cloud.most == 3
+
+    run(work())
+
+
 @pytest.mark.parametrize("counted", [False, True])
 def test_the_cloud_s_own_time_is_no_delay_unless_it_is_counted(
     bundle: tuple[Manifest, Network], counted: bool
