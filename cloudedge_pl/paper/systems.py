@@ -81,8 +81,9 @@ def measure_table2(setting: PaperSetting, report: Report) -> PartResult:
         tables={"systems": table},
         notes=_notes(runs),
         commands=(
-            "cloudedge compare fleet=paper workload=paper codec=none",
-            f"cloudedge compare -m fleet=paper workload=paper codec=none 'systems=[ours]' fleet.num_nodes={nodes}",
+            "cloudedge compare data.image_size=224 fleet=paper workload=paper codec=none",
+            "cloudedge compare -m data.image_size=224 fleet=paper workload=paper codec=none 'systems=[ours]' "
+            f"fleet.num_nodes={nodes}",
         ),
     )
 

@@ -121,8 +121,9 @@ def measure_fig8(setting: PaperSetting, report: Report) -> PartResult:
         tables={"schemes": schemes, "cuts": cuts},
         notes=_notes(volumes),
         commands=(
-            "cloudedge compare fleet=paper workload=paper codec=none 'systems=[cloud_raw,cloud_jpeg,ours_awake,ours]'",
-            "cloudedge compare fleet=paper workload=paper codec=int8 offloading.split_point=33 "
+            "cloudedge compare data.image_size=224 fleet=paper workload=paper codec=none "
+            "'systems=[cloud_raw,cloud_jpeg,ours_awake,ours]'",
+            "cloudedge compare data.image_size=224 fleet=paper workload=paper codec=int8 offloading.split_point=31 "
             "'systems=[cloud_raw,ours_awake,ours]'",
         ),
     )

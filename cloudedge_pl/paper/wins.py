@@ -71,7 +71,7 @@ def measure_map(setting: PaperSetting, report: Report) -> PartResult:
         tables={"shares": shares_table(cells), "cells": table},
         notes=_notes(runs, len(cells)),
         commands=(
-            "cloudedge compare -m fleet=paper workload=paper link_process=constant "
+            "cloudedge compare -m data.image_size=224 fleet=paper workload=paper link_process=constant "
             f"fleet.link.bandwidth_bits_per_second={rates} workload.arrival_rate=5,20,80 fleet.num_nodes=10,30 "
             "'systems=[ours_awake,cloud_raw,cloud_jpeg,edge_only]'",
         ),
