@@ -87,10 +87,12 @@ def write_part(
     )
 
 
-def write_bundle(folder: Path, *, seed: int = 0, exits: ExitRule | None = None) -> tuple[Manifest, Network]:
+def write_bundle(
+    folder: Path, *, seed: int = 0, exits: ExitRule | None = None, net: Network | None = None
+) -> tuple[Manifest, Network]:
     """Writes a bundle to a folder; another seed is another export."""
     folder.mkdir(parents=True, exist_ok=True)
-    net = Network(seed)
+    net = net or Network(seed)
     image, cut, logits = spec("image", *SHAPE), spec("cut_0", WIDTH), spec("logits", CLASSES)
     manifest = Manifest(
         format="onnx",
