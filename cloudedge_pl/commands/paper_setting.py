@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,8 @@ from cloudedge_pl.costs.input_codec import InputCodec
 from cloudedge_pl.costs.profile import CostProfile
 from cloudedge_pl.costs.units import format_rate, format_seconds
 from cloudedge_pl.data import ImageDataModule
+from cloudedge_pl.data.jpeg import mean_bytes
+from cloudedge_pl.data.photographs import photographs
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.paper.setting import PaperSetting
 from cloudedge_pl.partition import build_backbone, profile, trace
@@ -55,7 +58,7 @@ def paper_setting(cfg: DictConfig, folder: Path) -> PaperSetting:
         scenario=instantiate(cfg.scenario, _convert_="all"),
         dormancy=instantiate(cfg.dormancy),
         make_scheduler=lambda: instantiate(cfg.scheduler),
-        measure_picture=_measured_on(cfg),
+        measure_picture=MEASURED_ON[cfg.jpeg_pictures](cfg),
         training=training_plan(cfg, HydraConfig.get().overrides.task),
         **{name: resolved(cfg)[name] for name in own},
     )
@@ -75,6 +78,7 @@ def setting_in_words(cfg: DictConfig) -> dict[str, str]:
         "link": f"{bandwidth}, {format_seconds(fleet.link.propagation_seconds)} one way",
         "tasks": f"{arrivals}, at most {format_seconds(workload.max_delay_seconds)} for each",
         "data": str(cfg.data._target_).rpartition(".")[2].removesuffix("DataModule").lower(),
+        "JPEG": "of two photographs" if cfg.jpeg_pictures == "photographs" else "of the data's pictures",
         "training": _training_in_words(cfg),
         "drawn at random": f"{cfg.seeds} seeds from {cfg.seed} on, {cfg.num_tasks:,} tasks in each simulation",
     }
@@ -100,7 +104,7 @@ def _profile(cfg: DictConfig, data: ImageDataModule, image_size: int) -> CostPro
     return profile(chain, example, exit_head=instantiate(cfg.exit_head), name=model["backbone"])
 
 
-def _measured_on(cfg: DictConfig) -> Callable[[InputCodec, int], float]:
+def _on_data(cfg: DictConfig) -> Callable[[InputCodec, int], float]:
     """Returns what measures the pictures of the data; they are loaded when it is first called."""
 
     @cache
@@ -109,3 +113,12 @@ def _measured_on(cfg: DictConfig) -> Callable[[InputCodec, int], float]:
         return data
 
     return lambda codec, image_size: resized(image_size).picture_bytes(codec)
+
+
+def _on_photographs(cfg: DictConfig) -> Callable[[InputCodec, int], float]:
+    """Returns what measures photographs."""
+    return lambda codec, image_size: mean_bytes(photographs(image_size), codec)
+
+
+MEASURED_ON: Final = {"photographs": _on_photographs, "data": _on_data}
+"""What the bytes of a JPEG are measured on, by ``jpeg_pictures``."""

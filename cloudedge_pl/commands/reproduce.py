@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from cloudedge_pl.commands.checking import check_config
 from cloudedge_pl.commands.machine import machine
-from cloudedge_pl.commands.paper_setting import paper_setting, setting_in_words
+from cloudedge_pl.commands.paper_setting import MEASURED_ON, paper_setting, setting_in_words
 from cloudedge_pl.commands.part_progress import PartProgress
 from cloudedge_pl.commands.reporting import Progress, summary_if_stopped
 from cloudedge_pl.commands.reproduction import (
@@ -43,6 +43,7 @@ from cloudedge_pl.commands.running import (
     write_json,
 )
 from cloudedge_pl.costs.units import format_seconds
+from cloudedge_pl.data.photographs import LARGEST
 from cloudedge_pl.errors import lookup, require_range, require_types
 from cloudedge_pl.paper.part import Part
 from cloudedge_pl.paper.parts import PARTS
@@ -77,6 +78,7 @@ def _keys(
     schedule_sizes: list[int],
     image_size: int,
     small_image_size: int,
+    jpeg_pictures: str,
 ) -> None:
     """The keys of the config, as a signature."""
 
@@ -120,6 +122,12 @@ def _checked(cfg: DictConfig) -> list[Part]:
     require_types("", _keys, content)
     for size in ("image_size", "small_image_size"):
         require_range("", 1, 4096, whole=True, **{size: content[size]})
+    lookup(MEASURED_ON, content["jpeg_pictures"], "choice of jpeg_pictures")
+    if content["jpeg_pictures"] == "photographs" and content["image_size"] > LARGEST:
+        raise ValueError(
+            f"image_size is {content['image_size']}, and the photographs of jpeg_pictures=photographs have {LARGEST} "
+            "pixels; give jpeg_pictures=data, or a smaller size."
+        )
     if content["only"] is None:
         return list(PARTS.values())
     if not content["only"]:

@@ -33,6 +33,7 @@ TRAINED_WITH = (
 
 SIMULATED_WITH = (
     *PLANNED_WITH,
+    "jpeg_pictures",
     "offloading",
     "scenario",
     "link_process",

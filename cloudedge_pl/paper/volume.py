@@ -329,7 +329,7 @@ def _notes(volumes: Volumes) -> tuple[str, ...]:
     ]
     if setting.measure_picture is not None:
         notes.append(
-            f"JPEG is measured on the given data, resized to the size of the pictures. An enlarged picture compresses "
-            f"better than a photograph of that size, which takes 10 to 20 kB at {setting.image_size} pixels."
+            "JPEG is measured on photographs that are scaled to the size of the pictures; with jpeg_pictures=data on "
+            "the given data, whose pictures compress better if they are enlarged."
         )
     return tuple(notes)

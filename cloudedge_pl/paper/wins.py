@@ -259,7 +259,7 @@ def _notes(runs: Runs, cells: int) -> tuple[str, ...]:
     if setting.measure_picture is not None:
         size = setting.measure_picture(jpeg_of(setting), setting.image_size)
         notes.append(
-            f"A JPEG of the given data has {format_bytes(size)} at {setting.image_size} pixels; a photograph of that "
-            "size takes 10 to 20 kB. The verdict tries both."
+            f"A JPEG has {format_bytes(size)} at {setting.image_size} pixels, and the verdict tries smaller and larger "
+            "ones."
         )
     return tuple(notes)

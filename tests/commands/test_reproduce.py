@@ -282,6 +282,16 @@ def test_the_setting_is_the_configs(parts, reproduce):
     assert 0 < small < large < 3 * 64 * 64
 
 
+def test_jpeg_is_measured_on_photographs_or_on_the_data(parts, reproduce):
+    taken = {}
+    for choice in ("photographs", "data"):
+        reproduce("only=[one]", f"jpeg_pictures={choice}", "force=true")
+        measure = parts["one"].setting.measure_picture
+        taken[choice] = measure(InputCodec("jpeg", quality=75), 224)
+    assert 7_000 < taken["photographs"] < 12_000
+    assert taken["data"] < taken["photographs"] / 2, "enlarged digits take few bytes"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -290,6 +300,8 @@ def test_the_setting_is_the_configs(parts, reproduce):
         ("only=one", "only is 'one'; it must be a list"),
         ("force=1", "force is 1"),
         ("image_size=0", "image_size is 0"),
+        ("image_size=500", "image_size is 500, and the photographs"),
+        ("jpeg_pictures=photos", "unknown choice of jpeg_pictures 'photos'. Did you mean 'photographs'"),
         ("node_counts=[20,10]", "node_counts is [20, 10]"),
         ("workload.phase=training", "workload=paper"),
         ("fleet.num_nodes=ten", "fleet: num_nodes is 'ten'"),
