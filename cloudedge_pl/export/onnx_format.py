@@ -69,7 +69,7 @@ def _converted(part: Part, program: ExportedProgram) -> Any:
     try:
         made = torch.onnx.export(program, (), external_data=False, **options)
     except torch.onnx.OnnxExporterError:
-        # Exporters before the one of PyTorch 2.7 know neither layer in all its forms.
+        # The exporter of PyTorch 2.6 does not know these operations in all their forms.
         simpler = program.run_decompositions(_SIMPLER)
         made = torch.onnx.export(simpler, (), external_data=False, **options)
     assert made is not None
@@ -88,21 +88,24 @@ def _batch_norm(
     bias: Tensor | None,
     mean: Tensor,
     variance: Tensor,
-    _training: bool,
     _momentum: float,
     eps: float,
-    _cudnn: bool,
-) -> Tensor:
+) -> tuple[Tensor, Tensor, Tensor]:
     scale = torch.rsqrt(variance + eps)
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
     sides = (1, -1, *(1,) * (x.ndim - 2))
-    return x * scale.reshape(sides) + shift.reshape(sides)
+    return x * scale.reshape(sides) + shift.reshape(sides), mean.new_empty(0), mean.new_empty(0)
+
+
+def _addcmul(x: Tensor, one: Tensor, other: Tensor, *, value: float = 1) -> Tensor:
+    return x + value * one * other
 
 
 _SIMPLER: dict[Any, Any] = {
+    torch.ops.aten.addcmul.default: _addcmul,
     torch.ops.aten.linear.default: _linear,
-    torch.ops.aten.batch_norm.default: _batch_norm,
+    torch.ops.aten._native_batch_norm_legit_no_training.default: _batch_norm,
 }
 
 

@@ -15,10 +15,13 @@ from cloudedge_pl.export.parts import Part
 Run = Callable[[Sequence[Tensor]], list[Tensor]]
 """Runs an exported file: its inputs in their order -> its outputs in theirs."""
 
+MAX_BATCH = 1 << 20
+"""PyTorch 2.6 needs a limit to see that a slice over the batch takes all of it."""
+
 
 def traced(part: Part) -> ExportedProgram:
     """Traces a part with a batch of any size."""
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim("batch", max=MAX_BATCH)
     by_input = tuple({0: batch} for _ in part.example)
     shapes: Any = by_input if len(part.inputs) == 1 and part.name in ("edge", "whole") else (by_input,)
     with torch.no_grad():

@@ -118,8 +118,7 @@ class TopKEncoder(nn.Module):
             return values, places.to(torch.int32)
         kept = torch.zeros_like(rows).scatter(1, places, torch.ones_like(values))
         bits = nn.functional.pad(kept, (0, -self._count % 8)).reshape(-1, math.ceil(self._count / 8), 8)
-        weights = 2.0 ** torch.arange(8, device=rows.device)
-        return values, (bits * weights).sum(dim=2).to(torch.uint8)
+        return values, (bits.float() * _bit_values(rows)).sum(dim=2).to(torch.uint8)
 
 
 class TopKDecoder(nn.Module):
@@ -134,11 +133,15 @@ class TopKDecoder(nn.Module):
         if not sends_bits(count, self._kept):
             rows = torch.zeros(values.shape[0], count, dtype=values.dtype, device=values.device)
             return rows.scatter(1, places.long(), values).reshape(-1, *self._shape)
-        weights = 2 ** torch.arange(8, device=values.device)
-        bits = torch.div(places.long()[:, :, None], weights, rounding_mode="floor").remainder(2)
+        bits = (places.float()[:, :, None] / _bit_values(values)).floor().remainder(2)
         kept = bits.reshape(bits.shape[0], -1)[:, :count]
-        order = (kept.cumsum(dim=1) - 1).clamp(min=0)
+        order = (kept.long().cumsum(dim=1) - 1).clamp(min=0)
         return torch.where(kept == 1, values.gather(1, order), 0.0).reshape(-1, *self._shape)
+
+
+def _bit_values(like: Tensor) -> Tensor:
+    """1, 2, 4, ... 128, in float32, in which sums and quotients of bytes are exact."""
+    return 2.0 ** torch.arange(8, dtype=torch.float32, device=like.device)
 
 
 def sends_bits(count: int, kept: int) -> bool:
