@@ -32,10 +32,11 @@ class Child:
     Args:
         name: for messages.
         arguments: command and overrides.
+        code: what Python runs; another than the command line gets the overrides alone.
     """
 
-    def __init__(self, name: str, arguments: list[str]) -> None:
-        self.name, self._arguments = name, arguments
+    def __init__(self, name: str, arguments: list[str], code: str = START) -> None:
+        self.name, self._arguments, self._code = name, arguments, code
         self.process: Process
 
     async def start(self, token: str | None) -> str:
@@ -46,7 +47,7 @@ class Child:
         """
         environment = {**os.environ, **({} if token is None else {"CLOUDEDGE_TOKEN": token})}
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", START, *self._arguments, "stop_with_stdin=true"),
+            *(sys.executable, "-c", self._code, *self._arguments, "stop_with_stdin=true"),
             stdin=PIPE,
             stdout=PIPE,
             env=environment,
