@@ -298,6 +298,8 @@ def _from_json(owner: str, data: Any, shape: Sequence[int], spec: TensorSpec) ->
         values = np.array(data)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"{owner}: its data are no numbers in rows of equal length: {error}.") from error
+    if spec.dtype == np.uint64 and values.dtype.kind == "f":
+        values = _whole(data, values)
     given, kind = values.dtype.kind, spec.dtype.kind
     if values.size != math.prod(shape) or not (given == kind or (given in "iu" and kind in "iuf")):
         raise ProtocolError(
@@ -309,6 +311,14 @@ def _from_json(owner: str, data: Any, shape: Sequence[int], spec: TensorSpec) ->
     if kind in "iu" and (array != values).any():
         raise ProtocolError(f"{owner}: a value is beyond the range of {spec.datatype}.")
     return array.reshape(shape)
+
+
+def _whole(data: list[Any], values: np.ndarray) -> np.ndarray:
+    """Returns numbers as uint64 if all are; numpy makes floats of a list that has both 0 and 2**63."""
+    exact = np.array(data, dtype=object)
+    if all(isinstance(each, int) and 0 <= each < 2**64 for each in exact.flat):
+        return exact.astype(np.uint64)
+    return values
 
 
 def _wanted(listed: Any, default: bool, outputs: Sequence[TensorSpec]) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -58,6 +58,14 @@ def test_a_request_is_read_as_it_was_written(case: tuple[list[TensorSpec], dict[
 
 
 @given(tensors(), st.booleans(), st.text(max_size=5))
+@example(
+    (
+        [TensorSpec(name="x", datatype="UINT64", shape=(-1,))],
+        {"x": np.array([0, 2**63, 2**64 - 1], dtype=np.uint64)},
+    ),
+    False,
+    "",
+)
 def test_an_answer_is_read_as_it_was_written(
     case: tuple[list[TensorSpec], dict[str, np.ndarray]], binary: bool, identity: str
 ) -> None:
