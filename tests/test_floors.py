@@ -38,7 +38,7 @@ FLOORS: dict[str, int] = {
             ["dormancy", "exits", "scheduling", "offloading"],
             ["simulation", "partition"],
             ["lightning", "systems", "serving"],
-            ["data"],
+            ["data", "validation"],
             ["training"],
             ["paper", "export"],
             ["reports"],
@@ -135,9 +135,9 @@ def test_a_module_uses_only_what_its_floor_may(path):
         )
     if _unit(_dotted(path)) == "paper":
         assert "matplotlib" not in imported, "numbers and verdicts only; reports/paper draws them"
-    if _floor(path) <= 1 or _unit(_dotted(path)) == "serving":
+    if _floor(path) <= 1 or _unit(_dotted(path)) in ("serving", "validation"):
         assert not imported & TORCH, "floors 0 and 1, and a weak device, do without torch"
-    if _floor(path) <= 2 or _unit(_dotted(path)) == "serving":
+    if _floor(path) <= 2 or _unit(_dotted(path)) in ("serving", "validation"):
         assert not imported & LIGHTNING, "floors 0 to 2 do without Lightning"
 
 
@@ -145,7 +145,7 @@ def test_planning_scheduling_and_serving_load_neither_torch_nor_lightning():
     light = [
         _dotted(path)
         for path in MODULES
-        if _floor(path) <= 1 or _unit(_dotted(path)) in ("simulation", "serving")
+        if _floor(path) <= 1 or _unit(_dotted(path)) in ("simulation", "serving", "validation")
     ]
     code = (
         "import sys, json, importlib\n"
@@ -158,7 +158,9 @@ def test_planning_scheduling_and_serving_load_neither_torch_nor_lightning():
     assert not loaded & (TORCH | LIGHTNING)
 
 
-@pytest.mark.parametrize("unit", ["costs", "exits", "offloading", "serving", "simulation", "training"])
+@pytest.mark.parametrize(
+    "unit", ["costs", "exits", "offloading", "serving", "simulation", "training", "validation"]
+)
 def test_the_modules_of_a_part_import_each_other_without_a_cycle_and_at_the_top(unit):
     graph: dict[str, set[str]] = {}
     for path in MODULES:

@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cloudedge_pl.commands.up",
         "serve a bundle on this machine, as processes: bundle=DIR",
     ),
+    "validate": (
+        "cloudedge_pl.commands.validate",
+        "compare the simulator with real servers behind slow links: bundle=DIR",
+    ),
     "ask": ("cloudedge_pl.commands.ask", "send pictures to a served network: PICTURE... url=URL"),
     "serve": (
         "cloudedge_pl.commands.serve",

@@ -22,7 +22,7 @@ from cloudedge_pl.serving.listening import serve_until_stopped
 from cloudedge_pl.serving.manifest import ExitRule
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.model_server import ModelServer
-from cloudedge_pl.serving.session import OnnxPart, Queue, served_part
+from cloudedge_pl.serving.session import OnnxPart, Queue, paced, served_part
 from cloudedge_pl.serving.settings import ServerSettings
 from cloudedge_pl.signals import release_signals
 
@@ -87,7 +87,12 @@ def read_bundle(folder: str) -> Manifest:
 
 
 def _part_keys(
-    bundle: str, threads: int | None, max_waiting: int, providers: list[str], stop_with_stdin: bool
+    bundle: str,
+    threads: int | None,
+    max_waiting: int,
+    providers: list[str],
+    least_seconds: float,
+    stop_with_stdin: bool,
 ) -> None:
     """The keys of conf/_part.yaml, as a signature."""
 
@@ -103,7 +108,7 @@ async def serve_part(part: str, cfg: DictConfig) -> None:
     settings = server_settings(content)
     manifest = read_bundle(content["bundle"])
     session = OnnxPart(manifest, part, threads=content["threads"], providers=content["providers"])
-    queue = Queue(session, max_waiting=content["max_waiting"])
+    queue = Queue(paced(session, content["least_seconds"]), max_waiting=content["max_waiting"])
     server = ModelServer(served_part(manifest, part, queue), settings)
     try:
         await serve_until_stopped(

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -33,10 +34,13 @@ class Child:
         name: for messages.
         arguments: command and overrides.
         code: what Python runs; another than the command line gets the overrides alone.
+        within: a command that runs another one, such as ``unshare``; none runs it directly.
     """
 
-    def __init__(self, name: str, arguments: list[str], code: str = START) -> None:
-        self.name, self._arguments, self._code = name, arguments, code
+    def __init__(
+        self, name: str, arguments: list[str], code: str = START, within: Sequence[str] = ()
+    ) -> None:
+        self.name, self._arguments, self._code, self._within = name, arguments, code, within
         self.process: Process
 
     async def start(self, token: str | None) -> str:
@@ -47,7 +51,7 @@ class Child:
         """
         environment = {**os.environ, **({} if token is None else {"CLOUDEDGE_TOKEN": token})}
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", self._code, *self._arguments, "stop_with_stdin=true"),
+            *(*self._within, sys.executable, "-c", self._code, *self._arguments, "stop_with_stdin=true"),
             stdin=PIPE,
             stdout=PIPE,
             env=environment,

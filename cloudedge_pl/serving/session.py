@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,6 +75,30 @@ class OnnxPart:
         given = {tensor.name: inputs[tensor.name] for tensor in self.spec.inputs}
         found: list[Any] = self._session.run(self._outputs, given)
         return dict(zip(self._outputs, found, strict=True))
+
+
+def paced(run: Run, least_seconds: float) -> Run:
+    """Makes a computation take at least so long for each sample: a fast machine stands in for a slow one.
+
+    Args:
+        run: computes.
+        least_seconds: of a sample; a batch of n takes n times as long. The processor is free meanwhile.
+
+    Raises:
+        ValueError: if the time is negative or infinite.
+    """
+    require_range("session", 0, math.inf, open_high=True, least_seconds=least_seconds)
+    if least_seconds == 0:
+        return run
+
+    def compute(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        started = time.perf_counter()
+        found = run(inputs)
+        samples = len(next(iter(inputs.values())))
+        time.sleep(max(samples * least_seconds - (time.perf_counter() - started), 0.0))
+        return found
+
+    return compute
 
 
 class Queue:

@@ -117,3 +117,20 @@ class TaskSource:
         """
         self._process.load_state_dict(state["arrivals"])
         self._num_given = int(state["num_given"])
+
+
+class GivenTasks:
+    """Tasks that are known already, as a source.
+
+    Args:
+        tasks: in order of arrival.
+    """
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks, self._given = tasks, 0
+
+    def next(self, num_tasks: int) -> Tasks:
+        """Returns the tasks behind the last ones given; fewer than asked for only at the end."""
+        start = self._given
+        self._given = min(start + num_tasks, len(self._tasks))
+        return self._tasks[start : self._given]

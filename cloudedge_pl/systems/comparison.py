@@ -10,6 +10,7 @@ from typing import Any, Final
 from cloudedge_pl.offloading import OffloadPlan
 from cloudedge_pl.simulation.fleet_run import SimulationResult, simulate
 from cloudedge_pl.simulation.scenario import Scenario
+from cloudedge_pl.simulation.task_source import GivenTasks
 from cloudedge_pl.simulation.tasks import Tasks
 from cloudedge_pl.systems.build import BuiltSystem
 from cloudedge_pl.systems.replay import Answers, with_exits
@@ -152,7 +153,7 @@ def simulate_system(
     return simulate(
         built.costs,
         built.plan.fleet,
-        _Given(tasks),
+        GivenTasks(tasks),
         built.scheduler,
         num_tasks=len(tasks),
         scenario=scenario,
@@ -161,18 +162,6 @@ def simulate_system(
         classes=[f"class {kind}" for kind in range(int(tasks.kind.max(initial=0)) + 1)],
         seed=seed,
     )
-
-
-class _Given:
-    """Tasks that are known already, as a source."""
-
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks, self._given = tasks, 0
-
-    def next(self, num_tasks: int) -> Tasks:
-        start = self._given
-        self._given = min(start + num_tasks, len(self._tasks))
-        return self._tasks[start : self._given]
 
 
 def _broken_limits(plan: OffloadPlan) -> str:
