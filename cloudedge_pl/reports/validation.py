@@ -24,20 +24,19 @@ from cloudedge_pl.reports.wording import bytes_text
 from cloudedge_pl.validation.outcomes import MEDIAN_AIM, P95_AIM, Comparison
 
 COLUMNS: Final = (
-    "condition",
-    "requests/s",
-    "requests",
-    "failed",
-    "median",
-    "simulated",
-    "off by",
-    "95%",
-    "simulated",
-    "off by",
-    "bytes each",
-    "simulated",
-    "asleep",
-    "simulated",
+    "\ncondition",
+    "requests\n(per s)",
+    "no\nanswer",
+    "median\nmeasured",
+    "\nsimulated",
+    "\noff by",
+    "95%\nmeasured",
+    "\nsimulated",
+    "\noff by",
+    "bytes each\nmeasured",
+    "\nsimulated",
+    "asleep\nmeasured",
+    "\nsimulated",
 )
 
 
@@ -62,8 +61,7 @@ def validation_table(comparisons: Sequence[Comparison]) -> Table:
         real, simulated = each.real, each.simulated
         table.add_row(
             each.condition,
-            f"{each.arrival_rate:.1f}",
-            f"{real.requests:,}",
+            f"{real.requests:,} ({each.arrival_rate:.1f})",
             f"{real.failed:,}",
             time_text(real.median_seconds),
             time_text(simulated.median_seconds),

@@ -251,7 +251,9 @@ class Master:
                 continue
             now, fastest = time.monotonic(), self._fastest()
             seconds = np.array([node.estimate.at(now, fastest) for node in self.nodes])
-            ready = seconds * [node.outstanding for node in self.nodes]
+            ready = np.array(
+                [node.backlog_seconds(now, each) for node, each in zip(self.nodes, seconds, strict=True)]
+            )
             state = NodeState(
                 ready, np.full(len(ready), math.inf), available, tuple(node.name for node in self.nodes)
             )

@@ -83,13 +83,18 @@ class Node:
         self._answered, self._returned, self._joined = answered, returned, joined
         self._queue: deque[Task] = deque()
         self._calls = self._called = 0
-        self._done_at = 0.0
+        self._done_at = self._began_at = 0.0
         self._doubted = self._recovering = False
 
     @property
     def outstanding(self) -> int:
         """Tasks that wait for it, or are being run."""
         return len(self._queue) + self._called
+
+    def backlog_seconds(self, clock_seconds: float, sample_seconds: float) -> float:
+        """Time until it has run all that it has, if a sample takes ``sample_seconds``: what it has done of one counts."""
+        done = min(max(clock_seconds - self._began_at, 0.0), sample_seconds) if self._calls else 0.0
+        return self.outstanding * sample_seconds - done
 
     def give(self, tasks: Sequence[Task]) -> None:
         """Gives it tasks, which it runs in order."""
@@ -116,6 +121,8 @@ class Node:
 
     def _call_next(self) -> None:
         while self.up and self._calls < self._settings.calls_per_node and (tasks := self._next()):
+            if not self._calls:
+                self._began_at = time.monotonic()
             self._calls += 1
             self._called += len(tasks)
             self._background.start(self._call(tasks))
@@ -164,7 +171,7 @@ class Node:
         now = time.monotonic()
         # A call that waited at the node for the one before began when that was done.
         self.estimate.add((now - max(sent, self._done_at)) / len(tasks), now)
-        self._done_at = now
+        self._done_at = self._began_at = now
         self._leave(tasks)
         self.failures = 0
         self._call_next()
