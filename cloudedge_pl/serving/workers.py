@@ -92,7 +92,7 @@ class Node:
         return len(self._queue) + self._called
 
     def backlog_seconds(self, clock_seconds: float, sample_seconds: float) -> float:
-        """Time until it has run all that it has, if a sample takes ``sample_seconds``: what it has done of one counts."""
+        """Time until it has run all its tasks, if one takes ``sample_seconds``; the part of one that is done counts."""
         done = min(max(clock_seconds - self._began_at, 0.0), sample_seconds) if self._calls else 0.0
         return self.outstanding * sample_seconds - done
 

@@ -90,8 +90,8 @@ class Comparison:
         found = []
         if _largest_difference(self.real.by_node, self.simulated.by_node) > SHARE_DIFFERENCE:
             found.append(
-                "Nodes get other shares of the requests: the master counts a task that runs in full and by an average "
-                "that includes the link; the simulator knows how much of it is left."
+                "Nodes get other shares of the requests: the master expects of a node an average that includes its "
+                "link and falls while it is idle; the simulator's scheduler knows the time of each task."
             )
         if _largest_difference(self.real.by_path, self.simulated.by_path) > SHARE_DIFFERENCE:
             found.append(
