@@ -168,7 +168,7 @@ async def _host(
             f"least_seconds={least_seconds}",
             *options,
         ],
-        OWN_NETWORK if isolated else (),
+        within=OWN_NETWORK if isolated else (),
     )
     stack.push_async_callback(_end, child)
     url = await child.start(None)
