@@ -125,13 +125,16 @@ def _tidy(model: Any) -> None:
             del graph.initializer[at]
 
 
+_TALKATIVE = ("torch.onnx", "torch._subclasses.fake_tensor", "onnxscript", "onnx_ir")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Inside, the exporter says nothing of its own progress and of packages it would have liked."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [each.level for each in loggers]
     for each in loggers:
-        each.setLevel(logging.ERROR)
+        each.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
