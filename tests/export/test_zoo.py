@@ -66,4 +66,4 @@ def test_both_formats_equal_the_module_at_three_cuts(name: str, tmp_path: Path) 
                 runs[part.name] = format.load(path, part)
             found = compare(network, parts, runs, tolerance=limit)
             print(name, split_point, format.__name__.rpartition(".")[2], found)
-            assert max(found.by_part.values()) <= limit
+            assert found.by_part.keys() == set(held)  # it raises where one is above the limit
