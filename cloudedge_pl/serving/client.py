@@ -19,6 +19,7 @@ import numpy as np
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.parts import TensorSpec
 from cloudedge_pl.serving.protocol import (
+    BINARY_EXTENSION,
     HEADER_LENGTH,
     MANIFEST_HEADER,
     TIMING_HEADER,
@@ -29,6 +30,9 @@ from cloudedge_pl.serving.protocol import (
 
 SPARE_BYTES = 65_536
 """An answer may be longer than its tensors by this, for the JSON object and an error's text."""
+
+JSON_FACTOR = 8
+"""A tensor in JSON has at most so many times the bytes of its values."""
 
 LARGEST_METADATA_BYTES = 2**24
 LARGE_BODY_BYTES = 2**20
@@ -120,10 +124,14 @@ class ModelClient:
         self._manifest_id, self._required = manifest_id, require_manifest
         self._model_url = model_url(self.url, model)
         self._infer_url = f"{self._model_url}/infer"
+        self._server_url = self._model_url.rpartition("/models/")[0]
+        self._binary = True
         self._warned = False
 
     async def hello(self, timeout_seconds: float) -> None:
-        """Asks for the model's metadata, and compares them with what is expected.
+        """Asks for the model's metadata, and compares them with what is expected; and how tensors are sent.
+
+        A server that does not list the binary tensor extension gets, and gives, tensors in JSON.
 
         Raises:
             CallError: if there is no answer, or it is another model or export.
@@ -141,6 +149,16 @@ class ModelClient:
                 raise CallError(
                     f"{self.url}: model {self.model!r} has the {kind} {found}, not {expected}", "rubbish"
                 )
+        self._binary = await self._takes_binary(timeout_seconds)
+
+    async def _takes_binary(self, timeout_seconds: float) -> bool:
+        try:
+            extensions = (await fetch(self._session, self._server_url, timeout_seconds)).get("extensions")
+        except CallError as error:
+            if error.kind in ("slow", "away"):
+                raise
+            return True  # a server of one model may not describe itself
+        return not isinstance(extensions, list) or BINARY_EXTENSION in extensions
 
     async def infer(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> dict[str, np.ndarray]:
         """Sends inputs [B, ...] by name, and returns the outputs [B, ...] by name; see :meth:`call`."""
@@ -153,8 +171,10 @@ class ModelClient:
             CallError: if there is no usable answer within the time.
         """
         batch = len(tensors[self.inputs[0].name])
-        body, length = encode_request(tensors, self.inputs)
-        headers = {HEADER_LENGTH: str(length), "Content-Type": "application/octet-stream"}
+        body, length = encode_request(tensors, self.inputs, binary=self._binary)
+        headers = {"Content-Type": "application/json"}
+        if length is not None:
+            headers = {HEADER_LENGTH: str(length), "Content-Type": "application/octet-stream"}
         try:
             async with asyncio.timeout(timeout_seconds):
                 answer, said = await self._post(body, headers, batch)
@@ -176,7 +196,7 @@ class ModelClient:
                 async with self._session.post(
                     self._infer_url, data=data, headers=headers, allow_redirects=False
                 ) as response:
-                    answer = await self._read(response, SPARE_BYTES + 2 * batch * self._answer_bytes)
+                    answer = await self._read(response, self._most_bytes(batch))
                     if response.status != 200:
                         raise CallError(
                             f"{self.url} answered {_reason(response, answer)}", _kind(response.status)
@@ -191,6 +211,10 @@ class ModelClient:
             except (aiohttp.ClientError, OSError) as error:
                 raise CallError(f"{self.url} is not reached: {error}", "away") from error
         raise AssertionError("unreachable")
+
+    def _most_bytes(self, batch: int) -> int:
+        """That an answer may have."""
+        return SPARE_BYTES + (2 if self._binary else JSON_FACTOR) * batch * self._answer_bytes
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         """Reads an answer that may have ``limit`` bytes."""

@@ -80,20 +80,23 @@ def encode_request(
     inputs: Sequence[TensorSpec],
     *,
     parameters: Mapping[str, Any] | None = None,
-) -> tuple[bytes, int]:
-    """Writes a request with binary tensors, which asks for all outputs in binary.
+    binary: bool = True,
+) -> tuple[bytes, int | None]:
+    """Writes a request, with binary tensors and asking for all outputs in binary, or as a JSON object alone.
 
     Args:
         tensors: the inputs by name; those of other names are not sent.
         inputs: what the model takes.
         parameters: of the request.
+        binary: whether the server knows the binary tensor extension.
 
     Returns:
-        The body, and the length of its JSON object for :data:`HEADER_LENGTH`.
+        The body, and the length of its JSON object for :data:`HEADER_LENGTH` if it is binary, else None.
     """
-    listed, chunks = _described(tensors, inputs, dict.fromkeys(tensors, True))
-    head = {"parameters": {"binary_data_output": True, **(parameters or {})}, "inputs": listed}
-    return _joined(head, chunks)
+    listed, chunks = _described(tensors, inputs, dict.fromkeys(tensors, binary))
+    form = {"binary_data_output": True} if binary else {}
+    body, length = _joined({"parameters": {**form, **(parameters or {})}, "inputs": listed}, chunks)
+    return body, length if binary else None
 
 
 def encode_answer(

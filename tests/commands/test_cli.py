@@ -192,7 +192,7 @@ def test_help_of_a_command_says_what_every_key_means_and_imports_nothing_heavy(c
     if command in ("node", "cloud", "ask", "collect"):  # they have no groups
         return
     assert "scheduler=atsa    one of: aco, atsa" in done.stdout or command == "plan"
-    if command not in ("schedule", "serve", "up"):
+    if command not in ("schedule", "serve", "up", "validate"):
         assert "fleet=single    one of: file, mixed, paper, single" in done.stdout
         shown = " ".join(done.stdout.split())
         assert "fleet.device=raspberry-pi-4 One device, or several that are used in turn" in shown
