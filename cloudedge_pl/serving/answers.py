@@ -51,6 +51,7 @@ class Answers:
         self._exit_head, self._cloud, self._exits, self._metrics = exit_head, cloud, exits, metrics
         self._audit_share = audit_share
         self._generator = np.random.default_rng([seed, 1])
+        self._turn = asyncio.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="exit-head")
 
     def close(self) -> None:
@@ -58,21 +59,23 @@ class Answers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def give(self, tasks: Sequence[Task], tensors: Mapping[str, np.ndarray], node: int) -> None:
-        """Answers every task.
+        """Answers every task that is not over.
 
         Args:
             tasks: a sample each.
             tensors: what the node returned for them, by name [B, ...].
             node: index of the node.
         """
-        number = len(tasks)
-        if not self._cloud.awake:
-            self._take(tasks, await self._exit(tasks, tensors), np.full(number, EXIT_ASLEEP), node)
-            return
-        if not self._exits.are_on:
+        number, awake = len(tasks), self._cloud.awake
+        if awake and not self._exits.are_on:
             await self._ask_cloud(tasks, tensors, np.full(number, CLOUD), node)
             return
         logits = await self._exit(tasks, tensors)
+        if logits is None:
+            return
+        if not awake:
+            self._take(tasks, logits, np.full(number, EXIT_ASLEEP), node)
+            return
         sure = self._sure(logits)
         audited = draw_audited(sure, self._audit_share, self._generator)
         stay = audited | ~sure
@@ -112,8 +115,10 @@ class Answers:
         """Has the cloud answer tasks, or the exit head if it fails.
 
         Returns:
-            The cloud's logits [B, classes]; None if it failed.
+            The cloud's logits [B, classes]; None if it failed, or all tasks are over.
         """
+        if all(task.request.over for task in tasks):
+            return None
         sent = time.monotonic()
         try:
             found = await self._cloud.infer(tensors, least_remaining_seconds(tasks))
@@ -121,7 +126,8 @@ class Answers:
             self._metrics.cloud_failed(error.kind)
             if exit_logits is None:
                 exit_logits = await self._exit(tasks, tensors)
-            self._take(tasks, exit_logits, np.full(len(tasks), EXIT_FAILED), node)
+            if exit_logits is not None:
+                self._take(tasks, exit_logits, np.full(len(tasks), EXIT_FAILED), node)
             return None
         book(tasks, "cloud", time.monotonic() - sent)
         self._metrics.uploaded(len(tasks) * self._cloud.sample_bytes)
@@ -129,11 +135,14 @@ class Answers:
         self._take(tasks, logits, paths, node)
         return logits
 
-    async def _exit(self, tasks: Sequence[Task], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The exit head's logits [B, classes]."""
+    async def _exit(self, tasks: Sequence[Task], tensors: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """The exit head's logits [B, classes] when it is its turn; None if all tasks are over by then."""
         sent = time.monotonic()
-        loop = asyncio.get_running_loop()
-        (logits,) = (await loop.run_in_executor(self._pool, self._exit_head, tensors)).values()
+        async with self._turn:
+            if all(task.request.over for task in tasks):
+                return None
+            loop = asyncio.get_running_loop()
+            (logits,) = (await loop.run_in_executor(self._pool, self._exit_head, tensors)).values()
         book(tasks, "exit_head", time.monotonic() - sent)
         return logits
 

@@ -107,7 +107,7 @@ class ModelServer:
         self.model, self.settings = model, settings
         self.metrics = metrics or ServerMetrics()
         self.draining = False
-        self._reading_bytes = 0
+        self._held_bytes = 0
         self._authorization = f"Bearer {settings.token}".encode() if settings.token else None
 
     def application(self) -> web.Application:
@@ -143,9 +143,6 @@ class ModelServer:
             seconds = error.retry_after_seconds
             headers = {} if seconds is None else {"Retry-After": retry_after(seconds)}
             return self._refused(error.status, str(error), headers)
-        except web.HTTPRequestEntityTooLarge:
-            limit = self.settings.max_body_bytes
-            return self._refused(413, f"the body is larger than max_body_bytes={limit}; send fewer samples.")
         except web.HTTPException as error:
             return _error(error.status, f"{request.method} {request.path}: {error.reason}.")
         except asyncio.CancelledError:
@@ -190,9 +187,7 @@ class ModelServer:
         if self.draining:
             raise Overloaded("the server is ending; ask another one.", self.settings.drain_seconds)
         self._find(request)
-        body = await self._body(request)
-        received = time.perf_counter()
-        asked = await self._decoded(body, request.headers.get(HEADER_LENGTH))
+        asked, size, received = await self._asked(request)
         tensors = await self.model.infer(asked.tensors, asked.timeout_seconds)
         answer, length = encode_answer(self.model.name, tensors, self.model.outputs, asked)
         headers = {"Content-Type": "application/json" if length is None else "application/octet-stream"}
@@ -202,7 +197,7 @@ class ModelServer:
             headers[MANIFEST_HEADER] = self.model.manifest_id
         done = time.perf_counter()
         headers[TIMING_HEADER] = f"total;dur={1e3 * (done - received):.3f}"
-        self.metrics.answered(done - started, len(body), len(answer))
+        self.metrics.answered(done - started, size, len(answer))
         return web.Response(body=answer, headers=headers)
 
     def _find(self, request: web.Request) -> None:
@@ -214,25 +209,44 @@ class ModelServer:
                 status=404,
             )
 
-    async def _body(self, request: web.Request) -> bytes:
-        """Receives the body, within the limits of size, time and memory."""
-        size, settings = request.content_length, self.settings
-        if size is not None and size > settings.max_body_bytes:
-            raise web.HTTPRequestEntityTooLarge(max_size=settings.max_body_bytes, actual_size=size)
-        if size is None or "Content-Encoding" in request.headers:
-            size = settings.max_body_bytes  # it says its size at the end only
-        if self._reading_bytes + size > settings.max_reading_bytes:
-            raise Overloaded("too many bodies are being received at once.", 1.0)
-        self._reading_bytes += size
+    async def _asked(self, request: web.Request) -> tuple[Inference, int, float]:
+        """Receives and reads a request; returns it with the bytes of its body, and the time when these were there."""
+        pieces: list[bytes] = []
+        try:
+            await self._receive(request, pieces)
+            received = time.perf_counter()
+            body = b"".join(pieces)
+            return await self._decoded(body, request.headers.get(HEADER_LENGTH)), len(body), received
+        finally:
+            self._held_bytes -= sum(map(len, pieces))
+
+    async def _receive(self, request: web.Request, pieces: list[bytes]) -> None:
+        """Receives a body within the limits of size, time and memory.
+
+        Only bytes that have come count as memory: who announces many and sends none keeps nobody out.
+        """
+        size, settings = 0, self.settings
+        self._check_size(request.content_length or 0)
         try:
             async with asyncio.timeout(settings.read_seconds):
-                return await request.read()
+                async for piece in request.content.iter_any():
+                    pieces.append(piece)
+                    self._held_bytes += len(piece)
+                    size += len(piece)
+                    self._check_size(size)
+                    if self._held_bytes > settings.max_reading_bytes:
+                        raise Overloaded("too many bodies are being received at once.", 1.0)
         except TimeoutError as error:
             raise ProtocolError(
                 f"the body did not arrive within read_seconds={settings.read_seconds:g}.", status=408
             ) from error
-        finally:
-            self._reading_bytes -= size
+
+    def _check_size(self, size: int) -> None:
+        limit = self.settings.max_body_bytes
+        if size > limit:
+            raise ProtocolError(
+                f"the body is larger than max_body_bytes={limit}; send fewer samples.", status=413
+            )
 
     async def _decoded(self, body: bytes, header_length: str | None) -> Inference:
         model = self.model

@@ -298,7 +298,13 @@ def _from_json(owner: str, data: Any, shape: Sequence[int], spec: TensorSpec) ->
     if not isinstance(data, list):
         raise ProtocolError(f"{owner} has neither a list of data nor binary_data_size.")
     try:
-        values = np.array(data)
+        values = np.array(data, dtype=object).ravel()
+        if set(map(type, values)) <= {
+            int,
+            float,
+            bool,
+        }:  # an array of texts has the longest one's room for each
+            values = np.array(values.tolist())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"{owner}: its data are no numbers in rows of equal length: {error}.") from error
     if spec.dtype == np.uint64 and values.dtype.kind == "f":

@@ -50,7 +50,7 @@ class Request:
         self.started = time.monotonic()
         self.answer: asyncio.Future[dict[str, np.ndarray]] = asyncio.get_running_loop().create_future()
         self.stages = Stages()
-        self._open = number
+        self._open = set(range(number))
         self._outputs: dict[str, np.ndarray] = {
             "logits": np.empty((number, num_classes), np.float32),
             "class": np.empty(number, np.int64),
@@ -74,14 +74,14 @@ class Request:
 
     def take(self, row: int, logits: np.ndarray, path: int, node: int) -> bool:
         """Takes the answer to one sample, which is given once; returns whether the request still needed it."""
-        if self.over:
+        if self.over or row not in self._open:
             return False
         outputs = self._outputs
         outputs["logits"][row] = logits
         outputs["class"][row] = logits.argmax()
         outputs["path"][row] = path
         outputs["node"][row] = node
-        self._open -= 1
+        self._open.remove(row)
         if not self._open:
             self.answer.set_result(outputs)
         return True

@@ -30,7 +30,7 @@ class ServerSettings:
         key: PEM file of the certificate's key.
         insecure: whether an address that other machines reach may go without a token.
         max_body_bytes: largest body of a request.
-        max_reading_bytes: of the bodies that are being received, together; further requests get 503.
+        max_reading_bytes: of the bodies that are being received and read, together; further requests get 503.
         read_seconds: time in which a body must have arrived.
         drain_seconds: time that requests have to finish after SIGTERM or Ctrl-C.
 

@@ -21,6 +21,11 @@ LEAST_EXCESS = 2.0
 """A call that was cut short by a client's deadline says nothing of the node, unless it took this times as long as
 expected, and the patience besides."""
 
+ALIKE = 4.0
+"""A node gets tasks in one call if each has as much time as the first, within this factor. The call, and that of the
+cloud after it, is cut short for the one that has least, and a client's short deadline is to cost no one else anything.
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -128,12 +133,18 @@ class Node:
             self._background.start(self._call(tasks))
 
     def _next(self) -> list[Task]:
-        """Takes the next tasks from the queue; those of requests that are over are dropped."""
+        """Takes the next tasks from the queue that have about as long as the first; drops those that are over."""
         tasks: list[Task] = []
+        others: list[Task] = []
+        now, first = time.monotonic(), 0.0
         while self._queue and len(tasks) < self._settings.batch_size:
             task = self._queue.popleft()
-            if not task.request.over:
-                tasks.append(task)
+            if task.request.over:
+                continue
+            left = max(task.request.deadline - now, 0.0)
+            first = first if tasks else left
+            (tasks if max(left, first) <= ALIKE * min(left, first) else others).append(task)
+        self._queue.extendleft(reversed(others))
         return tasks
 
     async def _call(self, tasks: list[Task]) -> None:

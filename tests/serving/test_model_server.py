@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import numpy as np
@@ -178,6 +179,34 @@ def test_large_and_slow_bodies_are_refused(bundle: tuple[Manifest, Network]) -> 
                         assert response.status == status
                         assert "error" in await response.json()
             body, headers = request()
+            async with session.post(url + INFER, data=body, headers=headers) as response:
+                assert response.status == 200
+
+    run(work())
+
+
+def test_who_announces_much_and_sends_nothing_keeps_nobody_out(bundle: tuple[Manifest, Network]) -> None:
+    manifest, _ = bundle
+    body, headers = request()
+
+    async def work() -> None:
+        limits = {"max_body_bytes": 1000, "max_reading_bytes": 1500}
+        async with edge(manifest, **limits) as (session, url):
+            parsed = urlsplit(url)
+            idle = [await asyncio.open_connection(parsed.hostname, parsed.port) for _ in range(5)]
+            for _, writer in idle:
+                writer.write(f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n".encode())
+            await asyncio.sleep(0.05)
+            async with session.post(url + INFER, data=body, headers=headers) as response:
+                assert response.status == 200
+            for _, writer in idle[:2]:
+                writer.write(b" " * 700)
+            await asyncio.sleep(0.05)
+            async with session.post(url + INFER, data=body, headers=headers) as response:
+                assert response.status == 503
+            for _, writer in idle:
+                writer.close()
+            await asyncio.sleep(0.05)
             async with session.post(url + INFER, data=body, headers=headers) as response:
                 assert response.status == 200
 

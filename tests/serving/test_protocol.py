@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,17 @@ def test_arrays_of_a_binary_body_are_views_of_it() -> None:
 def test_the_timeout_is_a_whole_number_of_microseconds(timeout: Any) -> None:
     with pytest.raises(ProtocolError, match="microseconds"):
         Inference(tensors={}, parameters={"timeout": timeout}).timeout_seconds  # noqa: B018  # a property that checks
+
+
+def test_texts_in_place_of_numbers_take_no_memory() -> None:
+    """An array of texts would take the longest one's memory for each: 160 MB here, any amount in a larger body."""
+    data = ["x" * 20_000, *[""] * 2_001]
+    body = json.dumps(
+        {"inputs": [{"name": "x", "shape": [1_001, 2], "datatype": "FP32", "data": data}]}
+    ).encode()
+    tracemalloc.start()
+    with pytest.raises(ProtocolError, match="values of object"):
+        decode_request(body, None, [X], [LOGITS])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * len(body)
