@@ -240,6 +240,8 @@ class ModelServer:
             raise ProtocolError(
                 f"the body did not arrive within read_seconds={settings.read_seconds:g}.", status=408
             ) from error
+        except web.RequestPayloadError as error:
+            raise ProtocolError(f"the body cannot be read as its headers say: {error}.") from error
 
     def _check_size(self, size: int) -> None:
         limit = self.settings.max_body_bytes
