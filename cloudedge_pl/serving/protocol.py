@@ -32,6 +32,9 @@ TIMING_HEADER = "Server-Timing"
 BINARY_EXTENSION = "binary_tensor_data"
 """Name of the extension in the metadata of a server."""
 
+NUMBERS = {int, float, bool}
+"""What JSON data may hold. NumPy would give each of several texts the room of the longest, whatever that takes."""
+
 
 class ProtocolError(ValueError):
     """A request or an answer that breaks the protocol, or does not fit the model.
@@ -299,11 +302,7 @@ def _from_json(owner: str, data: Any, shape: Sequence[int], spec: TensorSpec) ->
         raise ProtocolError(f"{owner} has neither a list of data nor binary_data_size.")
     try:
         values = np.array(data, dtype=object).ravel()
-        if set(map(type, values)) <= {
-            int,
-            float,
-            bool,
-        }:  # an array of texts has the longest one's room for each
+        if set(map(type, values)) <= NUMBERS:
             values = np.array(values.tolist())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"{owner}: its data are no numbers in rows of equal length: {error}.") from error
