@@ -57,7 +57,13 @@ def training_plan(cfg: DictConfig, overrides: Sequence[str], experiment: str | N
         cfg: of the reproduction, with ``training.seeds``, ``training.parallel`` and ``training.margin``.
         overrides: that the user gave; those of the groups in :data:`TRAINED` hold in the trainings, too.
         experiment: that was chosen; None asks Hydra.
+
+    Raises:
+        ValueError: if a number is out of its range.
     """
+    parallel = cfg.training.parallel
+    if parallel is not None:
+        require_range("training", 1, math.inf, whole=True, parallel=parallel)
     if experiment is None:
         experiment = HydraConfig.get().runtime.choices.get("experiment")
     chosen = [f"experiment={experiment}"] if experiment else []
@@ -65,7 +71,7 @@ def training_plan(cfg: DictConfig, overrides: Sequence[str], experiment: str | N
     steps = 1 if cfg.trainer.get("fast_dev_run") else cfg.trainer.get("max_steps", -1)
     return TrainingPlan(
         overrides=tuple(chosen),
-        start=partial(train_all, max_steps=steps if steps > 0 else None, parallel=cfg.training.parallel),
+        start=partial(train_all, max_steps=steps if steps > 0 else None, parallel=parallel),
         seeds=cfg.training.seeds,
         margin_share=cfg.training.margin,
         network=re.sub(r"^resnet(?=\d)", "ResNet-", cfg.model.backbone),

@@ -37,6 +37,7 @@ def content_of(folder: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_without_a_run_costs_are_compared(tmp_path: Path) -> None:
     done = cloudedge(tmp_path, "compare", *SMALL, "exit_share=0.5")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -63,6 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_gives_accuracies_and_the_config(trained: Path) -> None:
     done = cloudedge(
         trained, "compare", "run=run", "num_tasks=480", "exits.max_disagreement=0.4", "hydra.run.dir=compared"
@@ -85,6 +87,7 @@ def test_a_run_gives_accuracies_and_the_config(trained: Path) -> None:
     assert config.workload.phase == "inference"
 
 
+@pytest.mark.slow
 def test_systems_without_exits_need_no_policy_and_keys_can_be_overridden(trained: Path) -> None:
     arguments = [
         "run=run",

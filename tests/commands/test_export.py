@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnxruntime
 import pytest
 
 from cloudedge_pl.serving import Manifest
+from tests.commands.command_line import CommandLine
 from tests.commands.test_train import cloudedge
 
 QUICK = [
@@ -57,9 +59,15 @@ def test_a_checkpoint_becomes_a_bundle(run: Path) -> None:
     assert session.run(None, {"image": np.zeros(shape, np.float32)})[0].shape == (3, 4)
 
 
-def test_keys_of_the_run_and_of_the_command_are_given_alike(run: Path) -> None:
-    done = cloudedge(run, "export", BEST, "dir=other", "format=torch", "exits.threshold=0.5")
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture
+def export(run: Path, cloudedge_here: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs ``cloudedge export`` in this process, in the folder with the trained run."""
+    monkeypatch.chdir(run)
+    return partial(cloudedge_here, "export")
+
+
+def test_keys_of_the_run_and_of_the_command_are_given_alike(run: Path, export: CommandLine) -> None:
+    assert export(BEST, "dir=other", "format=torch", "exits.threshold=0.5") is None
     manifest = Manifest.read(run / "other")
     assert (manifest.format, manifest.exits.threshold) == ("torch", 0.5)
     assert {part.largest_difference for part in manifest.parts.values()} == {0.0}
@@ -76,16 +84,18 @@ def test_keys_of_the_run_and_of_the_command_are_given_alike(run: Path) -> None:
         (["ckpt=run/damaged.ckpt"], "cannot be read"),
     ],
 )
-def test_what_cannot_be_exported_gives_one_clear_line(run: Path, arguments: list[str], message: str) -> None:
+def test_what_cannot_be_exported_gives_one_clear_line(
+    run: Path, export: CommandLine, arguments: list[str], message: str
+) -> None:
     damaged = run / "run" / "damaged.ckpt"
     damaged.write_bytes((run / "run" / "checkpoints" / "best.ckpt").read_bytes()[:-1000])
-    done = cloudedge(run, "export", *arguments)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    said = str(export(*arguments))
+    assert message in said
+    assert "Traceback" not in said
 
 
-def test_help_names_its_own_keys(run: Path) -> None:
-    shown = cloudedge(run, "export", "--help").stdout
+def test_help_names_its_own_keys(export: CommandLine, capfd: pytest.CaptureFixture[str]) -> None:
+    assert not export("--help")
+    shown = capfd.readouterr().out
     for key in ("ckpt=PATH", "dir=bundle", "format=onnx", "whole=false", "exits=default"):
         assert key in shown

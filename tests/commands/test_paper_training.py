@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,12 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from cloudedge_pl.commands.paper_runs import PROGRAM
+from cloudedge_pl.commands.paper_runs import PROGRAM, training_plan
 from cloudedge_pl.offloading import plan_offloading
 from cloudedge_pl.paper.curves import CLOUD, EXIT, read_curve
-from cloudedge_pl.paper.training_plan import BRANCHYNET, QUIET, SYSTEMS
+from cloudedge_pl.paper.training_plan import BRANCHYNET, OURS, QUIET, SYSTEMS
 from cloudedge_pl.partition import build_backbone, profile, trace
-from tests.commands.test_train import cloudedge
+from tests.commands.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
 
@@ -43,24 +44,19 @@ TINY = [
     *SMALL,
 ]
 
-
 LONG_SECONDS = 900
 """A reproduction starts a process for each training, which takes long on a busy machine."""
 
 
-def reproduced(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, *TINY, f"dir={name}"]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=LONG_SECONDS
-    )
+def test_a_reproduction_that_was_interrupted_leaves_the_same_curves(
+    cloudedge_here: CommandLine, tmp_path: Path
+) -> None:
+    assert cloudedge_here(*TINY, "dir=whole") is None
 
-
-def test_a_reproduction_that_was_interrupted_leaves_the_same_curves(tmp_path: Path) -> None:
-    whole = reproduced(tmp_path, "whole")
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *TINY, "dir=stopped"], cwd=tmp_path)
-    run = tmp_path / "stopped" / "fig9" / "collaborative-0"
+    missing = shutil.ignore_patterns(f"{OURS}-0", "result.json")
+    shutil.copytree("whole/fig9", "stopped/fig9", ignore=missing)  # the other trainings are done
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *TINY, "dir=stopped"])
+    run = tmp_path / "stopped" / "fig9" / f"{OURS}-0"
     while not (run / "1" / "checkpoints" / "last.ckpt").is_file():
         assert process.poll() is None
         time.sleep(0.05)
@@ -68,35 +64,37 @@ def test_a_reproduction_that_was_interrupted_leaves_the_same_curves(tmp_path: Pa
     assert process.wait(LONG_SECONDS) == 128 + signal.SIGTERM
     assert json.loads((run / "1" / "summary.json").read_text())["interrupted"] == "SIGTERM"
 
-    resumed = reproduced(tmp_path, "stopped")
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert cloudedge_here(*TINY, "dir=stopped") is None
     assert (run / "2" / "summary.json").is_file()
     for name in ("fig9.csv", "fig9_curves.csv", "fig9_differences.csv"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    curves = (tmp_path / "whole" / "fig9_curves.csv").read_text().splitlines()
+        assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
+    curves = Path("whole/fig9_curves.csv").read_text().splitlines()
     assert len(curves) == 1 + 3 * 3  # a header; a row for each validation of each system
-    assert "Figure 9" in (tmp_path / "whole" / "report.html").read_text()
-    assert (tmp_path / "whole" / "fig9.png").is_file()
+    assert "Figure 9" in Path("whole/report.html").read_text()
+    assert Path("whole/fig9.png").is_file()
 
 
-def test_without_dormancy_ten_nodes_train_as_branchynet_does(tmp_path: Path) -> None:
-    common = ["train", "experiment=paper_quick", *SMALL, *QUIET]
+def test_without_dormancy_ten_nodes_train_as_branchynet_does(cloudedge_here: CommandLine) -> None:
+    common = ["train", "experiment=paper_quick", *SMALL, "trainer.max_steps=16", *QUIET]
     systems = {"ours": ["callbacks.dormancy.mode=never"], "branchynet": list(SYSTEMS[BRANCHYNET].overrides)}
     for name, overrides in systems.items():
-        done = cloudedge(tmp_path, *common, *overrides, f"hydra.run.dir={name}")
-        assert done.returncode == 0, done.stdout + done.stderr
-    ours, other = (read_curve(name, 0, [tmp_path / name]) for name in systems)
+        assert cloudedge_here(*common, *overrides, f"hydra.run.dir={name}") is None
+    ours, other = (read_curve(name, 0, [Path(name)]) for name in systems)
     assert ours.errors[CLOUD].tolist() == other.errors[CLOUD].tolist()
     assert ours.errors[EXIT].tolist() == other.errors[EXIT].tolist()
 
 
-def test_the_papers_own_schedule_runs_dry(tmp_path: Path) -> None:
+def test_the_papers_own_schedule_runs_dry(cloudedge_here: CommandLine, tmp_path: Path) -> None:
     small = ["data=synthetic", "data.num_train=40", "data.num_test=16", "data.batch_size=8"]
-    given = ["only=[fig9]", "training.seeds=1", "image_size=32", "trainer.fast_dev_run=true", *small]
-    done = cloudedge(tmp_path, "reproduce", "experiment=paper_full", *given, "dir=dry")
-    assert done.returncode == 0, done.stdout + done.stderr
-    curves = (tmp_path / "dry" / "fig9_curves.csv").read_text().splitlines()
-    assert len(curves) == 1 + 3
+    dry = ["trainer.fast_dev_run=true", *small]
+    with initialize_config_module("cloudedge_pl.conf", version_base="1.3"):
+        cfg = compose("reproduce", overrides=["experiment=paper_full", "training.seeds=1", *dry])
+    runs = training_plan(cfg, dry, "paper_full").runs(tmp_path)
+    assert len(runs) == len(SYSTEMS)
+    for run in runs:
+        folder = run.folder / "1"
+        assert cloudedge_here("train", *run.overrides, f"hydra.run.dir={folder}") is None
+        assert len(read_curve(run.system, run.seed, [folder]).steps) == 1
 
 
 @pytest.mark.parametrize("experiment", ["paper_quick", "paper_full"])

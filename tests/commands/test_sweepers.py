@@ -56,6 +56,7 @@ def test_every_key_is_explained(path: str) -> None:
     assert all(key.comment for key in keys)
 
 
+@pytest.mark.slow
 def test_joblib_runs_jobs_in_other_processes_and_a_failure_is_listed(tmp_path: Path) -> None:
     done = cloudedge(
         tmp_path,

@@ -14,6 +14,7 @@ import torch
 
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_rows import RunRow
+from tests.fuzz.made import MADE
 
 Case = tuple[str, list[str], str]
 
@@ -506,6 +507,7 @@ def cases() -> Iterator[Case]:
     for name, values in OF_LIGHTNING.items():
         yield from (("train", [f"{name}={value}"], name.split(".")[-1]) for value in values)
     yield from SINGLE
+    yield from MADE
     for name, ends in CONDITIONS.items():
         yield from (("train", _overrides(name + end), answer) for end, answer in ends)
     yield from SWEEPS

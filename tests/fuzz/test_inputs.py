@@ -24,7 +24,10 @@ BASE = {
     "evaluate": [],
     "calibrate": [],
     "collect": [],
+    "reproduce": [],
+    "export": [],
 }
+WITH_RUN_DIR = ("plan", "simulate", "schedule", "train")
 HINT = "Set CLOUDEDGE_TRACE=1 for the traceback."
 CASES = list(cases())
 
@@ -43,9 +46,7 @@ def run(command: str, overrides: Sequence[str], folder: Path) -> object:
     given = [each.format(folder=folder) for each in overrides]
     if "-m" in given:
         given.append(f"hydra.sweep.dir={folder}/sweep")
-    elif command not in ("evaluate", "calibrate", "collect") and not any(
-        each.startswith("hydra.run.dir") for each in given
-    ):
+    elif command in WITH_RUN_DIR and not any(each.startswith("hydra.run.dir") for each in given):
         given.append(f"hydra.run.dir={folder}/run")
     sys.argv = ["cloudedge", command, *BASE[command], *given]
     try:

@@ -19,6 +19,7 @@ from cloudedge_pl.serving import ExitRule, Manifest, PartSpec, Preprocessing, Te
 from cloudedge_pl.serving.addresses import Addresses
 from cloudedge_pl.serving.listening import listening
 from cloudedge_pl.serving.master import Master
+from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.model_server import ModelServer
 from cloudedge_pl.serving.session import OnnxPart, Queue, served_part
 from cloudedge_pl.serving.settings import ServerSettings
@@ -119,6 +120,12 @@ def images(number: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((number, *SHAPE)).astype(np.float32)
 
 
+def steady(**options: Any) -> MasterSettings:
+    """Settings of a master that takes no pause of this machine for a failure of a node or of the cloud."""
+    calm = {"patience_seconds": 60.0, "deadline_seconds": 120.0, "least_delay_seconds": 10.0}
+    return MasterSettings(**{**calm, **options})
+
+
 def local(**options: Any) -> ServerSettings:
     return ServerSettings(**{"port": 0, "drain_seconds": 1.0, **options})
 
@@ -144,9 +151,8 @@ async def mastered(
     **options: Any,
 ) -> AsyncIterator[tuple[Master, str]]:
     """A master of nodes and cloud at these addresses, and its own address."""
-    master = Master(
-        manifest, Addresses(nodes=nodes, cloud=cloud), OnnxPart(manifest, "exit", threads=1), **options
-    )
+    addresses, head = Addresses(nodes=nodes, cloud=cloud), OnnxPart(manifest, "exit", threads=1)
+    master = Master(manifest, addresses, head, **{"settings": steady(), **options})
     try:
         await master.start()
         front = ModelServer(master.served(), server or local(), master.metrics)
@@ -170,6 +176,6 @@ async def whole(
         yield await stack.enter_async_context(mastered(manifest, nodes, cloud, **options))
 
 
-def run(work: Coroutine[Any, Any, Any], seconds: float = 60.0) -> Any:
+def run(work: Coroutine[Any, Any, Any], seconds: float = 240.0) -> Any:
     """Runs a test's coroutine, which may not hang."""
     return asyncio.run(asyncio.wait_for(work, seconds))

@@ -19,7 +19,17 @@ from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.protocol import HEADER_LENGTH, encode_request
 from cloudedge_pl.serving.requests import PATHS
 from tests.serving.faulty import FaultyPart
-from tests.serving.fleets import CLASSES, Network, images, mastered, part_server, run, whole, write_bundle
+from tests.serving.fleets import (
+    CLASSES,
+    Network,
+    images,
+    mastered,
+    part_server,
+    run,
+    steady,
+    whole,
+    write_bundle,
+)
 
 ALWAYS = DormancyRule(mode="always")
 
@@ -37,8 +47,8 @@ def client_of(master: Master, url: str, session: aiohttp.ClientSession) -> Model
 async def ask(master: Master, url: str, samples: np.ndarray) -> dict[str, np.ndarray]:
     async with aiohttp.ClientSession() as session:
         client = client_of(master, url, session)
-        await client.hello(5)
-        return await client.infer({"image": samples}, 10)
+        await client.hello(60)
+        return await client.infer({"image": samples}, 120)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -96,7 +106,7 @@ def test_sure_samples_exit_and_audited_ones_go_to_the_cloud(
 
     async def work() -> None:
         rule = ExitRule(policy="confidence", threshold=threshold)
-        settings = MasterSettings(audit_share=audit_share)
+        settings = steady(audit_share=audit_share)
         async with whole(manifest, exits=rule, settings=settings) as (master, url):
             found = await ask(master, url, samples)
             sure = scores > threshold
@@ -114,14 +124,14 @@ def test_sure_samples_exit_and_audited_ones_go_to_the_cloud(
     run(work())
 
 
-@pytest.mark.parametrize("settings", [{"window_seconds": 0.02}, {"window_seconds": 30.0, "window_tasks": 6}])
+@pytest.mark.parametrize("settings", [{"window_seconds": 1.0}, {"window_seconds": 30.0, "window_tasks": 6}])
 def test_tasks_of_several_requests_share_a_window(
     bundle: tuple[Manifest, Network], settings: dict[str, Any]
 ) -> None:
     manifest, net = bundle
 
     async def work() -> None:
-        async with whole(manifest, settings=MasterSettings(**settings)) as (master, url):
+        async with whole(manifest, settings=steady(**settings)) as (master, url):
             windows = master.scheduler.windows
             answers = await asyncio.gather(*(ask(master, url, images(2, seed)) for seed in range(3)))
             assert master.scheduler.windows == windows + 1
@@ -137,12 +147,12 @@ def test_a_slow_node_gets_fewer_tasks(bundle: tuple[Manifest, Network]) -> None:
     async def work() -> None:
         async with AsyncExitStack() as stack:
             parts = [FaultyPart("edge", manifest.parts["edge"], net.cut, manifest.id) for _ in range(2)]
-            parts[1].delay_seconds = 0.05
+            parts[1].delay_seconds = 0.5
             nodes = {
                 str(index): await stack.enter_async_context(part.listening())
                 for index, part in enumerate(parts)
             }
-            settings = MasterSettings(batch_size=1, calls_per_node=1)
+            settings = steady(batch_size=1, calls_per_node=1)
             given = mastered(manifest, nodes, None, settings=settings)
             master, url = await stack.enter_async_context(given)
             found = await ask(master, url, images(40))
@@ -162,9 +172,9 @@ def test_more_than_max_tasks_get_503_and_a_request_that_never_fits_413(
         async with AsyncExitStack() as stack:
             part = FaultyPart("edge", manifest.parts["edge"], net.cut, manifest.id)
             node = await stack.enter_async_context(part.listening())
-            given = mastered(manifest, {"a": node}, None, settings=MasterSettings(max_tasks=6))
+            given = mastered(manifest, {"a": node}, None, settings=steady(max_tasks=6))
             master, url = await stack.enter_async_context(given)
-            part.delay_seconds = 0.2
+            part.delay_seconds = 1.0
             session = await stack.enter_async_context(aiohttp.ClientSession())
             first = asyncio.create_task(ask(master, url, images(5)))
             while not master.unanswered:
@@ -197,8 +207,8 @@ def test_the_deadline_is_kept_and_a_client_that_goes_is_forgotten(bundle: tuple[
             client = client_of(master, url, session)
             part.mode = "hangs"
             with pytest.raises(CallError, match="504"):
-                await client.infer({"image": images(2)}, 5)
-            gone = asyncio.create_task(client.infer({"image": images(2)}, 5))
+                await client.infer({"image": images(2)}, 60)
+            gone = asyncio.create_task(client.infer({"image": images(2)}, 60))
             while not master.unanswered:
                 await asyncio.sleep(0.001)
             gone.cancel()
@@ -255,7 +265,7 @@ def test_tasks_wait_for_the_first_node(bundle: tuple[Manifest, Network]) -> None
             part = FaultyPart("edge", manifest.parts["edge"], net.cut, manifest.id)
             part.mode = "errs"
             node = await stack.enter_async_context(part.listening())
-            settings = MasterSettings(retry_seconds=0.02)
+            settings = steady(retry_seconds=0.02)
             master, url = await stack.enter_async_context(
                 mastered(manifest, {"a": node}, None, settings=settings)
             )

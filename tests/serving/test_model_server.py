@@ -172,7 +172,7 @@ def test_large_and_slow_bodies_are_refused(bundle: tuple[Manifest, Network]) -> 
             yield b" " * 100
 
     async def work() -> None:
-        async with edge(manifest, max_body_bytes=2000, read_seconds=0.1) as (session, url):
+        async with edge(manifest, max_body_bytes=2000, read_seconds=0.5) as (session, url):
             for data, status in ((b" " * 2001, 413), (pieces(), 413), (slow(), 408)):
                 with contextlib.suppress(aiohttp.ClientOSError):  # the server need not read to the end
                     async with session.post(url + INFER, data=data) as response:
@@ -250,7 +250,7 @@ def test_the_token_is_asked_for_except_by_health_checks(bundle: tuple[Manifest, 
                     assert response.status == status
             spec = manifest.parts["edge"]
             access = Access(token="secret").session()
-            await ModelClient(url, "edge", spec.inputs, spec.outputs, access).hello(5)
+            await ModelClient(url, "edge", spec.inputs, spec.outputs, access).hello(60)
             await access.close()
 
     run(work())
@@ -261,7 +261,7 @@ def held(manifest: Manifest, max_waiting: int) -> tuple[ServedModel, threading.E
     go = threading.Event()
 
     def compute(inputs: Any) -> dict[str, np.ndarray]:
-        assert go.wait(10)
+        assert go.wait(120)
         return {"cut_0": np.zeros((len(inputs["image"]), 6), np.float32)}
 
     queue = Queue(compute, max_waiting=max_waiting)
@@ -321,7 +321,7 @@ def test_requests_are_finished_when_the_server_ends(bundle: tuple[Manifest, Netw
 
     async def work() -> None:
         model, go, queue = held(manifest, 8)
-        server = ModelServer(model, local(drain_seconds=5.0))
+        server = ModelServer(model, local(drain_seconds=60.0))
         async with aiohttp.ClientSession() as session:
             async with listening(server) as url:
                 body, headers = request()
@@ -369,11 +369,11 @@ def test_the_client_sees_another_export_and_another_model(
             ):
                 client = ModelClient(url, "edge", parts.inputs, parts.outputs, session, manifest_id=named)
                 with pytest.raises(CallError, match=wrong) as caught:
-                    await client.hello(5)
+                    await client.hello(60)
                 assert caught.value.kind == "rubbish"
             client = ModelClient(url, "edge", spec.inputs, spec.outputs, session, manifest_id=manifest.id)
             with pytest.raises(CallError, match="the export"):
-                await client.infer({"image": images(1)}, 5)
+                await client.infer({"image": images(1)}, 60)
 
     run(work())
 
@@ -400,10 +400,10 @@ def test_a_server_that_does_not_name_its_export_does_unless_it_must(bundle: tupl
                 )
                 if required:
                     with pytest.raises(CallError, match="the export None"):
-                        await client.hello(5)
+                        await client.hello(60)
                 else:
-                    await client.hello(5)
-                    found = await client.infer({"image": images(2)}, 5)
+                    await client.hello(60)
+                    found = await client.infer({"image": images(2)}, 60)
                     np.testing.assert_array_equal(found["cut_0"], net.cut(images(2)))
 
     run(work())
@@ -444,10 +444,10 @@ def test_tls_is_spoken_with_a_certificate(bundle: tuple[Manifest, Network], tmp_
                 client = ModelClient(url, "edge", spec.inputs, spec.outputs, session, manifest_id=manifest.id)
                 if authority is None:
                     with pytest.raises(CallError, match="is not reached"):
-                        await client.hello(5)
+                        await client.hello(60)
                 else:
-                    await client.hello(5)
-                    found = await client.infer({"image": images(1)}, 5)
+                    await client.hello(60)
+                    found = await client.infer({"image": images(1)}, 60)
                     np.testing.assert_allclose(found["cut_0"], net.cut(images(1)), rtol=1e-4, atol=1e-5)
                 await session.close()
 

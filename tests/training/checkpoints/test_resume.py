@@ -168,7 +168,19 @@ class Validations(pl.Callback):
             self.seen[trainer.global_step] = float(trainer.callback_metrics["val/loss"])
 
 
-@pytest.mark.parametrize("every", [{}, {"val_check_interval": 3, "check_val_every_n_epoch": None}], ids=str)
+@pytest.fixture(
+    scope="module", params=[{}, {"val_check_interval": 3, "check_val_every_n_epoch": None}], ids=str
+)
+def validated(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], dict[int, float]]:
+    """Options of a trainer, and the validations of a run that nothing stops."""
+    whole = Validations()
+    options = {**request.param, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+    run(tmp_path_factory.mktemp("whole"), make_strategy(), [whole], **options)
+    return options, whole.seen
+
+
 @pytest.mark.parametrize(
     ("hook", "step"),
     [
@@ -182,17 +194,16 @@ class Validations(pl.Callback):
     ],
 )
 def test_no_validation_is_lost_or_cut_short(
-    tmp_path: Path, hook: str, step: int, every: dict[str, Any]
+    tmp_path: Path, validated: tuple[dict[str, Any], dict[int, float]], hook: str, step: int
 ) -> None:
-    whole, first, second = Validations(), Validations(), Validations()
-    options = {**every, "num_sanity_val_steps": 0, "enable_checkpointing": True}
-    run(tmp_path / "whole", make_strategy(), [whole], **options)
+    options, whole = validated
+    first, second = Validations(), Validations()
     callbacks = [Signal(hook, step), first, ce.InterruptCheckpoint()]
     with pytest.raises(Interrupted) as stopped:
         run(tmp_path / "stopped", make_strategy(), callbacks, **options)
     run(tmp_path / "resumed", make_strategy(), [second], ckpt_path=stopped.value.checkpoint, **options)
     assert not first.seen.keys() & second.seen.keys()
-    assert first.seen | second.seen == whole.seen
+    assert first.seen | second.seen == whole
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
