@@ -241,7 +241,9 @@ def test_every_request_has_one_answer_or_one_error_whatever_fails(bundle: tuple[
                 part.mode, part.delay_seconds = "good", 0.0
             await until(lambda: all(node.up for node in scene.master.nodes) and scene.master.cloud.awake)
             assert not any(node.outstanding for node in scene.master.nodes)
-            assert set((await scene.ask(0, 8))["path"].tolist()) == {PATHS.index("cloud")}
+            async with asyncio.timeout(20):  # a busy machine may seem a slow cloud
+                while set((await scene.ask(0, 8))["path"].tolist()) != {PATHS.index("cloud")}:
+                    await asyncio.sleep(0.02)
 
     logging.disable()  # pytest keeps what is logged, and with it the calls that failed
     try:
