@@ -109,7 +109,7 @@ def _say(figures: Figures, content: dict[str, Any]) -> None:
     console().print(
         f"cloud: {1e3 * cloud.service_seconds:.1f} ms a sample; link {1e3 * cloud.link_seconds:.1f} ms, "
         f"{cloud.bits_per_second / 1e6:.3g} Mbit/s, {cloud.sent_bytes:,.0f} bytes a call; exit head "
-        f"{1e3 * figures.exit_seconds:.2f} ms",
+        f"{1e3 * figures.exit_seconds:.2f} ms; master {1e3 * figures.master_seconds:.1f} ms",
         markup=False,
         soft_wrap=True,
     )

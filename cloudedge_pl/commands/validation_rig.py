@@ -30,7 +30,13 @@ from cloudedge_pl.serving.session import OnnxPart
 from cloudedge_pl.validation.conditions import CONDITIONS, Condition, Span, poisson
 from cloudedge_pl.validation.hosts import OWN_NETWORK, Link, connect
 from cloudedge_pl.validation.load import Event, both, real_outcome, send, watch_sleep
-from cloudedge_pl.validation.measured import Figures, ServerFigures, measure_run, measure_server
+from cloudedge_pl.validation.measured import (
+    Figures,
+    ServerFigures,
+    mean_overhead,
+    measure_run,
+    measure_server,
+)
 from cloudedge_pl.validation.outcomes import Comparison, Outcome
 from cloudedge_pl.validation.twin import Twin, second_fastest
 
@@ -95,7 +101,16 @@ class Rig:
         spec = self.manifest.parts["exit"].inputs
         zeros = {tensor.name: np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in spec}
         seconds = measure_run(OnnxPart(self.manifest, "exit", threads=1), zeros)
-        return Figures(nodes=tuple(nodes), cloud=cloud, exit_seconds=seconds)
+        async with _master(self, self.settings) as client:
+            front = await measure_server(client, lambda: (0, 0), calls=self.content["calls"], samples=(1,))
+            async with self.session.get(f"{client.url}/metrics") as response:
+                own = mean_overhead(await response.text())
+        return Figures(
+            nodes=tuple(nodes),
+            cloud=cloud,
+            exit_seconds=seconds,
+            master_seconds=front.link_seconds + own,
+        )
 
 
 # --- hosts ---
@@ -240,37 +255,45 @@ def _events(rig: Rig, figures: Figures, condition: Condition) -> list[Event]:
     return found
 
 
+@asynccontextmanager
+async def _master(rig: Rig, settings: MasterSettings) -> AsyncIterator[ModelClient]:
+    """A client of a master that runs within the block."""
+    child, manifest = Child("master", _master_arguments(rig, settings)), rig.manifest
+    outputs = (
+        TensorSpec(name="logits", datatype="FP32", shape=(-1, manifest.num_classes)),
+        TensorSpec(name="class", datatype="INT64", shape=(-1,)),
+        TensorSpec(name="path", datatype="UINT8", shape=(-1,)),
+        TensorSpec(name="node", datatype="INT32", shape=(-1,)),
+    )
+    try:
+        url = await child.start(None)
+        yield ModelClient(url, MODEL, (manifest.image,), outputs, rig.session, manifest_id=manifest.id)
+    finally:
+        await _end(child)
+
+
 async def _serve(
     rig: Rig, settings: MasterSettings, arrivals: np.ndarray, events: Sequence[Event]
 ) -> Outcome:
     """Runs requests through a master of its own."""
-    child, manifest = Child("master", _master_arguments(rig, settings)), rig.manifest
+    image = np.random.default_rng(0).standard_normal((1, *rig.manifest.image.shape[1:]))
     try:
-        url = await child.start(None)
-        outputs = (
-            TensorSpec(name="logits", datatype="FP32", shape=(-1, manifest.num_classes)),
-            TensorSpec(name="class", datatype="INT64", shape=(-1,)),
-            TensorSpec(name="path", datatype="UINT8", shape=(-1,)),
-            TensorSpec(name="node", datatype="INT32", shape=(-1,)),
-        )
-        client = ModelClient(url, MODEL, (manifest.image,), outputs, rig.session, manifest_id=manifest.id)
-        image = np.random.default_rng(0).standard_normal((1, *manifest.image.shape[1:]))
-        before = rig.cloud.link.carried()[0]
-        answered, asleep = await both(
-            send(client, image.astype(manifest.image.dtype), arrivals, events=events),
-            watch_sleep(rig.session, url, rig.span),
-        )
-        return real_outcome(
-            answered,
-            arrivals,
-            rig.span,
-            share_asleep=asleep,
-            uploaded_bytes=float(rig.cloud.link.carried()[0] - before),
-            nodes=[host.child.name for host in rig.nodes],
-        )
+        async with _master(rig, settings) as client:
+            before = rig.cloud.link.carried()[0]
+            answered, asleep = await both(
+                send(client, image.astype(rig.manifest.image.dtype), arrivals, events=events),
+                watch_sleep(rig.session, client.url, rig.span),
+            )
+            return real_outcome(
+                answered,
+                arrivals,
+                rig.span,
+                share_asleep=asleep,
+                uploaded_bytes=float(rig.cloud.link.carried()[0] - before),
+                nodes=[host.child.name for host in rig.nodes],
+            )
     finally:
         rig.cloud.link.proxy.up = True
-        await _end(child)
 
 
 def _master_arguments(rig: Rig, settings: MasterSettings) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from cloudedge_pl.serving.session import Run
 
 WARM_CALLS = 3
 """Calls that are not counted; they open the connection and warm the session."""
+
+_OVERHEAD = re.compile(r"^cloudedge_overhead_seconds_(sum|count) (\S+)$", re.MULTILINE)
 
 FASTEST_LINK = 1e12
 """Rate in bit/s of a link on which more bytes take no more time."""
@@ -49,11 +52,13 @@ class Figures:
         nodes: edge parts behind their links.
         cloud: cloud part behind its link.
         exit_seconds: of the exit head for a sample, on the master.
+        master_seconds: of the master's own for a request, and of HTTP between it and its client.
     """
 
     nodes: tuple[ServerFigures, ...]
     cloud: ServerFigures
     exit_seconds: float
+    master_seconds: float = 0.0
 
     @property
     def capacity(self) -> float:
@@ -106,6 +111,17 @@ async def measure_server(
         sent_bytes=size[0],
         received_bytes=size[1],
     )
+
+
+def mean_overhead(metrics: str) -> float:
+    """The master's own mean time for a request, of what its ``/metrics`` say; 0 before the first.
+
+    >>> mean_overhead("cloudedge_overhead_seconds_count 4.0\\ncloudedge_overhead_seconds_sum 0.02\\n")
+    0.005
+    """
+    said = dict(_OVERHEAD.findall(metrics))
+    count = float(said.get("count", 0))
+    return float(said["sum"]) / count if count else 0.0
 
 
 def rate_of(samples: Sequence[int], seconds: Sequence[float], sample_bytes: float) -> float:

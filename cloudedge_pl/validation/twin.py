@@ -2,7 +2,7 @@
 
 How the real stations become the simulator's, which has none of its own for some of them:
 
-- the way from the master to a node and HTTP: the constant time of the *terminal*;
+- the master's own time, the way to a node and HTTP: the constant time of the *terminal*;
 - the way from a node to the master: the node's *radio*, at a rate at which what is sent to the cloud takes as long as
   what the node answers;
 - the way from the master to the cloud: the *backhaul*, which all share; its delay there and back is the *propagation*;
@@ -105,7 +105,7 @@ class Twin:
             download_bytes=0.0,
             exit_upload_bytes=answer_seconds * min(radio_rate, cloud_rate) / 8,
             exit_download_bytes=0.0,
-            terminal_seconds=max(self._node_link_seconds - answer_seconds, 0.0),
+            terminal_seconds=max(self._node_link_seconds - answer_seconds, 0.0) + figures.master_seconds,
             task_memory_bytes=0.0,
         )
 

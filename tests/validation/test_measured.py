@@ -14,7 +14,7 @@ from cloudedge_pl.serving.link_proxy import LinkProxy, LinkShape
 from cloudedge_pl.serving.listening import listening
 from cloudedge_pl.serving.model_server import ModelServer
 from cloudedge_pl.serving.session import OnnxPart, Queue, paced, served_part
-from cloudedge_pl.validation.measured import FASTEST_LINK, measure_run, measure_server, rate_of
+from cloudedge_pl.validation.measured import FASTEST_LINK, mean_overhead, measure_run, measure_server, rate_of
 from tests.serving.fleets import local, run, write_bundle
 
 
@@ -31,6 +31,13 @@ def test_a_link_on_which_more_takes_no_longer_has_the_fastest_rate() -> None:
     assert rate_of((1, 4), (0.3, 0.3), 100.0) == FASTEST_LINK
     assert rate_of((1, 4), (0.3, 0.2), 100.0) == FASTEST_LINK
     assert rate_of((1,), (0.3,), 100.0) == FASTEST_LINK
+
+
+def test_the_master_s_own_time_is_read_off_its_metrics() -> None:
+    text = "# TYPE x\ncloudedge_overhead_seconds_count 8.0\ncloudedge_overhead_seconds_sum 0.02\n"
+    assert mean_overhead(text) == 0.0025
+    assert mean_overhead("cloudedge_overhead_seconds_count 0.0\n") == 0
+    assert mean_overhead("") == 0
 
 
 def test_a_server_behind_a_link(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,12 @@ def test_a_lone_request_takes_the_sum_of_both_calls(tmp_path: Path) -> None:
     assert found.uploaded_bytes == CLOUD.sent_bytes
     assert found.share_asleep == 0
     assert found.by_path == {"cloud": 1.0}
+
+
+def test_the_master_s_own_time_is_part_of_every_delay(tmp_path: Path) -> None:
+    slower = replace(figures(0.05), master_seconds=0.004)
+    found = run(twin(tmp_path, figures=slower), [0.5, 2.0])
+    assert found.median_seconds == pytest.approx(ALONE + 0.004, abs=1e-9)
 
 
 positive = st.floats(1e-3, 0.5)
