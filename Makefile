@@ -44,12 +44,13 @@ $(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
 train: $(VENV)/.installed
 	$(BIN)/cloudedge train $(ARGS)
 
-# A thread for each worker: test networks are small, and threads that share a core wait for each other.
+# A thread for each worker: test networks are small, and threads that share a core wait for each other. Slow tests differ in
+# length, so a worker without any takes some of the other one.
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
 
 test-oldest test-newest: test-%: $(VENV)-%/.installed-test
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(VENV)-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
