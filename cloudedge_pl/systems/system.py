@@ -28,7 +28,7 @@ class System:
             or not; the last two are objectives of the planner over all split points, the ends included.
         input_codec: the form in which pictures are sent at split point 0: "raw" or "jpeg".
         scheduler: a key of :data:`~cloudedge_pl.scheduling.SCHEDULERS`, or "bargaining"; None is the scheduler that is
-            given, and at split point 0, where nothing is computed, every node in turn.
+            given.
         sleeps: whether the cloud sleeps by the rule that is given.
         exits: the policy by which the exit head answers while the cloud is awake; a key of
             :data:`~cloudedge_pl.exits.EXIT_POLICIES`.
