@@ -42,6 +42,7 @@ class Tally:
             clock_seconds: virtual time by which tasks in flight have missed their deadlines or not.
         """
         delays, in_time = records.delay_seconds, records.in_time
+        delays = delays[~np.isnan(delays)]
         in_flight = records.path == IN_FLIGHT
         undecided = in_flight & (records.arrival_seconds + records.deadline_seconds >= clock_seconds)
         limited = np.isfinite(records.deadline_seconds) & ~undecided
@@ -58,10 +59,8 @@ class Tally:
             self.num_bytes[name] += float(getattr(records, name).sum())
         self.sketch.add(delays)
         if self.kept is not None:
-            self.kept.append(delays[~np.isnan(delays)])
-        self.longest_seconds = max(
-            self.longest_seconds, float(np.max(delays, initial=-math.inf, where=~np.isnan(delays)))
-        )
+            self.kept.append(delays)
+        self.longest_seconds = max(self.longest_seconds, float(delays.max(initial=-math.inf)))
 
     def counts(self) -> dict[str, int]:
         """Numbers of tasks, answers, rejections and tasks in flight."""
