@@ -55,9 +55,9 @@ def leaves_row(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], A
                 note_skipped(folder)
                 return _objective(cfg, before.metrics)
             row = _goes_on(cfg, folder, before, row)
-        with _recorded(folder, row) as ended:
+        with _recorded(folder, row) as end:
             command(cfg)
-        return _objective(cfg, ended()["metrics"])
+        return _objective(cfg, end["metrics"])
 
     return wrapper
 
@@ -129,8 +129,8 @@ def _goes_on(cfg: DictConfig, folder: Path, before: RunRow, row: RunRow) -> RunR
 
 
 @contextmanager
-def _recorded(folder: Path, row: RunRow) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Writes the row before the block and after it, whatever becomes of it; yields what gives its end."""
+def _recorded(folder: Path, row: RunRow) -> Iterator[dict[str, Any]]:
+    """Writes the row before the block and after it, whatever becomes of it; yields its end, filled by then."""
     started, before = time.perf_counter(), _changed(folder)
     end: dict[str, Any] = {}
 
@@ -140,7 +140,7 @@ def _recorded(folder: Path, row: RunRow) -> Iterator[Callable[[], dict[str, Any]
 
     row.save(folder)
     try:
-        yield lambda: end
+        yield end
     except (Interrupted, KeyboardInterrupt) as stop:
         ends("interrupted", stop.signal_name if isinstance(stop, Interrupted) else "SIGINT")
         raise
@@ -186,7 +186,6 @@ def _objective(cfg: DictConfig, metrics: Mapping[str, float]) -> float | list[fl
     wanted = cfg.get("objective_metric")
     if wanted is None:
         raise ValueError("objective_metric is null; name the metric that the sweeper is to optimise.")
-    if isinstance(wanted, str):
-        return float(lookup(metrics, wanted, "metric of this run, objective_metric"))
-    names: Sequence[str] = list(wanted)
-    return [float(lookup(metrics, each, "metric of this run, objective_metric")) for each in names]
+    names: Sequence[str] = [wanted] if isinstance(wanted, str) else list(wanted)
+    values = [float(lookup(metrics, each, "metric of this run, objective_metric")) for each in names]
+    return values[0] if isinstance(wanted, str) else values
