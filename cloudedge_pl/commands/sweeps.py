@@ -51,11 +51,14 @@ def note_skipped(folder: Path) -> None:
     _note(HydraConfig.instance().cfg, "skipped")
 
 
+def _note_path(config: Any) -> Path:
+    return Path(config.hydra.sweep.dir) / NOTES / f"{config.hydra.job.num}.json"
+
+
 def _note(config: Any, state: str, **more: str) -> None:
     hydra = config.hydra
-    path = Path(hydra.sweep.dir) / NOTES / f"{hydra.job.num}.json"
     content = {"job": int(hydra.job.num), "overrides": list(hydra.overrides.task), "state": state, **more}
-    with written_whole(path) as part:
+    with written_whole(_note_path(config)) as part:
         part.write_text(json.dumps(content | {"folder": hydra.runtime.output_dir}), encoding="utf-8")
 
 
@@ -115,8 +118,7 @@ class FailureList(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         if not is_job_of_sweep():
             return
-        note = Path(config.hydra.sweep.dir) / NOTES / f"{config.hydra.job.num}.json"
-        if json.loads(note.read_text(encoding="utf-8"))["state"] == "stopped":
+        if json.loads(_note_path(config).read_text(encoding="utf-8"))["state"] == "stopped":
             _note(config, "done")
 
     @override
