@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -35,6 +35,16 @@ LENGTH = (
 
 MULTIRUN = ("-m", "--multirun")
 """Hydra's flags for a sweep, which must precede all overrides."""
+
+RESUMABLE = ("interrupted.ckpt", "last.ckpt")
+"""Checkpoints with which a training goes on."""
+
+
+def resumable_checkpoint(folders: Iterable[Path]) -> Path | None:
+    """Returns the newest checkpoint of a training whose parts are in these folders; None if there is none yet."""
+    paths = [folder / "checkpoints" / name for folder in folders for name in RESUMABLE]
+    there = [path for path in paths if path.is_file()]
+    return max(there, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def find_config(checkpoint: Path) -> Path:

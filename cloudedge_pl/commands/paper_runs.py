@@ -15,13 +15,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.own_config import resumable_checkpoint
 from cloudedge_pl.commands.reporting import quoted
 from cloudedge_pl.errors import require_range
 from cloudedge_pl.paper.curves import steps_done
@@ -120,7 +120,7 @@ class _Job:
         self.run, number = run, len(run.parts) + 1
         run.folder.mkdir(parents=True, exist_ok=True)
         self.log = run.folder / f"{number}.log"
-        checkpoint = last_checkpoint(run)
+        checkpoint = resumable_checkpoint(run.parts)
         arguments = list(run.overrides) if checkpoint is None else [f"ckpt_path={quoted(str(checkpoint))}"]
         arguments.append(f"hydra.run.dir={quoted(str(run.folder / str(number)))}")
         with self.log.open("w", encoding="utf-8") as log:
@@ -142,14 +142,6 @@ class _Job:
             f"the training of {self.run.title}, seed {self.run.seed}, ended with status {self.process.returncode}; its "
             f"output is in {self.log}, and ends with: {' '.join(lines[-LAST_LINES:])}"
         )
-
-
-def last_checkpoint(run: TrainingRun) -> Path | None:
-    """The newest checkpoint of a run's parts; None if there is none yet."""
-    names = ("last.ckpt", "interrupted.ckpt")
-    paths = [part / "checkpoints" / name for part in run.parts for name in names]
-    there = [path for path in paths if path.is_file()]
-    return max(there, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _stop(jobs: Sequence[_Job]) -> None:

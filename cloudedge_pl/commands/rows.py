@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from cloudedge_pl import __version__
+from cloudedge_pl.commands.own_config import resumable_checkpoint
 from cloudedge_pl.commands.reporting import console, described, output_dir
 from cloudedge_pl.commands.sweeps import BASIC_SWEEPER, is_job_of_sweep, note_skipped
 from cloudedge_pl.errors import MAX_SEED, lookup
@@ -34,9 +35,6 @@ COMPARED = ("systems", "schedulers")
 
 NO_PART = ("hydra", "objective_metric", "objective_direction")
 """Keys that change nothing in a run: what a sweeper wants to know of it, and Hydra's own."""
-
-CHECKPOINTS = ("last.ckpt", "interrupted.ckpt")
-"""Checkpoints with which a training goes on; the newest is taken."""
 
 
 def leaves_row(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
@@ -119,12 +117,11 @@ def _row(cfg: DictConfig) -> RunRow:
 
 def _goes_on(cfg: DictConfig, folder: Path, before: RunRow, row: RunRow) -> RunRow:
     """Lets a training go on with its newest checkpoint; other commands, and a training without one, start anew."""
-    paths = [folder / "checkpoints" / name for name in CHECKPOINTS]
-    there = sorted((path for path in paths if path.is_file()), key=lambda path: path.stat().st_mtime_ns)
-    if "ckpt_path" not in cfg or cfg.ckpt_path is not None or not there:
+    checkpoint = resumable_checkpoint([folder])
+    if "ckpt_path" not in cfg or cfg.ckpt_path is not None or checkpoint is None:
         return row
-    cfg.ckpt_path = str(there[-1])
-    console().print(f"The training in {folder} goes on with {there[-1].name}.", soft_wrap=True, markup=False)
+    cfg.ckpt_path = str(checkpoint)
+    console().print(f"The training in {folder} goes on with {checkpoint.name}.", soft_wrap=True, markup=False)
     return replace(row, wall_seconds=before.wall_seconds)
 
 

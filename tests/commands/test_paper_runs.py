@@ -14,7 +14,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from cloudedge_pl.commands import paper_runs
-from cloudedge_pl.commands.paper_runs import last_checkpoint, train_all, training_plan
+from cloudedge_pl.commands.own_config import resumable_checkpoint
+from cloudedge_pl.commands.paper_runs import train_all, training_plan
 from cloudedge_pl.paper.curves import ANSWERS, read_curve
 from cloudedge_pl.paper.part import Report
 from cloudedge_pl.paper.training_plan import BRANCHYNET, OURS, PLAIN, TrainingPlan
@@ -159,14 +160,14 @@ def test_runs_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_newest_checkpoint_counts(tmp_path: Path) -> None:
     run = a_plan().runs(tmp_path)[0]
-    assert last_checkpoint(run) is None
+    assert resumable_checkpoint(run.parts) is None
     for number, name in ((1, "last"), (1, "interrupted"), (2, "last")):
         path = run.folder / str(number) / "checkpoints" / f"{name}.ckpt"
         path.parent.mkdir(parents=True, exist_ok=True)
         (run.folder / str(number) / ".hydra").mkdir(exist_ok=True)
         (run.folder / str(number) / ".hydra" / "config.yaml").write_text("{}")
         path.write_text(name)
-        assert last_checkpoint(run) == path
+        assert resumable_checkpoint(run.parts) == path
         os.utime(path, ns=(0, path.stat().st_mtime_ns))
         time.sleep(0.01)
 
