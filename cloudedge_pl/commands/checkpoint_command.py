@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from cloudedge_pl.commands.help import WITH_KEYS
 from cloudedge_pl.commands.own_config import based_on, find_config
 from cloudedge_pl.commands.reporting import quoted, run
 
@@ -21,14 +22,15 @@ NEWEST = "newest"
 """Given as the path: the best checkpoint of the newest run in ``outputs``."""
 
 
-def run_on_checkpoint(command: str, app: Callable[[], Any], own_keys: bool = False) -> None:
+def run_on_checkpoint(command: str, app: Callable[[], Any]) -> None:
     """Runs a Hydra command with the config of a checkpoint's run; every key can be overridden.
+
+    Keys of a command's own, those of ``conf/COMMAND.yaml``, are given like the run's keys, and lie in the config below
+    the command's name.
 
     Args:
         command: its name, for messages.
         app: reads ``sys.argv``; its config has ``ckpt``, the checkpoint's path.
-        own_keys: whether the command has keys of its own, those of ``conf/COMMAND.yaml``. They are given like the
-            run's keys, and lie in the config below the command's name.
     """
     given = [argument for argument in sys.argv[1:] if argument.startswith("ckpt=")]
     if not given:
@@ -46,7 +48,7 @@ def run_on_checkpoint(command: str, app: Callable[[], Any], own_keys: bool = Fal
     rest = [argument for argument in sys.argv[1:] if argument not in given]
     saved = OmegaConf.load(config / "config.yaml")
     assert isinstance(saved, DictConfig)
-    if own_keys:
+    if command in WITH_KEYS:
         with resources.as_file(resources.files("cloudedge_pl.conf") / f"{command}.yaml") as path:
             saved[command] = OmegaConf.load(path)
         rest = [f"{command}.{each}" if each.partition("=")[0] in saved[command] else each for each in rest]

@@ -129,4 +129,4 @@ def _app(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of ``cloudedge export``."""
-    run_on_checkpoint("export", _app, own_keys=True)
+    run_on_checkpoint("export", _app)
