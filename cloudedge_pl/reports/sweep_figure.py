@@ -11,15 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from cloudedge_pl.costs.units import (
-    Writer,
-    format_bytes,
-    format_factor,
-    format_joules,
-    format_percent,
-    format_rate,
-    format_seconds,
-)
+from cloudedge_pl.costs.units import Writer, format_factor, format_percent
 from cloudedge_pl.reports.pareto_figure import logarithmic_ticks
 from cloudedge_pl.reports.run_rows import Value
 from cloudedge_pl.reports.style import (
@@ -31,6 +23,7 @@ from cloudedge_pl.reports.style import (
     save_figure,
 )
 from cloudedge_pl.reports.sweep_groups import Grouped, distinct, is_number, value_text
+from cloudedge_pl.reports.wording import UNITS
 
 LOG_FROM_RATIO: Final = 100.0
 """Positive values whose largest is at least this many times the smallest are drawn on a logarithmic axis."""
@@ -45,23 +38,9 @@ def _plain(value: float, digits: int = 3) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else format_factor(value, digits)
 
 
-def _bits(value: float, digits: int = 3) -> str:
-    return format_rate(value, "bit/s", digits)
-
-
-UNITS: Final[dict[str, Writer]] = {
-    "_bits_per_second": _bits,
-    "_seconds": format_seconds,
-    "_joules": format_joules,
-    "_bytes": format_bytes,
-    "share": format_percent,
-}
-"""How a quantity is written, by the end of its name."""
-
-
 def writer_of(name: str) -> Writer:
     """Returns how the values of a metric or parameter are written, which its name tells."""
-    if "accuracy" in name:
+    if "accuracy" in name or name.endswith("share"):
         return format_percent
     return next((write for suffix, write in UNITS.items() if name.endswith(suffix)), _plain)
 
@@ -72,7 +51,7 @@ def worded(name: str) -> str:
     >>> worded("mean_delay_seconds")
     'mean delay'
     """
-    for suffix in ("_bits_per_second", "_seconds", "_joules", "_bytes"):
+    for suffix in UNITS:
         name = name.removesuffix(suffix)
     return name.replace("_", " ")
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-from cloudedge_pl.costs.units import format_bytes, format_joules
+from cloudedge_pl.costs.units import Writer, format_bytes, format_joules, format_rate, format_seconds
 from cloudedge_pl.offloading import OffloadPlan
 
 SHORT_NAME = 24
 """Length in characters up to which a layer's name is shown in a table."""
+
+
+def _bits(value: float, digits: int = 3) -> str:
+    return format_rate(value, "bit/s", digits)
+
+
+UNITS: Final[dict[str, Writer]] = {
+    "_bits_per_second": _bits,
+    "_seconds": format_seconds,
+    "_joules": format_joules,
+    "_bytes": format_bytes,
+}
+"""How a quantity is written, by the end of its name."""
 
 
 def plan_title(plan: OffloadPlan) -> str:

@@ -6,21 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from cloudedge_pl.costs.units import (
-    ABSENT,
-    format_bytes,
-    format_joules,
-    format_percent,
-    format_rate,
-    format_seconds,
-)
+from cloudedge_pl.costs.units import ABSENT, format_percent, format_rate
 from cloudedge_pl.paper.part import Cell
+from cloudedge_pl.reports.wording import UNITS
 
 Write = Callable[[float], str]
-
-
-def _bit_rate(value: float) -> str:
-    return format_rate(value, "bit/s")
 
 
 def _rate(value: float) -> str:
@@ -28,11 +18,8 @@ def _rate(value: float) -> str:
 
 
 SUFFIXES: Final[dict[str, Write]] = {
-    "_bits_per_second": _bit_rate,
+    **UNITS,
     "_per_second": _rate,
-    "_seconds": format_seconds,
-    "_bytes": format_bytes,
-    "_joules": format_joules,
     "_share": format_percent,
 }
 """How the cells of a column are written, by the end of its name; the first that fits counts."""
