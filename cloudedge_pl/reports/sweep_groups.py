@@ -95,20 +95,31 @@ class Runs:
         return [run for run in self.runs if run.row.is_done]
 
     @property
+    def parameters(self) -> list[str]:
+        """Names of all parameters; every run has a value of each."""
+        return list(self.runs[0].parameters)
+
+    @property
     def metrics(self) -> list[str]:
         """Names of all metrics that a run has."""
         return list(dict.fromkeys(name for run in self.runs for name in run.row.metrics))
 
+    @property
+    def found(self) -> list[str]:
+        """Names of the metrics of which a run that came to its end has a value."""
+        numbers = (item for run in self.done for item in run.row.metrics.items())
+        return list(dict.fromkeys(name for name, value in numbers if value is not None))
+
     @cached_property
     def swept(self) -> list[str]:
         """Parameters of which there are several values, the seed excepted; those with the most values first."""
-        names = [name for name in self.runs[0].parameters if name != "seed"]
+        names = [name for name in self.parameters if name != "seed"]
         counts = {name: len(distinct(run.parameters[name] for run in self.runs)) for name in names}
         return sorted((name for name in names if counts[name] > 1), key=lambda name: -counts[name])
 
     def save(self, path: Path) -> Path:
         """Writes a CSV file with a row for each run, whatever became of it."""
-        parameters = [name for name in self.runs[0].parameters if name != "seed"]
+        parameters = [name for name in self.parameters if name != "seed"]
         columns = [
             "folder",
             "command",
@@ -206,17 +217,19 @@ def grouped(
             at most :data:`MOST_LINES`; "none" takes no parameter.
 
     Raises:
-        ValueError: if there is no such metric or parameter, or no run that came to its end.
+        ValueError: if there is no such metric or parameter, or no run that came to its end with a number.
     """
-    if not runs.done or not runs.metrics:
-        raise ValueError("no run came to its end, so there is nothing to draw.")
-    metric = _metric(runs, metric)
+    metrics = runs.found
+    if not metrics:
+        raise ValueError("no run came to its end with a number, so there is nothing to draw.")
+    if metric is None:
+        metric = next((name for name in FIRST_METRICS if name in metrics), metrics[0])
+    lookup(metrics, metric, "metric")
     done = [run for run in runs.done if run.row.metrics.get(metric) is not None]
-    names = [*done[0].parameters, *runs.metrics] if done else runs.metrics
     if x is None:
         x = next((name for name in runs.swept if name != lines), "seed" if _has_seeds(done) else None)
     else:
-        lookup(names, x, "parameter or metric, x")
+        lookup([*runs.parameters, *metrics], x, "parameter or metric, x")
     rest = [name for name in runs.swept if name != x]
     if lines is None:
         few = (name for name in rest if len(distinct(run.parameters[name] for run in done)) <= MOST_LINES)
@@ -224,7 +237,7 @@ def grouped(
     elif lines == NO_LINES:
         lines = None
     else:
-        lookup([*done[0].parameters], lines, "parameter, lines")
+        lookup(runs.parameters, lines, "parameter, lines")
     rest = [name for name in rest if name != lines]
     cells: dict[tuple[Value, Value], list[float]] = {}
     for run in done:
@@ -232,7 +245,7 @@ def grouped(
         cells.setdefault(key, []).append(float(run.row.metrics[metric]))
     order = sorted(cells, key=lambda key: (_order(key[1]), _order(key[0])))
     groups = tuple(Group(x=key[0], line=key[1], values=tuple(cells[key])) for key in order)
-    search = x in runs.metrics or (bool(rest) and all(len(group.values) == 1 for group in groups))
+    search = x in metrics or (bool(rest) and all(len(group.values) == 1 for group in groups))
     over = (*(("seed",) if x != "seed" and _has_seeds(done) else ()), *(() if search else rest))
     return Grouped(metric=metric, x=x, lines=lines, over=over, groups=groups, search=search)
 
@@ -245,13 +258,6 @@ def distinct(values: Iterable[Value]) -> list[Value]:
 def is_number(value: Value) -> bool:
     """Whether a value can be placed on an axis of numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _metric(runs: Runs, metric: str | None) -> str:
-    if metric is not None:
-        return lookup(runs.metrics, metric, "metric")
-    there = {name for run in runs.done for name in run.row.metrics}
-    return next((name for name in FIRST_METRICS if name in there), runs.metrics[0])
 
 
 def _has_seeds(runs: Sequence[Run]) -> bool:

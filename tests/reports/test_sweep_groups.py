@@ -119,6 +119,19 @@ def test_an_unknown_name_is_refused(sweep: Path, asked: dict[str, str], says: st
         grouped(Runs.below([sweep]), **asked)
 
 
+@pytest.mark.parametrize(
+    "asked", [{"metric": "half"}, {"metric": "half", "lines": "a"}, {"metric": "nothing"}, {"x": "half"}]
+)
+def test_what_no_finished_run_has_a_number_of_is_not_drawn(tmp_path: Path, asked: dict[str, str]) -> None:
+    for a in (1, 2):
+        leave(tmp_path / str(a), f"a={a}", metrics={"nothing": math.nan, "tasks": a})
+    leave(tmp_path / "3", "a=3", state="interrupted", metrics={"half": 4})
+    runs = Runs.below([tmp_path])
+    assert grouped(runs).metric == "tasks"
+    with pytest.raises(ValueError, match=f"unknown .*{asked.get('x', asked.get('metric'))}"):
+        grouped(runs, **asked)
+
+
 def test_unfinished_runs_stay_in_the_file_but_not_in_the_groups(sweep: Path, tmp_path: Path) -> None:
     leave(sweep / "90", "seed=7", state="failed", error='ValueError: "a, b"')
     leave(sweep / "91", "seed=8", state="interrupted", error="SIGTERM", metrics={"mean_delay_seconds": 1e9})
