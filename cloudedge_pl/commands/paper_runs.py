@@ -21,6 +21,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from cloudedge_pl.commands.machine import usable_cores
 from cloudedge_pl.commands.own_config import resumable_checkpoint
 from cloudedge_pl.commands.reporting import quoted
 from cloudedge_pl.errors import require_range
@@ -100,7 +101,7 @@ def train_all(
         while waiting or jobs:
             while waiting and len(jobs) < places:
                 run = waiting.pop(0)
-                jobs[run] = _Job(run, threads=max(1, _cores() // places))
+                jobs[run] = _Job(run, threads=max(1, usable_cores() // places))
             _report(runs, jobs, report, max_steps)
             time.sleep(POLL_SECONDS)
             for run in [run for run, job in jobs.items() if job.process.poll() is not None]:
@@ -178,8 +179,5 @@ def _places(num_runs: int, parallel: int | None) -> int:
     if parallel is not None:
         require_range("training", 1, math.inf, whole=True, parallel=parallel)
         return parallel
-    return 1 if torch.cuda.is_available() or torch.backends.mps.is_available() else min(num_runs, _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return 1 if on_gpu else min(num_runs, usable_cores())

@@ -149,7 +149,7 @@ def test_a_failing_run_says_why_and_stops_the_others(tmp_path: Path) -> None:
 
 
 def test_runs_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper_runs, "_cores", lambda: 7)
+    monkeypatch.setattr(paper_runs, "usable_cores", lambda: 7)
     plan = a_plan(parallel=2)
     runs = plan.runs(tmp_path)
     plan.start(runs, Report())
