@@ -19,7 +19,7 @@ import numpy as np
 from cloudedge_pl.paper.curves import ANSWERS, CLOUD, EXIT, Curves, read_curve
 from cloudedge_pl.paper.part import PartResult, Report, Table
 from cloudedge_pl.paper.setting import PaperSetting
-from cloudedge_pl.paper.statistics import paired_difference
+from cloudedge_pl.paper.statistics import MeanInterval, mean_interval
 from cloudedge_pl.paper.training_plan import BRANCHYNET, EXIT_THRESHOLD, OURS, PLAIN, SYSTEMS, TrainingPlan
 from cloudedge_pl.paper.verdict import Trial, Verdict, judge
 
@@ -90,7 +90,7 @@ def same_as_plain(curves: Curves, plan: TrainingPlan) -> Verdict:
     gap, needed = gaps[ANSWERS], float(gaps[ANSWERS][at])
     reached = np.flatnonzero(gap <= margin)
     ours, plain = curves.final(OURS), curves.final(PLAIN)
-    final = paired_difference(100 * (ours - plain))
+    final = mean_interval(100 * (ours - plain))
     exact = math.ceil(100 * needed) / 100
     margins = sorted({*MARGINS_IN_POINTS, margin, *([exact] if 0 < exact < MARGINS_IN_POINTS[-1] else [])})
     along_training, along_margin = "share of the training in %", "margin in points"
@@ -140,14 +140,14 @@ def better_than_branchynet(curves: Curves, plan: TrainingPlan) -> Verdict:
     It is if the whole 95% interval of the paired differences is below 0, in the last quarter of the training.
     """
     ours, other = curves.final(OURS), curves.final(BRANCHYNET)
-    final = paired_difference(100 * (ours - other))
+    final = mean_interval(100 * (ours - other))
     by_path = {
-        name: paired_difference(100 * (curves.final(OURS, path) - curves.final(BRANCHYNET, path)))
+        name: mean_interval(100 * (curves.final(OURS, path) - curves.final(BRANCHYNET, path)))
         for path, name in WHO.items()
         if path in curves.errors[OURS] and path in curves.errors[BRANCHYNET]
     }
     by_part = {
-        name: paired_difference(
+        name: mean_interval(
             100 * _difference(curves, ANSWERS, BRANCHYNET)[:, curves.during(part)].mean(axis=1)
         )
         for name, part in PARTS_OF_TRAINING.items()
@@ -209,7 +209,7 @@ def _percent(errors: np.ndarray) -> str:
     return f"{np.mean(errors):.1%}"
 
 
-def _interval(found: Any) -> str:
+def _interval(found: MeanInterval) -> str:
     if math.isinf(found.high):
         return f"{found.mean:+.2f} points (one seed shows no spread)"
     return f"{found.mean:+.2f} points (95% interval {found.low:+.2f} to {found.high:+.2f})"
@@ -268,7 +268,7 @@ def _differences(curves: Curves, plan: TrainingPlan) -> Table:
     for system in SYSTEMS:
         if system == OURS:
             continue
-        found = [paired_difference(each) for each in _difference(curves, ANSWERS, system).T]
+        found = [mean_interval(each) for each in _difference(curves, ANSWERS, system).T]
         columns["against"] += [plan.title(system)] * len(found)
         columns["step"] += curves.steps.tolist()
         columns["training_share"] += curves.progress.tolist()

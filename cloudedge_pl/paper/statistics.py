@@ -1,4 +1,4 @@
-"""What differences between paired runs show."""
+"""What the mean of several runs, or of differences between paired runs, shows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedDifference:
-    """The mean of paired differences, and the interval that holds the true mean with probability 0.95.
+class MeanInterval:
+    """A mean, and the interval that holds the true mean with probability 0.95.
 
     Args:
-        mean: of the differences.
-        low: lower end; minus infinity for one pair, which shows no spread.
+        mean: of the values.
+        low: lower end; minus infinity for one value, which shows no spread.
         high: upper end.
     """
 
@@ -26,18 +26,18 @@ class PairedDifference:
     high: float
 
 
-def paired_difference(differences: np.ndarray) -> PairedDifference:
-    """Student's interval for the mean of differences, which it takes to be independent and normal.
+def mean_interval(values: np.ndarray) -> MeanInterval:
+    """Student's interval for the mean of values, which it takes to be independent and normal.
 
     Args:
-        differences: [n], one for each pair, such as the runs of two systems with the same seed; at least one.
+        values: [n], one for each run, or the difference of each pair of runs with the same seed; at least one.
 
-    >>> round(paired_difference(np.array([1.0, 2.0, 3.0])).low, 3)  # 2 - 4.303 / sqrt(3)
+    >>> round(mean_interval(np.array([1.0, 2.0, 3.0])).low, 3)  # 2 - 4.303 / sqrt(3)
     -0.484
     """
-    mean, number = float(np.mean(differences)), len(differences)
+    mean, number = float(np.mean(values)), len(values)
     if number == 1:
-        return PairedDifference(mean=mean, low=-math.inf, high=math.inf)
+        return MeanInterval(mean=mean, low=-math.inf, high=math.inf)
     quantile = special.stdtrit(number - 1, 0.5 + CONFIDENCE / 2)
-    half = float(quantile * np.std(differences, ddof=1) / math.sqrt(number))
-    return PairedDifference(mean=mean, low=mean - half, high=mean + half)
+    half = float(quantile * np.std(values, ddof=1) / math.sqrt(number))
+    return MeanInterval(mean=mean, low=mean - half, high=mean + half)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from scipy import stats
 
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.files import written_whole
+from cloudedge_pl.paper.statistics import mean_interval
 from cloudedge_pl.reports.run_rows import RunRow, Value, rows_below
 
 FIRST_METRICS = (
@@ -168,9 +168,8 @@ class Group:
             return min(self.values), max(self.values)
         if len(self.values) < 2:
             return self.mean, self.mean
-        error = float(np.std(self.values, ddof=1)) / math.sqrt(len(self.values))
-        half = float(stats.t.ppf(0.975, len(self.values) - 1)) * error
-        return self.mean - half, self.mean + half
+        interval = mean_interval(np.array(self.values))
+        return interval.low, interval.high
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
