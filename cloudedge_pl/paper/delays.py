@@ -17,7 +17,7 @@ from cloudedge_pl.paper.part import PartResult, Report, Table
 from cloudedge_pl.paper.positions import PLAN_COMMAND, waiting_variants
 from cloudedge_pl.paper.setting import PaperSetting
 from cloudedge_pl.paper.stages import stage_ends, stage_of
-from cloudedge_pl.paper.trials import Outcome, along
+from cloudedge_pl.paper.trials import Outcome, along_all
 from cloudedge_pl.paper.verdict import Trial, Verdict, judge
 
 ARRIVAL_RATE = 10.0
@@ -217,18 +217,18 @@ def _trials(
     setting: PaperSetting, start: Conditions, report: Report
 ) -> dict[str, dict[str, tuple[Trial, ...]]]:
     """The trials of each claim by axis."""
-    axes, ends = _axes(setting, start), ends_after_the_first(setting.profile.names)
-    found: dict[str, dict[str, tuple[Trial, ...]]] = {name: {} for name in CLAIMS}
-    for at, (axis, (values, conditions)) in enumerate(axes.items()):
-        report.step(f"delay by {axis}", at, len(axes))
-        for name, (_, holds) in CLAIMS.items():
+    ends = ends_after_the_first(setting.profile.names)
 
-            def attempt(value: Any, make: Any = conditions, holds: Any = holds) -> Outcome:
-                outcome: Outcome = holds(delays_at(setting, make(value)).delay_seconds, ends)
-                return outcome
+    def judged_by(holds: Callable[[np.ndarray, Sequence[int]], Outcome]) -> Callable[[np.ndarray], Outcome]:
+        return lambda seconds: holds(seconds, ends)
 
-            found[name][axis] = along(axis, values, attempt)
-    return found
+    return along_all(
+        _axes(setting, start),
+        lambda conditions: delays_at(setting, conditions).delay_seconds,
+        {name: judged_by(holds) for name, (_, holds) in CLAIMS.items()},
+        report,
+        "delay",
+    )
 
 
 def _verdicts(

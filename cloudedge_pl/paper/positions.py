@@ -16,7 +16,7 @@ from cloudedge_pl.offloading import OffloadPlan, plan_offloading
 from cloudedge_pl.offloading.sensitivity import binding
 from cloudedge_pl.paper.part import PartResult, Report, Table
 from cloudedge_pl.paper.setting import PaperSetting
-from cloudedge_pl.paper.trials import Outcome, along
+from cloudedge_pl.paper.trials import Outcome, along_all
 from cloudedge_pl.paper.verdict import Trial, Verdict, judge
 
 NONE = -1
@@ -246,23 +246,17 @@ def _trials(
         **_axes(setting, start),
         "formulas": (tuple(variants), lambda label: replace(start, formulas=variants[label])),
     }
-    found: dict[str, dict[str, tuple[Trial, ...]]] = {name: {} for name in CLAIMS}
-    for at, (axis, (values, conditions)) in enumerate(axes.items()):
-        report.step(f"positions by {axis}", at, len(axes))
-        known: dict[Any, list[int]] = {}
 
-        def at_value(value: Any, known: dict[Any, list[int]] = known, make: Any = conditions) -> list[int]:
-            if value not in known:
-                known[value] = positions(setting, make(value))
-            return known[value]
+    def judged_by(holds: Callable[[Sequence[int]], bool]) -> Callable[[Sequence[int]], Outcome]:
+        return lambda found: (holds(found), float(found[-1] - found[0]))
 
-        for name, (_, holds) in CLAIMS.items():
-
-            def attempt(value: Any, look: Any = at_value, holds: Any = holds) -> Outcome:
-                return holds(look(value)), float(look(value)[-1] - look(value)[0])
-
-            found[name][axis] = along(axis, values, attempt)
-    return found
+    return along_all(
+        axes,
+        lambda conditions: positions(setting, conditions),
+        {name: judged_by(holds) for name, (_, holds) in CLAIMS.items()},
+        report,
+        "positions",
+    )
 
 
 CLAIMS: dict[str, tuple[str, Callable[[Sequence[int]], bool]]] = {

@@ -1,13 +1,19 @@
-"""Trials of a claim along one axis, with the place where it changes located between them."""
+"""Trials of claims along axes, with the places where they change located between them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
 
+from cloudedge_pl.paper.part import Report
 from cloudedge_pl.paper.verdict import Trial
 
 Outcome = tuple[bool, float | None]
 """Whether a claim holds, and what was compared."""
+
+Conditions = TypeVar("Conditions")
+Measured = TypeVar("Measured")
 
 
 def along(
@@ -46,6 +52,38 @@ def along(
     for trial in trials[1:]:
         found += [*_between(axis, found[-1], trial, attempt, digits, whole), trial]
     return tuple(found)
+
+
+def along_all(
+    axes: Mapping[str, tuple[Sequence[Any], Callable[..., Conditions]]],
+    measure: Callable[[Conditions], Measured],
+    claims: Mapping[str, Callable[[Measured], Outcome]],
+    report: Report,
+    subject: str,
+) -> dict[str, dict[str, tuple[Trial, ...]]]:
+    """Tries several claims along several axes. Each value is measured once, for all claims.
+
+    Args:
+        axes: for each axis its values, and what returns the conditions at one of them.
+        measure: takes conditions; returns what the claims are about.
+        claims: by name: each takes what was measured, and returns whether the claim holds and what was compared.
+        report: is told of each axis.
+        subject: what is measured, for the report.
+
+    Returns:
+        The trials of :func:`along`, by claim and axis.
+    """
+    found: dict[str, dict[str, tuple[Trial, ...]]] = {name: {} for name in claims}
+    for at, (axis, (values, conditions)) in enumerate(axes.items()):
+        report.step(f"{subject} by {axis}", at, len(axes))
+        measured = cache(_chained(conditions, measure))
+        for name, claim in claims.items():
+            found[name][axis] = along(axis, values, _chained(measured, claim))
+    return found
+
+
+def _chained(first: Callable[..., Any], second: Callable[[Any], Measured]) -> Callable[[Any], Measured]:
+    return lambda value: second(first(value))
 
 
 def _trial(axis: str, value: float | str, attempt: Callable[..., Outcome]) -> Trial:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudedge_pl.paper.trials import along
+from cloudedge_pl.paper.part import Report
+from cloudedge_pl.paper.trials import along, along_all
 from cloudedge_pl.paper.verdict import judge
 
 
@@ -47,3 +48,26 @@ def test_names_are_tried_in_their_order():
 def test_an_axis_without_values_is_an_error():
     with pytest.raises(ValueError, match="no value"):
         along("x", [], lambda _: (True, None))
+
+
+def test_all_claims_are_tried_with_what_was_measured_once():
+    asked: list[float] = []
+
+    def measure(conditions: float) -> float:
+        asked.append(conditions)
+        return 10 * conditions
+
+    found = along_all(
+        {"x": ((1.0, 4.0), lambda value: value / 2), "name": (("a", "bcd"), len)},
+        measure,
+        {"any": lambda value: (True, value), "small": lambda value: (value < 20, value)},
+        Report(),
+        "tens",
+    )
+    assert [(trial.setting["name"], trial.value) for trial in found["any"]["name"]] == [
+        ("a", 10),
+        ("bcd", 30),
+    ]
+    assert [trial.holds for trial in found["small"]["name"]] == [True, False]
+    assert {trial.setting["x"]: trial.value for trial in found["any"]["x"]} == {1.0: 5.0, 4.0: 20.0}
+    assert len(asked) == 2 + len(found["small"]["x"])
