@@ -67,6 +67,12 @@ class Table:
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "shown", tuple(self.shown))
 
+    @classmethod
+    def of_rows(cls, title: str, rows: Sequence[Mapping[str, Any]], shown: tuple[str, ...] = ()) -> Table:
+        """Returns the table of rows that hold a cell for each header; the first one gives the headers' order."""
+        names = rows[0] if rows else ()
+        return cls(title=title, columns={name: [row[name] for row in rows] for name in names}, shown=shown)
+
     @property
     def num_rows(self) -> int:
         """Number of rows."""

@@ -116,11 +116,11 @@ def measure_table1(setting: PaperSetting, report: Report) -> PartResult:
     return PartResult(
         verdicts=_verdicts(setting, start, variants, rows, trials),
         tables={
-            "positions": _table(
+            "positions": Table.of_rows(
                 "Offloading position by number of nodes",
                 [row for row in rows if row["nodes"] in setting.node_counts],
             ),
-            "nodes": _table(f"Offloading position on 1 to {MOST_NODES} nodes", rows),
+            "nodes": Table.of_rows(f"Offloading position on 1 to {MOST_NODES} nodes", rows),
             "joining": _joining(setting, start),
             "trials": _trials_table(setting, trials),
         },
@@ -164,10 +164,6 @@ def _rows(setting: PaperSetting, conditions: Conditions, label: str) -> list[dic
             }
         )
     return rows
-
-
-def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    return Table(title=title, columns={name: [row[name] for row in rows] for name in rows[0]})
 
 
 def with_last_node(fleet: Callable[[int], Fleet], few: int, **changes: float) -> Callable[[int], Fleet]:

@@ -170,10 +170,6 @@ def _spread(name: str, values: np.ndarray, suffix: str) -> dict[str, float]:
     }
 
 
-def _table(title: str, rows: Sequence[Mapping[str, Any]], shown: tuple[str, ...] = ()) -> Table:
-    return Table(title=title, columns={name: [row[name] for row in rows] for name in rows[0]}, shown=shown)
-
-
 def _times_table(found: Mapping[int, Mapping[str, Outcomes]]) -> Table:
     rows: list[dict[str, Any]] = []
     for size, outcomes in found.items():
@@ -190,7 +186,9 @@ def _times_table(found: Mapping[int, Mapping[str, Outcomes]]) -> Table:
             )
     rows.sort(key=lambda row: row["scheduler"] != "lower bound")
     shown = ("scheduler", "tasks", "time_seconds", "above_bound_share")
-    return _table("Execution time of a window (medians, and the quantiles of 10% and 90%)", rows, shown)
+    return Table.of_rows(
+        "Execution time of a window (medians, and the quantiles of 10% and 90%)", rows, shown
+    )
 
 
 def _search_table(outcomes: Mapping[str, Outcomes]) -> Table:
@@ -208,7 +206,7 @@ def _search_table(outcomes: Mapping[str, Outcomes]) -> Table:
                 "last_above_bound_share": float(np.median(each.above_bound)),
             }
         )
-    return _table("How the searches converge (medians of the largest windows)", rows)
+    return Table.of_rows("How the searches converge (medians of the largest windows)", rows)
 
 
 def _convergence_table(outcomes: Mapping[str, Outcomes]) -> Table:
@@ -225,7 +223,7 @@ def _convergence_table(outcomes: Mapping[str, Outcomes]) -> Table:
                     **_spread("above_bound", above[:, column], "share"),
                 }
             )
-    return _table("Excess over the lower bound by schedules built, largest windows", rows)
+    return Table.of_rows("Excess over the lower bound by schedules built, largest windows", rows)
 
 
 def _trials_table(trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> Table:
@@ -243,7 +241,7 @@ def _trials_table(trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> Table:
         for axis, each in axes.items()
         for trial in each
     ]
-    return _table("Where the claims were tried", rows)
+    return Table.of_rows("Where the claims were tried", rows)
 
 
 def _runs_table(found: Mapping[int, Mapping[str, Outcomes]], seeds: Sequence[int]) -> Table:
@@ -259,4 +257,4 @@ def _runs_table(found: Mapping[int, Mapping[str, Outcomes]], seeds: Sequence[int
         for name, each in outcomes.items()
         for at, seed in enumerate(seeds)
     ]
-    return _table("Every window", rows)
+    return Table.of_rows("Every window", rows)

@@ -105,8 +105,8 @@ def _table(runs: Runs, report: Report) -> Table:
             continue
         title = f"{PRESETS[name].title}, {counts[0]} nodes"
         rows += _row(runs, PRESETS[name], Point(num_nodes=counts[0]), title)
-    columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {"system": []}
-    return Table(title="Delay and energy of a task", columns=columns)
+    title = "Delay and energy of a task"
+    return Table.of_rows(title, rows) if rows else Table(title=title, columns={"system": []})
 
 
 def _row(

@@ -145,8 +145,7 @@ def _schemes(volumes: Volumes) -> Table:
                     found = volumes.outcomes(scheme, replace(point, codec=codec, goal=goal))
                     if found is not None:
                         rows.append(_row(size, form, scheme.name, cut, found, picture))
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return Table(title="Data that a task sends to the cloud, by scheme", columns=columns)
+    return Table.of_rows("Data that a task sends to the cloud, by scheme", rows)
 
 
 def _goals(volumes: Volumes, small: bool) -> dict[str, OffloadGoal]:

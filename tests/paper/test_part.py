@@ -109,3 +109,12 @@ def test_the_default_report_says_nothing(capsys):
 
 def test_parts_are_known_by_their_own_names():
     assert all(part.name == name for name, part in PARTS.items())
+
+
+def test_a_table_of_rows_has_the_headers_of_the_first_one():
+    made = Table.of_rows(
+        "delays", [{"nodes": 10, "delay_seconds": 0.5}, {"delay_seconds": 0.25, "nodes": 20}]
+    )
+    assert (dict(made.columns), made.shown) == (dict(table().columns), ())
+    with pytest.raises(ValueError, match="'delays': columns must be of equal length"):
+        Table.of_rows("delays", [])
