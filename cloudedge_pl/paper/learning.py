@@ -73,8 +73,8 @@ def compare_learning(curves: Curves, plan: TrainingPlan, commands: list[str]) ->
         "curves": _all_errors(curves, plan),
         "differences": _differences(curves, plan),
     }
-    verdicts = (same_as_plain(curves, plan), better_than_branchynet(curves, plan))
-    return PartResult(verdicts=verdicts, tables=tables, notes=_notes(curves, plan), commands=tuple(commands))
+    verdicts = (same_as_plain(curves, plan), better_than_branchynet(curves))
+    return PartResult(verdicts=verdicts, tables=tables, notes=_notes(curves), commands=tuple(commands))
 
 
 # --- the claims ---
@@ -134,7 +134,7 @@ def _trials(axis: str, values: Mapping[Any, float], limit: float) -> list[Trial]
     return [Trial(setting={axis: name}, holds=value <= limit, value=value) for name, value in values.items()]
 
 
-def better_than_branchynet(curves: Curves, plan: TrainingPlan) -> Verdict:
+def better_than_branchynet(curves: Curves) -> Verdict:
     """Judges that the collaborative system's error is below that of BranchyNet.
 
     It is if the whole 95% interval of the paired differences is below 0, in the last quarter of the training.
@@ -281,7 +281,7 @@ def _differences(curves: Curves, plan: TrainingPlan) -> Table:
     )
 
 
-def _notes(curves: Curves, plan: TrainingPlan) -> tuple[str, ...]:
+def _notes(curves: Curves) -> tuple[str, ...]:
     rates = ", ".join(f"{rate:g}" for rate in dict.fromkeys(curves.rates[curves.rates > 0].tolist()))
     dry = (
         "There is one validation only: such a dry run shows that everything works, and nothing of learning.",

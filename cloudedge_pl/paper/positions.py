@@ -122,7 +122,7 @@ def measure_table1(setting: PaperSetting, report: Report) -> PartResult:
             ),
             "nodes": Table.of_rows(f"Offloading position on 1 to {MOST_NODES} nodes", rows),
             "joining": _joining(setting, start),
-            "trials": _trials_table(setting, trials),
+            "trials": _trials_table(trials),
         },
         notes=(
             "The paper gives no figures of its devices, link and load; presets take their place, and nodes are alike.",
@@ -317,7 +317,7 @@ def _joining(setting: PaperSetting, start: Conditions) -> Table:
     )
 
 
-def _trials_table(setting: PaperSetting, trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> Table:
+def _trials_table(trials: Mapping[str, Mapping[str, Sequence[Trial]]]) -> Table:
     rows = [
         (name, axis, str(trial.setting[axis]), trial.holds, trial.value)
         for name, axes in trials.items()

@@ -43,7 +43,7 @@ def test_equal_curves_have_the_same_error_and_none_is_better() -> None:
         False,
     )  # the exit head is wrong more often by 5 points
     assert same.state == CONDITIONAL
-    assert better_than_branchynet(found, plan()).state == FAILS
+    assert better_than_branchynet(found).state == FAILS
 
 
 def test_the_error_is_the_same_from_where_no_later_difference_is_above_the_margin() -> None:
@@ -90,8 +90,8 @@ def test_the_difference_that_dormancy_makes_is_told_by_branchynets_cloud_path() 
 
 def test_better_needs_an_interval_below_zero() -> None:
     near, far = (-0.004, 0.002, -0.003), (-0.04, -0.045, -0.035)
-    assert better_than_branchynet(curves(FALLING, FALLING, FALLING, near), plan()).state == FAILS
-    better = better_than_branchynet(curves(FALLING, FALLING, FALLING, far), plan())
+    assert better_than_branchynet(curves(FALLING, FALLING, FALLING, near)).state == FAILS
+    better = better_than_branchynet(curves(FALLING, FALLING, FALLING, far))
     assert better.state == HOLDS
     half = 4.303 * 0.5 / math.sqrt(3)  # Student's quantile for three pairs, spread of 0.5 points
     assert better.numbers["final_difference_points"] == pytest.approx(-4)
@@ -100,7 +100,7 @@ def test_better_needs_an_interval_below_zero() -> None:
 
 def test_better_at_the_end_only_holds_under_that_condition() -> None:
     less = np.where(STEPS > 120, -0.01, 0.01)
-    found = better_than_branchynet(curves(FALLING + less, FALLING, FALLING, (0.0, 0.001, -0.001)), plan())
+    found = better_than_branchynet(curves(FALLING + less, FALLING, FALLING, (0.0, 0.001, -0.001)))
     assert found.state == CONDITIONAL
     parts = flips(found)["part of the training"]
     assert dict(zip(parts.tried, parts.holds, strict=True)) == {
@@ -111,7 +111,7 @@ def test_better_at_the_end_only_holds_under_that_condition() -> None:
 
 
 def test_one_seed_shows_no_difference() -> None:
-    found = better_than_branchynet(curves(FALLING - 0.01, FALLING, FALLING), plan())
+    found = better_than_branchynet(curves(FALLING - 0.01, FALLING, FALLING))
     assert found.state == FAILS
     assert "one seed shows no spread" in found.measured
 
