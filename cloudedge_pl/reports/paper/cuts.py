@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, Perce
 from cloudedge_pl.costs.units import format_bytes, format_seconds
 from cloudedge_pl.offloading.table import DELAY_PARTS
 from cloudedge_pl.paper.part import PartResult, Table
+from cloudedge_pl.reports.paper.series import series_by
 from cloudedge_pl.reports.plan_figures import DELAY_COLOURS, DELAY_LABELS
 from cloudedge_pl.reports.style import (
     CLOUD,
@@ -53,16 +54,14 @@ def save_table1(result: PartResult, path: Path) -> Path:
 
 
 def _draw_nodes(axes: Axes, curves: Table, marked: Table) -> None:
-    labels = list(dict.fromkeys(curves.columns["waiting"]))
+    marks = series_by(marked, "waiting")
     points: list[tuple[float, float, str]] = []
-    for at, label in enumerate(labels):
-        count, position = _series(curves, label)
+    for at, (label, curve) in enumerate(series_by(curves, "waiting").items()):
+        counts, positions = marks[label]["nodes"], marks[label]["position"]
         colour, marker = SERIES[at % len(SERIES)], MARKERS[at % len(MARKERS)]
-        axes.step(count, _drawn(position), where="mid", color=colour, linewidth=1.2)
-        axes.plot(
-            *_series(marked, label), color=colour, marker=marker, markersize=7, linestyle="none", label=label
-        )
-        points += [(x, y, colour) for x, y in zip(*_series(marked, label), strict=True)]
+        axes.step(curve["nodes"], _drawn(curve["position"]), where="mid", color=colour, linewidth=1.2)
+        axes.plot(counts, positions, color=colour, marker=marker, markersize=7, linestyle="none", label=label)
+        points += [(x, y, colour) for x, y in zip(counts, positions, strict=True)]
     _label_apart(axes, points, 0.05 * max(curves.columns["position"]))
     axes.set_xlabel("nodes, all alike")
     axes.set_ylabel("offloading position")
@@ -104,12 +103,6 @@ def _draw_joining(axes: Axes, table: Table) -> None:
     axes.set_ylabel("offloading position")
     axes.set_title("Offloading position if one of the added nodes has less memory")
     legend_below_title(axes)
-
-
-def _series(table: Table, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of nodes and positions of one of the formulas."""
-    mine = np.array([each == label for each in table.columns["waiting"]])
-    return tuple(np.asarray(table.columns[name], dtype=float)[mine] for name in ("nodes", "position"))
 
 
 def _drawn(position: np.ndarray) -> np.ndarray:
@@ -181,8 +174,7 @@ def save_fig6(result: PartResult, path: Path) -> Path:
         result: of the part ``fig6``.
         path: of the PNG.
     """
-    table = result.tables["delay"]
-    fleets = list(dict.fromkeys(table.columns["fleet"]))
+    fleets = series_by(result.tables["delay"], "fleet")
     with figure_style():
         figure = new_figure(12.6, 5.2)
         figure.suptitle(
@@ -190,17 +182,12 @@ def save_fig6(result: PartResult, path: Path) -> Path:
             x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK,
         )  # fmt: skip
         panels = figure.subplots(1, len(fleets), squeeze=False)[0]
-        for axes, fleet in zip(panels, fleets, strict=True):
-            mine = [each == fleet for each in table.columns["fleet"]]
-            columns = {
-                name: [value for value, own in zip(values, mine, strict=True) if own]
-                for name, values in table.columns.items()
-            }
+        for axes, (fleet, columns) in zip(panels, fleets.items(), strict=True):
             _draw_delay(axes, columns, fleet)
         return save_figure(figure, path)
 
 
-def _draw_delay(axes: Axes, columns: Mapping[str, Sequence[Any]], title: str) -> None:
+def _draw_delay(axes: Axes, columns: Mapping[str, np.ndarray], title: str) -> None:
     points = np.asarray(columns["position"])
     total = np.asarray(columns["delay_seconds"], dtype=float)
     bottom = np.zeros(len(points))
@@ -217,7 +204,7 @@ def _draw_delay(axes: Axes, columns: Mapping[str, Sequence[Any]], title: str) ->
     _finish(axes, columns, title, Line2D([], [], label="cloud alone", **CLOUD_ALONE))
 
 
-def _finish(axes: Axes, columns: Mapping[str, Sequence[Any]], title: str, *more: Line2D) -> None:
+def _finish(axes: Axes, columns: Mapping[str, Any], title: str, *more: Line2D) -> None:
     """Adds the title, the axis of positions, and the network's stages along the top."""
     last = int(max(columns["position"]))
     axes.set_title(title)

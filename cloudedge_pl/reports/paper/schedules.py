@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cloudedge_pl.costs.units import format_seconds
 from cloudedge_pl.paper.part import PartResult, Table
+from cloudedge_pl.reports.paper.series import series_by
 from cloudedge_pl.reports.schedule_figures import COLOURS as KNOWN
 from cloudedge_pl.reports.style import (
     INK,
@@ -56,7 +57,7 @@ def save_fig7(result: PartResult, path: Path) -> Path:
 
 
 def _draw_times(axes: Axes, table: Table) -> None:
-    for name, columns in _by_scheduler(table).items():
+    for name, columns in series_by(table, "scheduler").items():
         _line(axes, name, columns, "tasks", ("time_low_seconds", "time_seconds", "time_high_seconds"))
     axes.set_title("Execution time of a window (the paper's Figure 7)")
     axes.set_xlabel("tasks in the window")
@@ -67,7 +68,7 @@ def _draw_times(axes: Axes, table: Table) -> None:
 
 
 def _draw_above(axes: Axes, table: Table) -> None:
-    for name, columns in _by_scheduler(table).items():
+    for name, columns in series_by(table, "scheduler").items():
         if name != "lower bound":
             _line(
                 axes, name, columns, "tasks",
@@ -81,7 +82,7 @@ def _draw_above(axes: Axes, table: Table) -> None:
 
 
 def _draw_convergence(axes: Axes, table: Table) -> None:
-    for name, columns in _by_scheduler(table).items():
+    for name, columns in series_by(table, "scheduler").items():
         _line(
             axes, name, columns, "schedules",
             ("above_bound_low_share", "above_bound_share", "above_bound_high_share"), least=LEAST_SHARE,
@@ -160,15 +161,3 @@ def _percent_scale(axes: Axes) -> None:
 def _percent(share: float, _: Any) -> str:
     text = f"{100 * share:g}%"
     return f"\N{LESS-THAN OR EQUAL TO}{text}" if share < 1.001 * LEAST_SHARE else text
-
-
-def _by_scheduler(table: Table) -> dict[str, dict[str, np.ndarray]]:
-    """The columns of each scheduler."""
-    names = table.columns["scheduler"]
-    return {
-        name: {
-            column: np.array([value for value, own in zip(values, names, strict=True) if own == name])
-            for column, values in table.columns.items()
-        }
-        for name in dict.fromkeys(names)
-    }

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cloudedge_pl.costs.units import format_bytes, format_joules, format_seconds
 from cloudedge_pl.paper.part import PartResult
-from cloudedge_pl.reports.paper.volume import Row, rows_of
+from cloudedge_pl.reports.paper.series import Row, rows_of
 from cloudedge_pl.reports.style import (
     ANSWERED,
     CLOUD,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,8 +11,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MultipleLocator, NullFormatter
 
 from cloudedge_pl.costs.units import format_bytes
-from cloudedge_pl.paper.part import PartResult, Table
+from cloudedge_pl.paper.part import PartResult
 from cloudedge_pl.paper.volume import ASLEEP, AWAKE, CLOUD_ONLY, PAPER_RULE
+from cloudedge_pl.reports.paper.series import Row, rows_of
 from cloudedge_pl.reports.style import (
     ANSWERED,
     CLOUD,
@@ -27,8 +28,6 @@ from cloudedge_pl.reports.style import (
     new_figure,
     save_figure,
 )
-
-Row = dict[str, Any]
 
 SCHEMES: Final = {CLOUD_ONLY: CLOUD, AWAKE: ANSWERED, ASLEEP: EXIT, PAPER_RULE: SERIES[4]}
 """Schemes by colour."""
@@ -59,11 +58,6 @@ def save_fig8(result: PartResult, path: Path) -> Path:
             _draw_schemes(bars, mine, size)
             _draw_cuts(lines, [row for row in cuts if row["image_size"] == size], mine, size)
         return save_figure(figure, path)
-
-
-def rows_of(table: Table) -> list[Row]:
-    """The rows of a table as dictionaries."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
 
 
 def _draw_schemes(axes: Axes, rows: list[Row], size: int) -> None:
