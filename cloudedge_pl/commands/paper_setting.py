@@ -23,7 +23,7 @@ from cloudedge_pl.data import ImageDataModule
 from cloudedge_pl.data.jpeg import mean_bytes
 from cloudedge_pl.data.photographs import photographs
 from cloudedge_pl.fleet import Fleet, Workload
-from cloudedge_pl.paper.setting import PaperSetting
+from cloudedge_pl.paper.setting import PaperSetting, kind_of
 from cloudedge_pl.partition import build_backbone, profile, trace
 
 
@@ -68,7 +68,7 @@ def setting_in_words(cfg: DictConfig) -> dict[str, str]:
     """Returns the setting of the paper's experiments for a reader, by what each line is about."""
     fleet: Fleet = instantiate(cfg.fleet, _convert_="all")
     workload: Workload = instantiate(cfg.workload)
-    kinds = Counter(node.name.rpartition("-")[0] or node.name for node in fleet.nodes)
+    kinds = Counter(kind_of(node.name) for node in fleet.nodes)
     nodes = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     bandwidth = format_rate(fleet.link.bandwidth_bits_per_second, "bit/s")
     arrivals = format_rate(workload.arrival_rate, "tasks/s")

@@ -15,7 +15,7 @@ from cloudedge_pl.offloading import CostTable, cost_table
 from cloudedge_pl.offloading.table import DELAY_PARTS
 from cloudedge_pl.paper.part import PartResult, Report, Table
 from cloudedge_pl.paper.positions import PLAN_COMMAND, waiting_variants
-from cloudedge_pl.paper.setting import PaperSetting
+from cloudedge_pl.paper.setting import PaperSetting, kind_of
 from cloudedge_pl.paper.stages import stage_ends, stage_of
 from cloudedge_pl.paper.trials import Outcome, along_all
 from cloudedge_pl.paper.verdict import Trial, Verdict, judge
@@ -131,7 +131,7 @@ def measure_fig6(setting: PaperSetting, report: Report) -> PartResult:
 
 
 def _label(fleet: Fleet) -> str:
-    kind = fleet.nodes[0].name.rpartition("-")[0]
+    kind = kind_of(fleet.nodes[0].name)
     return f"{fleet.num_nodes} {kind}, {fleet.link.bandwidth_bits_per_second / 1e6:g} Mbit/s"
 
 

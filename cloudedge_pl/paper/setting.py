@@ -148,7 +148,7 @@ class PaperSetting:
         nodes = [kinds[index % len(kinds)] for index in range(count)]
         if memory_bytes is not None:
             nodes = [replace(node, memory_bytes=memory_bytes) for node in nodes]
-        named = [replace(node, name=f"{_kind(node.name)}-{index}") for index, node in enumerate(nodes)]
+        named = [replace(node, name=f"{kind_of(node.name)}-{index}") for index, node in enumerate(nodes)]
         link = base.link
         if bandwidth_bits_per_second is not None:
             link = replace(link, bandwidth_bits_per_second=bandwidth_bits_per_second)
@@ -157,7 +157,7 @@ class PaperSetting:
         return Fleet(tuple(named), cloud=base.cloud, link=link)
 
 
-def _kind(name: str) -> str:
-    """A node's name without its number: ``jetson-nano`` of ``jetson-nano-7``."""
+def kind_of(name: str) -> str:
+    """Returns a node's name without its number: ``jetson-nano`` of ``jetson-nano-7``."""
     kind, _, number = name.rpartition("-")
     return kind if kind and number.isdigit() and name not in DEVICES else name
