@@ -18,7 +18,7 @@ from cloudedge_pl.commands.up import Child
 from cloudedge_pl.serving.client import Access, ModelClient, fetch, model_url
 from cloudedge_pl.serving.manifest import Manifest
 from cloudedge_pl.serving.master import MODEL
-from cloudedge_pl.serving.parts import TensorSpec
+from cloudedge_pl.serving.parts import tensor_specs
 
 CLASSES = 10
 SECONDS = 10.0
@@ -154,8 +154,5 @@ async def _start(children: Sequence[Child]) -> list[str]:
 async def _client(url: str, model: str, session: aiohttp.ClientSession) -> ModelClient:
     """A client that takes a server's word for what the model takes and returns."""
     said = await fetch(session, model_url(url, model), SECONDS)
-    inputs, outputs = (
-        [TensorSpec(**{**each, "shape": tuple(each["shape"])}) for each in said[kind]]
-        for kind in ("inputs", "outputs")
-    )
+    inputs, outputs = (tensor_specs(said[kind]) for kind in ("inputs", "outputs"))
     return ModelClient(url, model, inputs, outputs, session)

@@ -16,9 +16,10 @@ from cloudedge_pl.commands.reporting import console, quoted
 from cloudedge_pl.commands.serving import main_of, own_keys
 from cloudedge_pl.costs.units import format_seconds
 from cloudedge_pl.errors import require_positive
-from cloudedge_pl.serving import Preprocessing, TensorSpec
+from cloudedge_pl.serving import Preprocessing
 from cloudedge_pl.serving.client import Access, ModelClient, fetch, model_url
 from cloudedge_pl.serving.master import MODEL
+from cloudedge_pl.serving.parts import tensor_specs
 
 
 async def ask(cfg: DictConfig) -> None:
@@ -45,13 +46,14 @@ async def ask(cfg: DictConfig) -> None:
 async def _answers(content: dict[str, Any], session: aiohttp.ClientSession) -> Table:
     seconds = content["timeout_seconds"]
     said = await fetch(session, model_url(content["url"], MODEL), seconds)
-    client = ModelClient(content["url"], MODEL, _specs(said["inputs"]), _specs(said["outputs"]), session)
+    inputs, outputs = (tensor_specs(said[kind]) for kind in ("inputs", "outputs"))
+    client = ModelClient(content["url"], MODEL, inputs, outputs, session)
     known = said.get("parameters", {})
     if not known.get("preprocessing"):
         raise ValueError(
             f"{content['url']} does not say how pictures are prepared; it was trained on no pictures."
         )
-    preprocessing = Preprocessing(**{name: tuple(each) for name, each in known["preprocessing"].items()})
+    preprocessing = Preprocessing.of(known["preprocessing"])
     table = Table("picture", "class", "probability", "path", "node", "time", box=None)
     for picture in content["pictures"]:
         pixels = preprocessing.read([picture])
@@ -70,10 +72,6 @@ async def _answers(content: dict[str, Any], session: aiohttp.ClientSession) -> T
             format_seconds(taken),
         )
     return table
-
-
-def _specs(listed: list[dict[str, Any]]) -> list[TensorSpec]:
-    return [TensorSpec(**{**each, "shape": tuple(each["shape"])}) for each in listed]
 
 
 def _keys(

@@ -25,7 +25,7 @@ from cloudedge_pl.serving.link_proxy import LinkProxy, LinkShape
 from cloudedge_pl.serving.manifest import PARTS
 from cloudedge_pl.serving.master import MODEL
 from cloudedge_pl.serving.master_settings import MasterSettings
-from cloudedge_pl.serving.parts import TensorSpec
+from cloudedge_pl.serving.parts import TensorSpec, zeros
 from cloudedge_pl.serving.session import OnnxPart
 from cloudedge_pl.validation.conditions import CONDITIONS, Condition, Span, poisson
 from cloudedge_pl.validation.hosts import OWN_NETWORK, Link, connect
@@ -98,9 +98,8 @@ class Rig:
         """Measures everything. The nodes are measured beside each other, because they mostly wait."""
         nodes = await asyncio.gather(*(self.measure(node, "edge", (1, 4)) for node in self.nodes))
         cloud = await self.measure(self.cloud, "cloud", (1, 4, 8))
-        spec = self.manifest.parts["exit"].inputs
-        zeros = {tensor.name: np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in spec}
-        seconds = measure_run(OnnxPart(self.manifest, "exit", threads=1), zeros)
+        exit_head = OnnxPart(self.manifest, "exit", threads=1)
+        seconds = measure_run(exit_head, zeros(self.manifest.exit_inputs, 1))
         async with _master(self, self.settings) as client:
             front = await measure_server(client, lambda: (0, 0), calls=self.content["calls"], samples=(1,))
             async with self.session.get(f"{client.url}/metrics") as response:

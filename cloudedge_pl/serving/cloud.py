@@ -15,6 +15,7 @@ from cloudedge_pl.serving.client import ModelClient, Reply
 from cloudedge_pl.serving.estimates import RoundTrip
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.master_settings import MasterSettings
+from cloudedge_pl.serving.parts import zeros
 from cloudedge_pl.serving.workers import LEAST_EXCESS, Background, finite_rows
 
 CLOUD_SHARE = 0.8
@@ -166,12 +167,12 @@ class CloudLink:
     async def _probe(self, samples: int) -> bool:
         """Measures the delay with samples of zeros; returns whether the cloud answered."""
         assert self.client is not None
-        zeros = {spec.name: np.zeros((samples, *spec.shape[1:]), spec.dtype) for spec in self.client.inputs}
+        given = zeros(self.client.inputs, samples)
         try:
             if self.delay_seconds != self.delay_seconds or math.isinf(self.delay_seconds):
                 await self.client.hello(self._settings.deadline_seconds)
             sent = time.monotonic()
-            reply = await self.client.call(zeros, self._settings.deadline_seconds)
+            reply = await self.client.call(given, self._settings.deadline_seconds)
             taken = time.monotonic() - sent
         except CallError as error:
             self._measured(math.inf, error)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.errors import BundleError, lookup, require_fields, require_range
 from cloudedge_pl.exits import EXIT_POLICIES
 from cloudedge_pl.files import json_values, written_whole
-from cloudedge_pl.serving.parts import PartSpec, TensorSpec
+from cloudedge_pl.serving.parts import PartSpec, TensorSpec, tensor_specs
 from cloudedge_pl.serving.preprocessing import Preprocessing
 
 MANIFEST = "manifest.json"
@@ -249,13 +249,14 @@ def _manifest(path: Path, content: Any) -> Manifest:
             "export the bundle again, or serve it with the version that wrote it."
         )
     try:
+        pictures = content.get("preprocessing")
         values = content | {
             "class_names": tuple(content["class_names"]),
             "parts": {name: _part(values) for name, values in content["parts"].items()},
             "codec": CodecConfig(**content["codec"]),
             "exits": ExitRule(**content["exits"]),
             "dormancy": DormancyRule(**content["dormancy"]),
-            "preprocessing": _preprocessing(content.get("preprocessing")),
+            "preprocessing": None if pictures is None else Preprocessing.of(pictures),
         }
         manifest = Manifest(**values, folder=path.parent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -270,13 +271,5 @@ def _manifest(path: Path, content: Any) -> Manifest:
 
 
 def _part(values: Mapping[str, Any]) -> PartSpec:
-    tensors = {name: _tensors(values[name]) for name in ("inputs", "outputs")}
+    tensors = {name: tensor_specs(values[name]) for name in ("inputs", "outputs")}
     return PartSpec(**{**values, **tensors})
-
-
-def _tensors(listed: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(**{**each, "shape": tuple(each["shape"])}) for each in listed)
-
-
-def _preprocessing(values: Mapping[str, Any] | None) -> Preprocessing | None:
-    return None if values is None else Preprocessing(**{name: tuple(each) for name, each in values.items()})

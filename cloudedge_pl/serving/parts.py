@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ class TensorSpec:
                 f"tensor {self.name!r} is {array.dtype} {list(array.shape)}; it must be {self.datatype} "
                 f"({self.dtype}) {list(self.shape)}."
             )
+
+
+def tensor_specs(listed: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    """Tensors as JSON lists them, in a manifest or in the metadata of a server."""
+    return tuple(TensorSpec(**{**each, "shape": tuple(each["shape"])}) for each in listed)
+
+
+def zeros(specs: Iterable[TensorSpec], samples: int) -> dict[str, np.ndarray]:
+    """So many samples of zeros [samples, ...], by name of the tensor."""
+    return {spec.name: np.zeros((samples, *spec.shape[1:]), spec.dtype) for spec in specs}
 
 
 @dataclass(frozen=True, kw_only=True)

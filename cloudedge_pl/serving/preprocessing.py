@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -49,6 +50,11 @@ class Preprocessing:
             )
         for value in self.std:
             require_positive("preprocessing", std=value)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Iterable[Any]]) -> Preprocessing:
+        """Makes it of what JSON holds of it, in a manifest or in the metadata of a server."""
+        return cls(**{name: tuple(each) for name, each in values.items()})
 
     def read(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Reads pictures as the input of the edge part: float32 [B, C, H, W].

@@ -15,6 +15,7 @@ from cloudedge_pl.serving.client import ModelClient
 from cloudedge_pl.serving.estimates import ServiceEstimate
 from cloudedge_pl.serving.failures import CallError, ServingError
 from cloudedge_pl.serving.master_settings import MasterSettings
+from cloudedge_pl.serving.parts import zeros
 from cloudedge_pl.serving.requests import Task, book, joined, least_remaining_seconds
 
 LEAST_EXCESS = 2.0
@@ -235,12 +236,11 @@ class Node:
 
     async def _check(self) -> CallError | None:
         """Asks who it is, and has it run one sample of zeros; returns what is wrong."""
-        spec, limit = self.client.inputs[0], self._settings.deadline_seconds
+        limit = self._settings.deadline_seconds
         try:
             await self.client.hello(limit)
             sent = time.monotonic()
-            zeros = np.zeros((1, *spec.shape[1:]), spec.dtype)
-            tensors = await self.client.infer({spec.name: zeros}, limit)
+            tensors = await self.client.infer(zeros(self.client.inputs, 1), limit)
             now = time.monotonic()
         except CallError as error:
             return error

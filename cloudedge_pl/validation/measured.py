@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cloudedge_pl.serving.client import ModelClient
+from cloudedge_pl.serving.parts import zeros
 from cloudedge_pl.serving.session import Run
 
 WARM_CALLS = 3
@@ -89,13 +90,13 @@ async def measure_server(
     links, service, size = [], np.zeros(0), (0.0, 0.0)
     for number in samples:
         counted = calls if number == 1 else max(calls // 3, 3)
-        zeros = {spec.name: np.zeros((number, *spec.shape[1:]), spec.dtype) for spec in client.inputs}
+        given = zeros(client.inputs, number)
         for _ in range(WARM_CALLS if number == 1 else 1):
-            await client.call(zeros, timeout_seconds)
+            await client.call(given, timeout_seconds)
         before, taken = carried(), []
         for _ in range(counted):
             sent = time.perf_counter()
-            reply = await client.call(zeros, timeout_seconds)
+            reply = await client.call(given, timeout_seconds)
             taken.append((time.perf_counter() - sent, reply.server_seconds))
         after, both = carried(), np.array(taken)
         links.append(float(np.median(both[:, 0] - both[:, 1])))
