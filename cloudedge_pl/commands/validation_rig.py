@@ -23,9 +23,9 @@ from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.client import Access, ModelClient
 from cloudedge_pl.serving.link_proxy import LinkProxy, LinkShape
 from cloudedge_pl.serving.manifest import PARTS
-from cloudedge_pl.serving.master import MODEL
+from cloudedge_pl.serving.master import MODEL, network_outputs
 from cloudedge_pl.serving.master_settings import MasterSettings
-from cloudedge_pl.serving.parts import TensorSpec, zeros
+from cloudedge_pl.serving.parts import zeros
 from cloudedge_pl.serving.session import OnnxPart
 from cloudedge_pl.validation.conditions import CONDITIONS, Condition, Span, poisson
 from cloudedge_pl.validation.hosts import OWN_NETWORK, Link, connect
@@ -258,12 +258,7 @@ def _events(rig: Rig, figures: Figures, condition: Condition) -> list[Event]:
 async def _master(rig: Rig, settings: MasterSettings) -> AsyncIterator[ModelClient]:
     """A client of a master that runs within the block."""
     child, manifest = Child("master", _master_arguments(rig, settings)), rig.manifest
-    outputs = (
-        TensorSpec(name="logits", datatype="FP32", shape=(-1, manifest.num_classes)),
-        TensorSpec(name="class", datatype="INT64", shape=(-1,)),
-        TensorSpec(name="path", datatype="UINT8", shape=(-1,)),
-        TensorSpec(name="node", datatype="INT32", shape=(-1,)),
-    )
+    outputs = network_outputs(manifest.num_classes)
     try:
         url = await child.start(None)
         yield ModelClient(url, MODEL, (manifest.image,), outputs, rig.session, manifest_id=manifest.id)

@@ -163,17 +163,11 @@ class Master:
     def served(self) -> ServedModel:
         """The whole network as a model of a server, under the name :data:`MODEL`."""
         manifest = self.manifest
-        classes = manifest.num_classes
         preprocessing = None if manifest.preprocessing is None else asdict(manifest.preprocessing)
         return ServedModel(
             name=MODEL,
             inputs=(manifest.image,),
-            outputs=(
-                TensorSpec(name="logits", datatype="FP32", shape=(-1, classes)),
-                TensorSpec(name="class", datatype="INT64", shape=(-1,)),
-                TensorSpec(name="path", datatype="UINT8", shape=(-1,)),
-                TensorSpec(name="node", datatype="INT32", shape=(-1,)),
-            ),
+            outputs=network_outputs(manifest.num_classes),
             infer=self.infer,
             manifest_id=manifest.id,
             parameters={
@@ -298,6 +292,16 @@ class Master:
             if others <= task.tried:
                 task.request.fail(not_finite())
         self._retry([task for task in tasks if not task.request.over])
+
+
+def network_outputs(num_classes: int) -> tuple[TensorSpec, ...]:
+    """What the master returns as the model :data:`MODEL`; see :meth:`Master.infer`."""
+    return (
+        TensorSpec(name="logits", datatype="FP32", shape=(-1, num_classes)),
+        TensorSpec(name="class", datatype="INT64", shape=(-1,)),
+        TensorSpec(name="path", datatype="UINT8", shape=(-1,)),
+        TensorSpec(name="node", datatype="INT32", shape=(-1,)),
+    )
 
 
 def _by_tried(tasks: Iterable[Task]) -> list[tuple[frozenset[str], list[Task]]]:
