@@ -13,9 +13,9 @@ from cloudedge_pl.commands.serving import (
     master_parts,
     named,
     own_keys,
-    read_bundle,
     server_settings,
 )
+from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.addresses import Addresses
 from cloudedge_pl.serving.client import Access
 from cloudedge_pl.serving.listening import serve_until_stopped
@@ -32,7 +32,7 @@ async def serve(cfg: DictConfig) -> None:
     """
     content = own_keys(cfg, _keys)
     settings = server_settings(content)
-    manifest = read_bundle(content["bundle"])
+    manifest = Manifest.read(content["bundle"])
     options, scheduler, dormancy = master_parts(cfg)
     master = Master(
         manifest,

@@ -77,15 +77,6 @@ def server_settings(content: Mapping[str, Any]) -> ServerSettings:
     return ServerSettings(**given)
 
 
-def read_bundle(folder: str) -> Manifest:
-    """Reads the manifest of a bundle.
-
-    Raises:
-        BundleError: if there is none.
-    """
-    return Manifest.read(folder)
-
-
 def _part_keys(
     bundle: str,
     threads: int | None,
@@ -106,7 +97,7 @@ async def serve_part(part: str, cfg: DictConfig) -> None:
     """
     content = own_keys(cfg, _part_keys)
     settings = server_settings(content)
-    manifest = read_bundle(content["bundle"])
+    manifest = Manifest.read(content["bundle"])
     session = OnnxPart(manifest, part, threads=content["threads"], providers=content["providers"])
     queue = Queue(paced(session, content["least_seconds"]), max_waiting=content["max_waiting"])
     server = ModelServer(served_part(manifest, part, queue), settings)

@@ -14,8 +14,9 @@ from typing import TypeVar
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import quoted
-from cloudedge_pl.commands.serving import main_of, own_keys, read_bundle, server_settings
+from cloudedge_pl.commands.serving import main_of, own_keys, server_settings
 from cloudedge_pl.errors import require_range
+from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import stop_event
 from cloudedge_pl.serving.manifest import PARTS
 
@@ -86,7 +87,7 @@ async def up(cfg: DictConfig) -> None:
     content = own_keys(cfg, _keys)
     require_range("", 1, 1000, whole=True, num_nodes=content["num_nodes"])
     settings = server_settings(content)
-    read_bundle(content["bundle"]).check_hashes(*PARTS)
+    Manifest.read(content["bundle"]).check_hashes(*PARTS)
     stopped = stop_event(content["stop_with_stdin"])
     bundle, token = f"bundle={quoted(content['bundle'])}", content["token"]
     common = [bundle, f"threads={content['threads']}", f"drain_seconds={settings.drain_seconds}"]

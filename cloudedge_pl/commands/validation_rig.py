@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import quoted
-from cloudedge_pl.commands.serving import master_parts, read_bundle
+from cloudedge_pl.commands.serving import master_parts
 from cloudedge_pl.commands.up import Child
 from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.serving import Manifest
@@ -118,7 +118,7 @@ class Rig:
 @asynccontextmanager
 async def running(cfg: DictConfig, content: dict[str, Any], isolated: bool) -> AsyncIterator[Rig]:
     """Nodes and cloud that run within the block."""
-    manifest = read_bundle(content["bundle"])
+    manifest = Manifest.read(content["bundle"])
     manifest.check_hashes(*PARTS)
     settings, _, rule = master_parts(cfg)
     near = LinkShape(
