@@ -114,7 +114,7 @@ class CloudLink:
                 self._measured(math.inf, error)
             raise
         if not finite_rows(reply.tensors).all():
-            self._background.start(self._doubt())
+            self._background.start(self._probe(1))
             raise CallError(f"{self.client.url} answered values that are not finite", "rubbish")
         self._took(time.monotonic() - sent, reply, samples)
         return reply.tensors
@@ -160,9 +160,6 @@ class CloudLink:
             await asyncio.sleep(self._settings.probe_seconds)
             await self._probe(1)
         self._probing = False
-
-    async def _doubt(self) -> None:
-        await self._probe(1)
 
     async def _probe(self, samples: int) -> bool:
         """Measures the delay with samples of zeros; returns whether the cloud answered."""

@@ -137,12 +137,9 @@ class Master:
 
     async def start(self, wait_seconds: float = 5.0) -> None:
         """Greets nodes and cloud. Those that do not answer within the time are waited for in the background."""
-        greetings = [self._background.start(self._greet(node)) for node in self.nodes]
+        greetings = [self._background.start(node.join()) for node in self.nodes]
         greetings.append(self._background.start(self.cloud.join()))
         await asyncio.wait(greetings, timeout=wait_seconds)
-
-    async def _greet(self, node: Node) -> None:
-        await node.join()
 
     async def close(self) -> None:
         """Ends all calls, probes and threads."""

@@ -34,10 +34,10 @@ class Background:
     """Coroutines that run beside the requests; they are kept from being collected, and ended together."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs a coroutine."""
+    def start(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Runs a coroutine, whose result is dropped."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -116,14 +116,13 @@ class Node:
             self._doubted = True
             self._background.start(self._confirm())
 
-    async def join(self) -> bool:
+    async def join(self) -> None:
         """Tries the node; it is up from then on if it is well, and is tried again if it is not."""
         error = await self._check()
         if error is None:
             self._come_up()
         else:
             self._go_down(error, [])
-        return error is None
 
     def _call_next(self) -> None:
         while self.up and self._calls < self._settings.calls_per_node and (tasks := self._next()):
