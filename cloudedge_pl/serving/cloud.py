@@ -16,7 +16,7 @@ from cloudedge_pl.serving.estimates import RoundTrip
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.parts import zeros
-from cloudedge_pl.serving.workers import LEAST_EXCESS, Background, finite_rows
+from cloudedge_pl.serving.workers import Background, finite_rows
 
 CLOUD_SHARE = 0.8
 """Share of a request's remaining time that the cloud gets; the exit head needs the rest if it fails."""
@@ -110,7 +110,7 @@ class CloudLink:
         try:
             reply = await self.client.call(tensors, max(limit, 0.001))
         except CallError as error:
-            if error.kind != "slow" or limit >= max(LEAST_EXCESS * expected, self._settings.patience_seconds):
+            if self._settings.is_failure(error.kind, limit, expected):
                 self._measured(math.inf, error)
             raise
         if not finite_rows(reply.tensors).all():

@@ -8,6 +8,10 @@ from typing import Any
 
 from cloudedge_pl.errors import require_fields, require_positive, require_range, require_seed
 
+LEAST_EXCESS = 2.0
+"""A call that was cut short by a client's deadline says nothing of the server, unless it took this times as long as
+expected, and the patience besides."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MasterSettings:
@@ -88,3 +92,13 @@ class MasterSettings:
     def limit_seconds(self, expected_seconds: float) -> float:
         """Time after which a call that was expected to take ``expected_seconds`` has failed."""
         return max(self.patience * expected_seconds, self.patience_seconds)
+
+    def is_failure(self, kind: str, limit_seconds: float, expected_seconds: float) -> bool:
+        """Whether a call without a usable answer is a failure of the server, and not of a client's short deadline.
+
+        Args:
+            kind: of the :class:`~cloudedge_pl.serving.failures.CallError`.
+            limit_seconds: that the call had.
+            expected_seconds: that it was expected to take.
+        """
+        return kind != "slow" or limit_seconds >= max(LEAST_EXCESS * expected_seconds, self.patience_seconds)

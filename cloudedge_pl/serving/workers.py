@@ -18,10 +18,6 @@ from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.parts import zeros
 from cloudedge_pl.serving.requests import Task, book, joined, least_remaining_seconds
 
-LEAST_EXCESS = 2.0
-"""A call that was cut short by a client's deadline says nothing of the node, unless it took this times as long as
-expected, and the patience besides."""
-
 ALIKE = 4.0
 """A node gets tasks in one call if each has as much time as the first, within this factor. The call, and that of the
 cloud after it, is cut short for the one that has least, and a client's short deadline is to cost no one else anything.
@@ -167,13 +163,12 @@ class Node:
             tensors = await self.client.infer({self.client.inputs[0].name: joined(tasks)}, max(limit, 0.001))
         except CallError as error:
             self._leave(tasks)
-            floor = max(LEAST_EXCESS * expected, self._settings.patience_seconds)
-            if error.kind == "slow" and limit < floor:
+            if self._settings.is_failure(error.kind, limit, expected):
+                self._go_down(error, tasks)
+            else:
                 for task in tasks:
                     task.tried |= {self.name}
                 self._returned(tasks)
-            else:
-                self._go_down(error, tasks)
             self._call_next()
             return None
         except BaseException:
