@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from cloudedge_pl.errors import require_fields, require_positive, require_range, require_seed
 
@@ -67,9 +66,17 @@ class MasterSettings:
 
     def __post_init__(self) -> None:
         require_fields("master", self)
-        for name in ("max_tasks", "window_tasks", "batch_size", "calls_per_node", "cloud_calls"):
-            value: dict[str, Any] = {name: getattr(self, name)}
-            require_range("master", 1, 1_000_000, whole=True, **value)
+        require_range(
+            "master",
+            1,
+            1_000_000,
+            whole=True,
+            max_tasks=self.max_tasks,
+            window_tasks=self.window_tasks,
+            batch_size=self.batch_size,
+            calls_per_node=self.calls_per_node,
+            cloud_calls=self.cloud_calls,
+        )
         require_positive(
             "master",
             deadline_seconds=self.deadline_seconds,
@@ -77,9 +84,14 @@ class MasterSettings:
             retry_seconds=self.retry_seconds,
             probe_seconds=self.probe_seconds,
         )
-        for name in ("window_seconds", "least_delay_seconds"):
-            value = {name: getattr(self, name)}
-            require_range("master", 0, math.inf, open_high=True, **value)
+        require_range(
+            "master",
+            0,
+            math.inf,
+            open_high=True,
+            window_seconds=self.window_seconds,
+            least_delay_seconds=self.least_delay_seconds,
+        )
         require_range("master", 1, math.inf, open_high=True, patience=self.patience)
         require_range("master", 0, 1, open_low=True, smoothing=self.smoothing)
         require_range(
