@@ -135,7 +135,7 @@ async def running(bundle: Path, numbers_of_nodes: Sequence[int], threads: int) -
             pids = {url: child.process.pid for url, child in zip(fronts, masters.values(), strict=True)}
             yield Running(systems, node, part, session, pids)
     finally:
-        await asyncio.gather(*(each.end(2.0) for each in started if hasattr(each, "process")))
+        await asyncio.gather(*(each.end(2.0) for each in started))
 
 
 async def _start(children: Sequence[Child]) -> list[str]:

@@ -67,7 +67,9 @@ class Child:
         raise RuntimeError(f"{self.name} did not start; its message is above.")
 
     async def end(self, seconds: float) -> None:
-        """Ends it, in order if it does so within the time."""
+        """Ends it, in order if it does so within the time. One that has not been started is left alone."""
+        if not hasattr(self, "process"):
+            return
         with suppress(ProcessLookupError):
             self.process.terminate()
         try:
@@ -115,8 +117,7 @@ async def up(cfg: DictConfig) -> None:
         await _watch(started, stopped)
     finally:
         for child in started:  # the master first, so that its requests can finish
-            if hasattr(child, "process"):
-                await child.end(settings.drain_seconds + 2.0)
+            await child.end(settings.drain_seconds + 2.0)
 
 
 def _given() -> list[str]:

@@ -184,7 +184,7 @@ async def _host(
         ],
         within=OWN_NETWORK if isolated else (),
     )
-    stack.push_async_callback(_end, child)
+    stack.push_async_callback(child.end, END_SECONDS)
     url = await child.start(None)
     pid = child.process.pid if isolated else None
     if pid is not None:
@@ -194,11 +194,6 @@ async def _host(
     link = Link(proxy, pid, number)
     await link.shape(shape)
     return Host(child, link, front)
-
-
-async def _end(child: Child) -> None:
-    if hasattr(child, "process"):
-        await child.end(END_SECONDS)
 
 
 # --- a condition ---
@@ -263,7 +258,7 @@ async def _master(rig: Rig, settings: MasterSettings) -> AsyncIterator[ModelClie
         url = await child.start(None)
         yield ModelClient(url, MODEL, (manifest.image,), outputs, rig.session, manifest_id=manifest.id)
     finally:
-        await _end(child)
+        await child.end(END_SECONDS)
 
 
 async def _serve(
