@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from cloudedge_pl.errors import require_range
 
@@ -28,7 +28,9 @@ def binomial_upper_bound(events: np.ndarray, trials: int, delta: float) -> np.nd
     _check(events, trials, delta)
     counted = np.asarray(events, dtype=np.float64)
     below = np.minimum(counted, trials - 1)  # betaincinv needs positive arguments
-    return np.where(counted >= trials, 1.0, special.betaincinv(below + 1, trials - below, 1 - delta))
+    # scipy imports its modules on first use: servers import this file, and never get here
+    bound = scipy.special.betaincinv(below + 1, trials - below, 1 - delta)
+    return np.where(counted >= trials, 1.0, bound)
 
 
 def binomial_interval(events: int, trials: int, delta: float = 0.05) -> tuple[float, float]:
