@@ -107,13 +107,12 @@ class Queue:
     Args:
         run: computes.
         max_waiting: requests in the queue, including the one that is computed.
-        workers: threads, each of which computes one request at a time.
     """
 
-    def __init__(self, run: Run, *, max_waiting: int = 32, workers: int = 1) -> None:
+    def __init__(self, run: Run, *, max_waiting: int = 32) -> None:
         require_range("queue", 1, 1_000_000, whole=True, max_waiting=max_waiting)
         self._run, self.max_waiting, self.waiting = run, max_waiting, 0
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="part")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="part")
 
     async def infer(self, inputs: dict[str, np.ndarray], timeout_seconds: float) -> dict[str, np.ndarray]:
         """Computes a request when it is its turn.
