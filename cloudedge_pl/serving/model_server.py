@@ -27,15 +27,13 @@ from cloudedge_pl.serving.protocol import (
     HEADER_LENGTH,
     MANIFEST_HEADER,
     TIMING_HEADER,
+    VERSION,
     Inference,
     ProtocolError,
     decode_request,
     encode_answer,
 )
 from cloudedge_pl.serving.settings import ServerSettings
-
-VERSION = "1"
-"""The one version of a model."""
 
 LONG_JSON_BYTES = 65_536
 """A longer JSON object is read in a thread, so that other requests do not wait for it."""

@@ -32,6 +32,9 @@ TIMING_HEADER = "Server-Timing"
 BINARY_EXTENSION = "binary_tensor_data"
 """Name of the extension in the metadata of a server."""
 
+VERSION = "1"
+"""The one version of a model."""
+
 NUMBERS = {int, float, bool}
 """What JSON data may hold. NumPy would give each of several texts the room of the longest, whatever that takes."""
 
@@ -107,8 +110,6 @@ def encode_answer(
     tensors: Mapping[str, np.ndarray],
     outputs: Sequence[TensorSpec],
     asked: Inference,
-    *,
-    version: str = "1",
 ) -> tuple[bytes, int | None]:
     """Writes the answer to a request, in the form that it asks for.
 
@@ -117,7 +118,6 @@ def encode_answer(
         tensors: its outputs by name.
         outputs: what the model returns.
         asked: the request.
-        version: of the model.
 
     Returns:
         The body, and the length of its JSON object if tensors follow it, else None.
@@ -128,7 +128,7 @@ def encode_answer(
     else:
         outputs = [spec for spec in outputs if spec.name in wanted]
     listed, chunks = _described(tensors, outputs, wanted)
-    head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": listed}
+    head: dict[str, Any] = {"model_name": model, "model_version": VERSION, "outputs": listed}
     if asked.id:
         head["id"] = asked.id
     body, length = _joined(head, chunks)
