@@ -20,8 +20,9 @@ from cloudedge_pl.costs import CodecConfig
 from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.errors import BundleError, lookup
 from cloudedge_pl.export import torch_format
-from cloudedge_pl.export.checking import TOLERANCE, Differences, Run, compare
+from cloudedge_pl.export.checking import TOLERANCE, Differences, compare
 from cloudedge_pl.export.parts import CutNetwork, Part, Parts, require_cut
+from cloudedge_pl.export.torch_format import Run
 from cloudedge_pl.export.triton import write_repository
 from cloudedge_pl.serving.manifest import (
     FORMATS,

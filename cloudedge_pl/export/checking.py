@@ -8,7 +8,7 @@ is rounded to the other one after the smallest difference, and that is no fault 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from cloudedge_pl.errors import BundleError
 from cloudedge_pl.export.crossing import tensors_of
 from cloudedge_pl.export.parts import CutNetwork, Parts, encoded
+from cloudedge_pl.export.torch_format import Run
 from cloudedge_pl.partition.wire import LevelEncoder, Wire
 
 BATCHES = (1, 2, 7)
@@ -25,8 +26,6 @@ TOLERANCE = 1e-4
 
 MAX_SHARE = 0.001
 """Of the elements that a codec rounds, the share that may be rounded to the neighbouring value."""
-
-Run = Callable[[Sequence[Tensor]], list[Tensor]]
 
 
 @dataclass
