@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from cloudedge_pl.commands.up import START
 from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.addresses import Addresses
 from cloudedge_pl.serving.client import Access, ModelClient
@@ -33,7 +34,6 @@ from cloudedge_pl.serving.manifest import ExitRule
 from cloudedge_pl.serving.master import Master
 from cloudedge_pl.serving.session import OnnxPart
 
-START = "from cloudedge_pl.commands.cli import main; main()"
 RUNTIME = '''
 import onnxruntime
 from mlserver import MLModel

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import statistics
 import tempfile
 import time
@@ -42,11 +41,11 @@ from setting import print_json, setting
 from cloudedge_pl.serving.manifest import Manifest
 from cloudedge_pl.serving.requests import PATHS
 from cloudedge_pl.serving.session import OnnxPart
+from cloudedge_pl.validation.measured import overhead
 
 Row = dict[str, Any]
 IMAGES = 16
 """Different samples that are sent."""
-OVERHEAD = re.compile(r"^cloudedge_overhead_seconds_(sum|count) (\S+)$", re.MULTILINE)
 
 
 class Bench:
@@ -199,8 +198,7 @@ class Bench:
     async def _own_seconds(self, url: str) -> tuple[float, float]:
         """Sum and number of the times that a master has needed itself."""
         async with self.up.session.get(f"{url}/metrics") as response:
-            found = dict(OVERHEAD.findall(await response.text()))
-        return float(found["sum"]), float(found["count"])
+            return overhead(await response.text())
 
 
 PARTS = ("overhead", "closed", "open")

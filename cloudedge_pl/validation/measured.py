@@ -114,15 +114,20 @@ async def measure_server(
     )
 
 
+def overhead(metrics: str) -> tuple[float, float]:
+    """Sum of the master's own seconds, and number of the requests that took them, of what its ``/metrics`` say."""
+    said = dict(_OVERHEAD.findall(metrics))
+    return float(said.get("sum", 0)), float(said.get("count", 0))
+
+
 def mean_overhead(metrics: str) -> float:
     """The master's own mean time for a request, of what its ``/metrics`` say; 0 before the first.
 
     >>> mean_overhead("cloudedge_overhead_seconds_count 4.0\\ncloudedge_overhead_seconds_sum 0.02\\n")
     0.005
     """
-    said = dict(_OVERHEAD.findall(metrics))
-    count = float(said.get("count", 0))
-    return float(said["sum"]) / count if count else 0.0
+    total, count = overhead(metrics)
+    return total / count if count else 0.0
 
 
 def rate_of(samples: Sequence[int], seconds: Sequence[float], sample_bytes: float) -> float:
