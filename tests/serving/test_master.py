@@ -51,6 +51,23 @@ async def ask(master: Master, url: str, samples: np.ndarray) -> dict[str, np.nda
         return await client.infer({"image": samples}, 120)
 
 
+def post(
+    session: aiohttp.ClientSession, url: str, manifest: Manifest, samples: np.ndarray, **parameters: int
+) -> Any:
+    """A request whose status is looked at, as an asynchronous context of the response."""
+    body, length = encode_request({"image": samples}, (manifest.image,), parameters=parameters)
+    headers = {HEADER_LENGTH: str(length)}
+    return session.post(f"{url}/v2/models/{MODEL}/infer", data=body, headers=headers)
+
+
+async def require_unharmed(master: Master, url: str, net: Network) -> None:
+    """Requires that nodes and cloud are up a little later, and answer."""
+    await asyncio.sleep(0.05)
+    assert all(node.up for node in master.nodes)
+    assert master.cloud.awake
+    close((await ask(master, url, images(3)))["logits"], net.cloud(images(3)))
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits.astype(np.float64))
     return powers / powers.sum(axis=1, keepdims=True)
@@ -180,10 +197,7 @@ def test_more_than_max_tasks_get_503_and_a_request_that_never_fits_413(
             while not master.unanswered:
                 await asyncio.sleep(0.001)
             for number, status in ((2, 503), (7, 413)):
-                body, length = encode_request({"image": images(number)}, (manifest.image,))
-                async with session.post(
-                    f"{url}/v2/models/{MODEL}/infer", data=body, headers={HEADER_LENGTH: str(length)}
-                ) as response:
+                async with post(session, url, manifest, images(number)) as response:
                     assert response.status == status
                     assert (int(response.headers.get("Retry-After", 0)) >= 1) == (status == 503)
             close((await first)["logits"], net.exit(images(5)))
@@ -225,15 +239,9 @@ def test_inputs_that_are_or_lead_to_nothing_finite_harm_no_one(bundle: tuple[Man
         async with whole(manifest) as (master, url), aiohttp.ClientSession() as session:
             for value, status in ((np.nan, 400), (np.inf, 400), (3e38, 422)):
                 bad = np.full((1, 3, 4, 4), value, np.float32)
-                body, length = encode_request({"image": bad}, (manifest.image,))
-                async with session.post(
-                    f"{url}/v2/models/{MODEL}/infer", data=body, headers={HEADER_LENGTH: str(length)}
-                ) as response:
+                async with post(session, url, manifest, bad) as response:
                     assert response.status == status
-            await asyncio.sleep(0.05)
-            assert all(node.up for node in master.nodes)
-            assert master.cloud.awake
-            close((await ask(master, url, images(3)))["logits"], net.cloud(images(3)))
+            await require_unharmed(master, url, net)
 
     run(work())
 
@@ -243,16 +251,10 @@ def test_a_client_s_short_timeout_condemns_no_node(bundle: tuple[Manifest, Netwo
 
     async def work() -> None:
         async with whole(manifest) as (master, url), aiohttp.ClientSession() as session:
-            body, length = encode_request({"image": images(1)}, (manifest.image,), parameters={"timeout": 1})
             for _ in range(20):
-                async with session.post(
-                    f"{url}/v2/models/{MODEL}/infer", data=body, headers={HEADER_LENGTH: str(length)}
-                ) as response:
+                async with post(session, url, manifest, images(1), timeout=1) as response:
                     assert response.status in (200, 504)
-            await asyncio.sleep(0.05)
-            assert all(node.up for node in master.nodes)
-            assert master.cloud.awake
-            close((await ask(master, url, images(3)))["logits"], net.cloud(images(3)))
+            await require_unharmed(master, url, net)
 
     run(work())
 
