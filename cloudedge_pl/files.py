@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -62,3 +63,9 @@ def json_values(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [json_values(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON that any parser reads: what is not a finite number becomes null."""
+    with written_whole(path) as part:
+        part.write_text(json.dumps(json_values(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

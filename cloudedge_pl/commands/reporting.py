@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import multiprocessing
 import os
 import sys
@@ -23,7 +22,7 @@ from rich.console import Console
 from cloudedge_pl.commands.quiet import quiet_lightning
 from cloudedge_pl.commands.sweeps import is_job_of_sweep, list_failed, list_stopped, note_failure
 from cloudedge_pl.errors import InfeasiblePlanError
-from cloudedge_pl.files import json_values, new_folder, written_whole
+from cloudedge_pl.files import new_folder, write_json
 from cloudedge_pl.signals import Interrupted, release_signals
 
 OmegaConf.register_new_resolver(
@@ -174,12 +173,6 @@ def described(error: BaseException) -> str:
             " Put a value with = { } [ ] ( ) , : # or a blank in it into quotes within quotes: 'key=\"a=b\"'."
         )
     return f"{type(cause).__name__}: {message}{where}{advice}"
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON that any parser reads: what is not a finite number becomes null."""
-    with written_whole(path) as part:
-        part.write_text(json.dumps(json_values(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

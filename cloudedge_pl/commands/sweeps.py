@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
-from cloudedge_pl.files import written_whole
+from cloudedge_pl.files import write_json
 from cloudedge_pl.reports.run_rows import SWEEP_FILE
 from cloudedge_pl.signals import Interrupted, release_signals
 
@@ -58,8 +58,7 @@ def _note_path(config: Any) -> Path:
 def _note(config: Any, state: str, **more: str) -> None:
     hydra = config.hydra
     content = {"job": int(hydra.job.num), "overrides": list(hydra.overrides.task), "state": state, **more}
-    with written_whole(_note_path(config)) as part:
-        part.write_text(json.dumps(content | {"folder": hydra.runtime.output_dir}), encoding="utf-8")
+    write_json(_note_path(config), content | {"folder": hydra.runtime.output_dir})
 
 
 @dataclass
@@ -88,9 +87,7 @@ class Sweep:
     def close(self, stopped_by: str | None) -> list[dict[str, Any]]:
         """Writes the jobs and their states to the folder, and returns them."""
         results = self.results()
-        with written_whole(self.folder / SWEEP_FILE) as part:
-            content = {"interrupted": stopped_by, "jobs": results}
-            part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(self.folder / SWEEP_FILE, {"interrupted": stopped_by, "jobs": results})
         shutil.rmtree(self.folder / NOTES, ignore_errors=True)
         return results
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudedge_pl.errors import lookup, require_fields
-from cloudedge_pl.files import json_values, written_whole
+from cloudedge_pl.files import write_json
 
 ROW_FILE = "row.json"
 """File of a run's row in the folder of the run."""
@@ -66,8 +66,7 @@ class RunRow:
 
     def save(self, folder: Path) -> None:
         """Writes the row to a run's folder."""
-        with written_whole(folder / ROW_FILE) as part:
-            part.write_text(json.dumps(json_values(asdict(self)), indent=2) + "\n", encoding="utf-8")
+        write_json(folder / ROW_FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> RunRow | None:
