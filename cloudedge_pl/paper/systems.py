@@ -11,6 +11,7 @@ import numpy as np
 
 from cloudedge_pl.costs.units import format_joules, format_seconds
 from cloudedge_pl.dormancy import DormancyRule
+from cloudedge_pl.paper.energies import ENERGIES, Energy, Measured
 from cloudedge_pl.paper.part import PartResult, Report, Table
 from cloudedge_pl.paper.runs import LEAST_GAIN, Outcome, Point, Runs, lower, mean_of, values_of
 from cloudedge_pl.paper.setting import PaperSetting
@@ -30,30 +31,12 @@ SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 
 MOST_REPETITIONS: Final = 5
 
-ENERGIES: Final = {
-    "idle power included": "mean_energy_joules",
-    "active": "mean_active_joules",
-    "occupied": "occupied_joules",
-}
-"""What the joules of a task may mean: all that the machines draw, computing and radios alone, or these and a node's
-idle power, once for every task that is on it."""
-
 PLANNED, SAME = "planned for each fleet", "that of the smallest fleet"
-
-Measured = Callable[[Sequence[Outcome]], float]
 
 
 def delay(found: Sequence[Outcome]) -> float:
     """The mean delay over all repetitions."""
     return mean_of(found, "mean_delay_seconds")
-
-
-def joules(meaning: str) -> Measured:
-    """Returns what measures the energy of a task in one of :data:`ENERGIES`."""
-    field = ENERGIES[meaning]
-    if field == "occupied_joules":
-        return lambda found: float(np.mean([each.occupied_joules for each in found]))
-    return lambda found: mean_of(found, field)
 
 
 def measure_table2(setting: PaperSetting, report: Report) -> PartResult:
@@ -70,7 +53,7 @@ def measure_table2(setting: PaperSetting, report: Report) -> PartResult:
     table = _table(runs, report)
     steps = len(PRESETS) + 2
     report.step("more nodes", len(PRESETS), steps)
-    verdicts = [*_delay_verdicts(runs), *(_energy_verdict(runs, meaning) for meaning in ENERGIES)]
+    verdicts = [*_delay_verdicts(runs), *(_energy_verdict(runs, energy) for energy in ENERGIES.values())]
     report.step("BranchyNet and MASM", len(PRESETS) + 1, steps)
     for name in ("branchynet", "masm"):
         verdicts += [_faster_verdict(runs, name), _thriftier_verdict(runs, name)]
@@ -127,7 +110,7 @@ def _row(
             "least_delay_seconds": float(delays.min()),
             "most_delay_seconds": float(delays.max()),
             "p95_delay_seconds": mean_of(found, "p95_delay_seconds"),
-            **{f"{_header(meaning)}_joules": joules(meaning)(found) for meaning in ENERGIES},
+            **{f"{each.column}_joules": each.joules(found) for each in ENERGIES.values()},
             "upload_bytes": mean_of(found, "mean_upload_bytes"),
             "exited_share": mean_of(found, "exited_share"),
             "asleep_share": float(asleep.mean()) if len(asleep) else None,
@@ -135,10 +118,6 @@ def _row(
             "keeps_up": all(each.keeps_up for each in found),
         }
     ]
-
-
-def _header(meaning: str) -> str:
-    return {"idle power included": "energy", "active": "active", "occupied": "occupied"}[meaning]
 
 
 def _cut_of(runs: Runs, point: Point) -> int | None:
@@ -207,21 +186,16 @@ def _delay_verdicts(runs: Runs) -> list[Verdict]:
     return verdicts
 
 
-def _energy_verdict(runs: Runs, meaning: str) -> Verdict:
-    words = {
-        "idle power included": "all that the machines draw",
-        "active": "computing and radios without idle power",
-        "occupied": "idle power charged to every task that is on a node",
-    }[meaning]
-    planned = _over_nodes(runs, joules(meaning), Point(), PLANNED) or [np.nan]
-    same = _over_nodes(runs, joules(meaning), Point(), SAME) or [np.nan]
+def _energy_verdict(runs: Runs, energy: Energy) -> Verdict:
+    planned = _over_nodes(runs, energy.joules, Point(), PLANNED) or [np.nan]
+    same = _over_nodes(runs, energy.joules, Point(), SAME) or [np.nan]
     return judge(
-        f"With more nodes the energy of a task declines ({words}).",
+        f"With more nodes the energy of a task declines ({energy.counts}).",
         f"{_listed(runs, planned, format_joules)}; at the cut of the smallest fleet "
         f"{', '.join(map(format_joules, same))}.",
         {**_numbered(runs, planned, "joules"), **_numbered(runs, same, "joules_same_cut")},
         at_setting=declines(planned),
-        axes=_node_axes(runs, joules(meaning), PLANNED),
+        axes=_node_axes(runs, energy.joules, PLANNED),
     )
 
 
@@ -268,10 +242,10 @@ def _thriftier_verdict(runs: Runs, name: str) -> Verdict:
     ours, theirs = (runs.outcomes(system, point) or [] for system in (OURS, rival))
     axis, trials = "joules", []
     numbers: dict[str, float] = {}
-    for meaning in ENERGIES if ours and theirs else ():
-        mine, others = joules(meaning)(ours), joules(meaning)(theirs)
+    for meaning, energy in ENERGIES.items() if ours and theirs else ():
+        mine, others = energy.joules(ours), energy.joules(theirs)
         trials.append(Trial(setting={axis: meaning}, holds=lower(mine, others), value=mine / others))
-        numbers |= {f"ours_{_header(meaning)}_joules": mine, f"theirs_{_header(meaning)}_joules": others}
+        numbers |= {f"ours_{energy.column}_joules": mine, f"theirs_{energy.column}_joules": others}
     mine, others = (numbers.get(f"{who}_energy_joules", np.nan) for who in ("ours", "theirs"))
     measured = (
         f"{format_joules(mine)} against {format_joules(others)} of {rival.title} with idle power, on {count} nodes "
@@ -283,7 +257,7 @@ def _thriftier_verdict(runs: Runs, name: str) -> Verdict:
         measured,
         numbers,
         at_setting=lower(mine, others),
-        axes={**axes, **_rival_axes(runs, name, joules("idle power included"))},
+        axes={**axes, **_rival_axes(runs, name, ENERGIES["idle power included"].joules)},
     )
 
 
