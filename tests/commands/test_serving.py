@@ -131,6 +131,7 @@ async def work():
     asyncio.get_running_loop().call_later(0.1, lambda: __import__("os").kill(__import__("os").getpid(), 15))
     await serve_part("edge", configured("node", ["bundle={tmp_path}", "port=0"]))
 asyncio.run(work())
+assert "scipy.special" not in sys.modules, "it is slow to load, and no server uses it"
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
