@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import math
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -88,6 +89,11 @@ class Reply:
     tensors: dict[str, np.ndarray]
     server_seconds: float
 
+    def joined(self, other: Reply) -> Reply:
+        """This reply and one to the samples that come after it, as one."""
+        tensors = {name: np.concatenate([array, other.tensors[name]]) for name, array in self.tensors.items()}
+        return Reply(tensors, self.server_seconds + other.server_seconds)
+
 
 class ModelClient:
     """Calls one model of one server.
@@ -127,6 +133,7 @@ class ModelClient:
         self._server_url = self._model_url.rpartition("/models/")[0]
         self._binary = True
         self._warned = False
+        self._most_samples: float = math.inf
 
     async def hello(self, timeout_seconds: float) -> None:
         """Asks for the model's metadata, and compares them with what is expected; and how tensors are sent.
@@ -167,19 +174,44 @@ class ModelClient:
     async def call(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> Reply:
         """Sends inputs [B, ...] by name.
 
+        A server that refuses several samples gets half as many at once; if it takes those, it gets no more from then on.
+
         Raises:
             CallError: if there is no usable answer within the time.
         """
         batch = len(tensors[self.inputs[0].name])
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._divided(tensors, batch)
+        except TimeoutError as error:
+            raise CallError(f"{self.url} did not answer within {timeout_seconds:.3g} s", "slow") from error
+
+    async def _divided(self, tensors: Mapping[str, np.ndarray], batch: int) -> Reply:
+        """Sends a batch as the server takes it: at once, or in two halves, one after the other."""
+        if batch <= self._most_samples:
+            try:
+                return await self._call(tensors, batch)
+            except CallError as error:
+                if error.kind != "refused" or batch == 1:
+                    raise
+                refused = error
+        else:
+            refused = None
+        half = (batch + 1) // 2
+        first = await self._divided({name: array[:half] for name, array in tensors.items()}, half)
+        second = await self._divided({name: array[half:] for name, array in tensors.items()}, batch - half)
+        if refused is not None and half < self._most_samples:
+            self._most_samples = half
+            log.warning("%s; it gets at most %d at once from now on.", refused, half)
+        return first.joined(second)
+
+    async def _call(self, tensors: Mapping[str, np.ndarray], batch: int) -> Reply:
+        """Sends a batch in one request."""
         body, length = encode_request(tensors, self.inputs, binary=self._binary)
         headers = {"Content-Type": "application/json"}
         if length is not None:
             headers = {HEADER_LENGTH: str(length), "Content-Type": "application/octet-stream"}
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                answer, said = await self._post(body, headers, batch)
-        except TimeoutError as error:
-            raise CallError(f"{self.url} did not answer within {timeout_seconds:.3g} s", "slow") from error
+        answer, said = await self._post(body, headers, batch)
         try:
             found = decode_answer(answer, said.get(HEADER_LENGTH), self.outputs, batch).tensors
         except ProtocolError as error:
@@ -294,6 +326,8 @@ async def fetch(session: aiohttp.ClientSession, url: str, timeout_seconds: float
 def _kind(status: int) -> str:
     if status in (429, 503):
         return "busy"
+    if status in (400, 413, 422):
+        return "refused"
     return "away" if status >= 500 else "rubbish"
 
 

@@ -39,7 +39,8 @@ class CallError(RuntimeError):
     Args:
         message: who, and what happened.
         kind: "away" (no connection, or an error of the server), "slow" (no answer in time), "busy" (its queue is full),
-            "rubbish" (an answer that does not fit the model, or one of another export), or "asleep" (it was not made).
+            "refused" (what was sent is said to be wrong), "rubbish" (an answer that does not fit the model, or one of
+            another export), or "asleep" (it was not made).
     """
 
     def __init__(self, message: str, kind: str) -> None:
