@@ -17,7 +17,8 @@ open     Arrivals at random, ``--rate`` a second, whatever became of those befor
 
 Figures of closed and open are medians over the rounds; ``ratio`` is the median of requests/s (closed) or of the median
 latency (open) divided by those of ``cloud`` in the same round. All processes share the cores of the machine: more nodes
-are more processes, not more processors.
+are more processes, not more processors. With ``--node-seconds`` a node waits until a sample has taken so long, and
+leaves the processor to others meanwhile, as a machine of its own would.
 """
 
 from __future__ import annotations
@@ -218,9 +219,10 @@ async def measure(options: argparse.Namespace, show: Callable[[Row], None]) -> N
             "codec": manifest.codec.name,
             "sent_bytes": sum(each.sample_bytes for each in manifest.cut),
             "threads": options.threads,
+            "node_seconds": options.node_seconds,
             "seed": options.seed,
         }
-        async with running(bundle, sorted(set(options.nodes)), options.threads) as up:
+        async with running(bundle, sorted(set(options.nodes)), options.threads, options.node_seconds) as up:
             bench = Bench(options, manifest, up)
             for part in options.parts:
                 async for row in getattr(bench, part)():
@@ -259,6 +261,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     add("--bundle", help="an exported network, with whole=true, in place of one of its own")
     add("--nodes", type=positive, nargs="+", default=[1, 2, 3, 4])
     add("--threads", type=positive, default=1, help="of each process")
+    add("--node-seconds", type=positive_real, default=0.0, help="that a sample takes at least on a node")
     add("--requests", type=positive, default=1000, help="in overhead, each way")
     add("--warm-up", type=positive, default=50, help="requests before that, which are not counted")
     add("--clients", type=positive, default=4, help="in closed")

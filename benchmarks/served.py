@@ -108,13 +108,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(bundle: Path, numbers_of_nodes: Sequence[int], threads: int) -> AsyncIterator[Running]:
+async def running(
+    bundle: Path, numbers_of_nodes: Sequence[int], threads: int, node_seconds: float = 0.0
+) -> AsyncIterator[Running]:
     """Starts nodes, cloud, masters and a server of the whole network; they end with the block, or with this process.
 
-    All masters share the nodes and the cloud: only one of them is asked at a time.
+    All masters share the nodes and the cloud: only one of them is asked at a time. A sample takes ``node_seconds`` at
+    least on a node, which leaves the processor free meanwhile.
     """
     common = [f"bundle={quoted(str(bundle))}", "port=0", f"threads={threads}"]
-    started = [Child(f"node-{at}", ["node", *common]) for at in range(max(numbers_of_nodes))]
+    started = [
+        Child(f"node-{at}", ["node", *common, f"least_seconds={node_seconds}"])
+        for at in range(max(numbers_of_nodes))
+    ]
     started += [Child("cloud", ["cloud", *common]), Child("whole", common, code=WHOLE)]
     try:
         *urls, cloud, whole = await _start(started)

@@ -17,7 +17,7 @@ from tests.export.helpers import bundle, cut
 from tests.partition import nets
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "serve.py"))
-SHORT = ["--requests", "5", "--warm-up", "1", "--seconds", "0.2", "--rounds", "2", "--nodes", "1"]
+SHORT = "--node-seconds 0.02 --requests 5 --warm-up 1 --seconds 0.2 --rounds 2 --nodes 1".split()
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_rows_of_every_part_and_nothing_left_running(folder, children, capsys):
     low, high = overhead["overhead_quartiles_seconds"]
     assert low <= overhead["overhead_seconds"] <= high
     assert 0 < overhead["master_own_seconds"] < 1
+    assert min(overhead["parts_seconds"], overhead["master_seconds"]) > 0.02 == overhead["node_seconds"]
     assert overhead["master_cpu_seconds"] >= 0
     kinds = [(row["part"], row["system"], row["nodes"]) for row in rows]
     assert kinds == [

@@ -174,7 +174,7 @@ class ModelClient:
     async def call(self, tensors: Mapping[str, np.ndarray], timeout_seconds: float) -> Reply:
         """Sends inputs [B, ...] by name.
 
-        A server that refuses several samples gets half as many at once; if it takes those, it gets no more from then on.
+        A server that refuses several samples gets half as many at once; if it takes those, it gets no more later on.
 
         Raises:
             CallError: if there is no usable answer within the time.
