@@ -17,7 +17,7 @@ from tests.export.helpers import bundle, cut
 from tests.partition import nets
 
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "serve.py"))
-SHORT = "--node-seconds 0.02 --requests 5 --warm-up 1 --seconds 0.2 --rounds 2 --nodes 1".split()
+SHORT = ["--requests", "5", "--warm-up", "1", "--seconds", "0.2", "--rounds", "2", "--nodes", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
 
 
 def test_rows_of_every_part_and_nothing_left_running(folder, children, capsys):
-    BENCHMARK["main"](["--json", "--bundle", str(folder), *SHORT])
+    BENCHMARK["main"](["--json", "--bundle", str(folder), "--node-seconds", "0.02", *SHORT])
     overhead, *rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [child.name for child in children] == ["node-0", "cloud", "whole", "edge-1", "cut-1"]
     assert all(child.process.returncode == 0 for child in children)
