@@ -1,4 +1,4 @@
-"""``cloudedge serve bundle=DIR fleet=FILE``: the master of nodes and cloud that are running."""
+"""``cloudedge serve bundle=DIR addresses=FILE``: the master of nodes and cloud that are running."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _keys(
     bundle: str,
     nodes: list[str],
     cloud: str | None,
-    fleet: str | None,
+    addresses: str | None,
     access_token: str | None,
     authority: str | None,
     exit_threshold: float | None,
@@ -71,13 +71,13 @@ def _keys(
 
 
 def _addresses(content: dict[str, Any]) -> Addresses:
-    if content["fleet"] is None:
+    if content["addresses"] is None:
         if not content["nodes"]:
-            raise ValueError("nodes is empty; give nodes=[http://HOST:PORT,...], or fleet=FILE.")
+            raise ValueError("nodes is empty; give nodes=[http://HOST:PORT,...], or addresses=FILE.")
         return Addresses.of({"nodes": content["nodes"], "cloud": content["cloud"]})
     if content["nodes"] or content["cloud"] is not None:
-        raise ValueError("fleet is given besides nodes or cloud; give either the file, or the two keys.")
-    return Addresses.of(content["fleet"])
+        raise ValueError("addresses is given besides nodes or cloud; give either the file, or the two keys.")
+    return Addresses.of(content["addresses"])
 
 
 def main() -> None:
