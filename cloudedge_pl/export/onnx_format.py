@@ -39,7 +39,7 @@ def write(part: Part, program: ExportedProgram, path: Path) -> None:
     if torch.bfloat16 in {each.dtype for each in (*part.example, *part.module(*part.example))}:
         raise BundleError(
             f"the part {part.name!r} takes or gives bfloat16, which onnxruntime does not pass to Python; train with "
-            "codec=float16, or give format=torch."
+            "codec=float16, or 32-bit weights if these are bfloat16, or give format=torch."
         )
     with _quiet():
         model = _converted(part, program)
@@ -49,8 +49,19 @@ def write(part: Part, program: ExportedProgram, path: Path) -> None:
 
 
 def load(path: Path, part: Part) -> Run:
-    """Opens a file of :func:`write` in onnxruntime, on the CPU."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    """Opens a file of :func:`write` in onnxruntime, on the CPU.
+
+    Raises:
+        BundleError: if onnxruntime cannot run it.
+    """
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes have no common base but this one
+        kinds = ", ".join(sorted({str(each.dtype).removeprefix("torch.") for each in part.example}))
+        raise BundleError(
+            f"onnxruntime cannot run the part {part.name!r}, which takes {kinds}: {error}. Export the network in "
+            "float32 (module.float()), or give format=torch."
+        ) from error
     names = [each.name for each in session.get_inputs()]
     if names != list(part.inputs) or [each.name for each in session.get_outputs()] != list(part.outputs):
         raise BundleError(f"{path.name} takes {names}; it should take {list(part.inputs)}.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import cloudedge_pl as ce
 from cloudedge_pl.errors import BundleError, StrategyError
@@ -103,3 +104,16 @@ def test_the_format_is_looked_up_before_anything_else(tmp_path: Path) -> None:
         ce.export_bundle(make_strategy(), tmp_path, format="foo")
     with pytest.raises(StrategyError, match="not set up"):
         ce.export_bundle(make_strategy(), tmp_path)
+
+
+def test_a_network_in_double_precision_is_exported_for_torch_alone(tmp_path: Path) -> None:
+    """onnxruntime has no convolution in double precision."""
+    torch.manual_seed(0)
+    trainer = make_trainer(tmp_path, make_strategy(split_point=2), max_epochs=1)
+    images, labels = next(iter(loader()))
+    doubles = TensorDataset(images.double(), labels)
+    trainer.fit(OtherModule(SmallNet().double()), DataLoader(doubles, batch_size=8))
+    assert exported(trainer, tmp_path / "bundle").image.datatype == "FP64"
+    with pytest.raises(BundleError, match=r"'edge', which takes float64: .*module\.float\(\).*format=torch"):
+        exported(trainer, tmp_path / "other", format="onnx")
+    assert not (tmp_path / "other").exists()

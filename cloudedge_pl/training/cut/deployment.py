@@ -171,8 +171,10 @@ def deploy(
     head = link_codec = None
     if 0 < plan.split_point < chain.num_segments:
         shapes = chain.live_shapes(plan.split_point)
+        dtypes = [each.dtype for each in chain.live_tensors(plan.split_point) if each.dtype.is_floating_point]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             head = ExitHead(shapes, chain.output_shape, exit_head)
+            head.to(next(iter(dtypes), torch.get_default_dtype()))
             link_codec = build_codec(codec, shapes)
     return Deployment(chain, plan, head, link_codec, fleet, workload)
