@@ -132,4 +132,6 @@ def exit_rule(manifest: Manifest, threshold: float | None) -> ExitRule:
     if threshold is None:
         return manifest.exits
     policy = "confidence" if manifest.exits.policy == "none" else manifest.exits.policy
-    return replace(manifest.exits, policy=policy, threshold=threshold, guarantee=None)
+    rule = replace(manifest.exits, policy=policy, threshold=threshold, guarantee=None)
+    rule.require_classes(manifest.num_classes)
+    return rule

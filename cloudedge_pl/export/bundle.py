@@ -163,6 +163,7 @@ def write_bundle(
     Raises:
         BundleError: if a part cannot be exported, or differs from the module.
     """
+    exits.require_classes(len(class_names))
     require_bundle_or_nothing(folder)
     chosen, parts = _format(format), Parts(network, whole)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,14 @@ class ExitRule:
         """Whether a sample may exit at all."""
         return self.policy != "none" and self.threshold is not None
 
+    def require_classes(self, number: int) -> None:
+        """Raises ValueError if samples may exit that have one class only, of which any network is sure."""
+        if self.are_on and number < 2:
+            raise ValueError(
+                f"exits: num_classes is {number}; which samples exit is decided by the logits of two classes or more. "
+                "Give no threshold."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -129,6 +137,7 @@ class Manifest:
             raise ValueError(
                 f"manifest: {len(self.class_names)} class_names for num_classes {self.num_classes}; give one each."
             )
+        self.exits.require_classes(self.num_classes)
         self._require_parts_that_fit()
 
     def _require_parts_that_fit(self) -> None:
