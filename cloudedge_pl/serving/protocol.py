@@ -6,6 +6,7 @@ views of its bytes.
 
 Source: kserve/open-inference-protocol, specification/protocol/inference_rest.md, and Triton's extension_binary_data.md;
 deviates: the datatype BYTES is refused, because no part takes it; FP16 may come as JSON, too, and BF16 as its 16 bits.
+What may be absent may also be null, as some clients and servers write it.
 """
 
 from __future__ import annotations
@@ -151,10 +152,10 @@ def decode_request(
     """
     head, binary = _head(body, header_length)
     tensors = _tensors(head.get("inputs"), binary, inputs, "input")
-    parameters = _mapping(head.get("parameters", {}), "parameters")
+    parameters = _mapping(head.get("parameters"), "parameters", optional=True)
     default = _flag(parameters.get("binary_data_output", False), "binary_data_output")
     wanted = _wanted(head["outputs"], default, outputs) if head.get("outputs") else None
-    identity = head.get("id", "")
+    identity = "" if head.get("id") is None else head["id"]
     if not isinstance(identity, str):
         raise ProtocolError(f"id is {identity!r}; it must be text.")
     return Inference(tensors=tensors, id=identity, parameters=parameters, wanted=wanted, binary=default)
@@ -224,7 +225,9 @@ def _head(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memor
     return _mapping(head, "the body"), memoryview(body)[length:]
 
 
-def _mapping(value: Any, what: str) -> dict[str, Any]:
+def _mapping(value: Any, what: str, *, optional: bool = False) -> dict[str, Any]:
+    if value is None and optional:
+        return {}
     if not isinstance(value, dict):
         raise ProtocolError(f"{what} must be a JSON object; it is {type(value).__name__}.")
     return value
@@ -271,11 +274,11 @@ def _tensor(
         raise ProtocolError(f"{owner}: datatype is {datatype!r}; the model has {spec.datatype}.")
     if not isinstance(shape, list) or not all(map(_is_size, shape)) or not _fits(shape, spec):
         raise ProtocolError(f"{owner}: shape is {shape!r:.100}; the model has {list(spec.shape)}.")
-    parameters = _mapping(entry.get("parameters", {}), f"{owner}: parameters")
+    parameters = _mapping(entry.get("parameters"), f"{owner}: parameters", optional=True)
     size, needed = parameters.get("binary_data_size"), math.prod(shape) * spec.dtype.itemsize
     if size is None:
         return _from_json(owner, entry.get("data"), shape, spec), binary
-    if "data" in entry:
+    if entry.get("data") is not None:
         raise ProtocolError(f"{owner} has both data and binary_data_size; give one of them.")
     if not _is_size(size) or size != needed or size > len(binary):
         raise ProtocolError(
@@ -341,6 +344,6 @@ def _wanted(listed: Any, default: bool, outputs: Sequence[TensorSpec]) -> dict[s
             raise ProtocolError(
                 f"output {name!r} is unknown or there twice; the model has {', '.join(sorted(known))}."
             )
-        parameters = _mapping(entry.get("parameters", {}), f"output {name!r}: parameters")
+        parameters = _mapping(entry.get("parameters"), f"output {name!r}: parameters", optional=True)
         wanted[name] = _flag(parameters.get("binary_data", default), "binary_data")
     return wanted

@@ -160,6 +160,17 @@ MALFORMED: dict[str, Any] = {
 }
 
 
+def test_what_may_be_absent_may_be_null() -> None:
+    """MLServer's own types, for one, write every field that is not set."""
+    request = good() | {"id": None, "parameters": None, "outputs": [{"name": "logits", "parameters": None}]}
+    request["inputs"][0]["parameters"] = None
+    found = decode_request(json.dumps(request).encode(), None, [Y], [LOGITS])
+    assert found.tensors["y"].tolist() == [1, 2]
+    assert (found.id, found.wanted) == ("", {"logits": False})
+    found = decode_request(*binary_request(2, b"\x01\x02", data=None), [Y], [LOGITS])
+    assert found.tensors["y"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_request_is_refused(name: str) -> None:
     with pytest.raises(ProtocolError) as caught:
