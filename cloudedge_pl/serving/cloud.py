@@ -55,6 +55,7 @@ class CloudLink:
         self._settings, self._background = settings, background
         self._calls, self._links = RoundTrip(), RoundTrip()
         self._probing = False
+        self._said: set[str] = set()  # kinds of failure, since it was awake again: each is said once
         self._slots = asyncio.Semaphore(settings.cloud_calls)
 
     @property
@@ -150,6 +151,11 @@ class CloudLink:
             log.warning("The cloud sleeps: %s", why)
         elif self.state.awake and not was_awake:
             log.warning("The cloud is awake again: the delay is %.3g s.", delay_seconds)
+            self._said.clear()
+        elif error is not None and error.kind not in self._said:
+            log.warning("The cloud fails: %s", error)
+        if error is not None:
+            self._said.add(error.kind)
         if not self.state.awake and not self._probing:
             self._probing = True
             self._background.start(self._watch())

@@ -198,7 +198,7 @@ class Master:
         loop = asyncio.get_running_loop()
         seconds = min(timeout_seconds, self.settings.deadline_seconds)
         request = Request(images, self.manifest.num_classes, time.monotonic() + seconds)
-        timer = loop.call_later(seconds, request.fail, self._too_late(seconds))
+        timer = loop.call_later(seconds, self._expire, request, seconds)
         self.unanswered += len(images)
         try:
             self._window.add(request.tasks())
@@ -225,8 +225,9 @@ class Master:
             seconds = self.unanswered * self._fastest() / max(len(up), 1)
             raise Overloaded(f"{self.unanswered} samples wait; max_tasks is {limit}.", seconds)
 
-    def _too_late(self, seconds: float) -> TooLate:
-        return TooLate(f"no answer within {seconds:.3g} s.")
+    def _expire(self, request: Request, seconds: float) -> None:
+        why = "" if self.ready else f"; none of the {len(self.nodes)} nodes is well, see the master's log"
+        request.fail(TooLate(f"no answer within {seconds:.3g} s{why}."))
 
     def _fastest(self) -> float:
         """Seconds of a sample on the fastest node."""

@@ -201,18 +201,22 @@ class Node:
             self._recovering = True
             self.failures += 1
             log.warning("Node %s is out: %s", self.name, error)
-            self._background.start(self._recover())
+            self._background.start(self._recover(error.kind))
         waiting, self._queue = [*tasks, *self._queue], deque()
         self._returned([task for task in waiting if not task.request.over])
 
-    async def _recover(self) -> None:
+    async def _recover(self, kind: str) -> None:
+        """Tries the node until it is well, and says so whenever the kind of its failure changes."""
         settings = self._settings
         wait = settings.retry_seconds * 2.0 ** min(self.failures - 1, 30)
         while True:
             await asyncio.sleep(min(wait, settings.max_retry_seconds))
-            if await self._check() is None:
+            error = await self._check()
+            if error is None:
                 break
-            wait *= 2
+            if error.kind != kind:
+                log.warning("Node %s is still out: %s", self.name, error)
+            kind, wait = error.kind, wait * 2
         self._recovering = False
         log.warning("Node %s is back.", self.name)
         self._come_up()

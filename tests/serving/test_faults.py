@@ -276,3 +276,27 @@ def test_nodes_of_another_export_are_not_used(
             assert not master.nodes[0].up
 
     run(work())
+
+
+@pytest.mark.parametrize("mode", ["hysteresis", "never"])
+def test_the_log_says_when_something_fails_for_another_reason(
+    mode: str, bundle: tuple[Manifest, Network], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who starts a server again with another bundle is not to be left with "it is not reached"."""
+
+    def said(what: str) -> bool:
+        return any(what in each and "serves the export" in each for each in caplog.messages)
+
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            scene = await Scene(*bundle).enter(stack, dormancy=DormancyRule(mode=mode))
+            scene.nodes[0].mode = scene.cloud.mode = "errs"
+            while scene.master.nodes[0].up or "The cloud" not in caplog.text:
+                await scene.client.infer({"image": images(4)}, 30)
+            scene.nodes[0].mode = scene.cloud.mode = "another export"
+            while not (said("Node n0 is still out") and said("The cloud fails")):
+                await scene.client.infer({"image": images(4)}, 30)
+                await asyncio.sleep(0.01)
+            assert len(caplog.messages) < 10
+
+    run(work())

@@ -13,7 +13,7 @@ import pytest
 from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.serving import ExitRule, Manifest
 from cloudedge_pl.serving.client import ModelClient
-from cloudedge_pl.serving.failures import CallError
+from cloudedge_pl.serving.failures import CallError, TooLate
 from cloudedge_pl.serving.master import MODEL, Master
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.protocol import HEADER_LENGTH, encode_request
@@ -275,6 +275,8 @@ def test_tasks_wait_for_the_first_node(bundle: tuple[Manifest, Network]) -> None
             waiting = asyncio.create_task(ask(master, url, images(2)))
             while not master.unanswered:
                 await asyncio.sleep(0.001)
+            with pytest.raises(TooLate, match="none of the 1 nodes is well"):
+                await master.infer({"image": images(1)}, 0.01)
             part.mode = "good"
             close((await waiting)["logits"], net.exit(images(2)))
 
