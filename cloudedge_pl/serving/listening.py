@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,11 +11,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from cloudedge_pl.serving.model_server import ModelServer
 from cloudedge_pl.signals import STOPPING
 
 BACKLOG = 512
+
+KEEPALIVE_SECONDS = 75.0
+"""An idle connection is closed after this; it is longer than our client keeps one, so that no call meets the end."""
+
+
+def _is_the_servers(record: logging.LogRecord) -> bool:
+    """Whether a record is of the server's own failure: clients that speak no HTTP must not fill the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+http_log = logging.getLogger(f"{__name__}.http")
+http_log.addFilter(_is_the_servers)
 
 
 @asynccontextmanager
@@ -31,8 +45,11 @@ async def listening(server: ModelServer) -> AsyncIterator[str]:
         handler_cancellation=True,  # a client that has gone is not computed for
         shutdown_timeout=settings.drain_seconds,
         handle_signals=False,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        logger=http_log,
     )
     await runner.setup()
+    sweep = asyncio.ensure_future(_close_silent(runner, server))
     try:
         context = settings.ssl_context()
         site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, backlog=BACKLOG)
@@ -47,7 +64,24 @@ async def listening(server: ModelServer) -> AsyncIterator[str]:
         yield f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
     finally:
         server.draining = True
+        sweep.cancel()
         await runner.cleanup()
+
+
+async def _close_silent(runner: web.AppRunner, server: ModelServer) -> None:
+    """Closes connections on which no request has come, one to two ``read_seconds`` after they were opened.
+
+    Each holds a file descriptor, of which a process has few: once they are used up, it hears no other client.
+    """
+    silent: set[object] = set()
+    while True:
+        await asyncio.sleep(server.settings.read_seconds)
+        connections = runner.server.connections if runner.server else []
+        server.heard &= set(connections)
+        for each in connections:
+            if each in silent and each not in server.heard:
+                each.force_close()
+        silent = {each for each in connections if each not in server.heard}
 
 
 async def serve_until_stopped(
@@ -82,12 +116,23 @@ def stop_event(stop_with_stdin: bool = False) -> asyncio.Event:
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread
             loop.add_signal_handler(signum, stop)
     if stop_with_stdin:
-        descriptor = sys.stdin.fileno()
-
-        def read() -> None:
-            if not os.read(descriptor, 4096):
-                loop.remove_reader(descriptor)
-                stop()
-
-        loop.add_reader(descriptor, read)
+        _at_end_of_stdin(stop)
     return stopped
+
+
+def _at_end_of_stdin(stop: Callable[[], None]) -> None:
+    """Calls a function when standard input is closed."""
+    loop, descriptor = asyncio.get_running_loop(), sys.__stdin__.fileno() if sys.__stdin__ else -1
+
+    def read() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            stop()
+
+    try:
+        loop.add_reader(descriptor, read)
+    except (OSError, ValueError) as error:  # epoll takes no files
+        raise ValueError(
+            f"stop_with_stdin=true waits for the end of standard input, which cannot be waited for ({error}); give a "
+            "pipe or a terminal, or leave it out."
+        ) from error

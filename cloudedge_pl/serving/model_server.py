@@ -97,6 +97,7 @@ class ModelServer:
 
     Attributes:
         draining: set when the server is ending; requests for inference get 503 from then on.
+        heard: connections on which a request has come.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class ModelServer:
         self.model, self.settings = model, settings
         self.metrics = metrics or ServerMetrics()
         self.draining = False
+        self.heard: set[object] = set()
         self._held_bytes = 0
         self._authorization = f"Bearer {settings.token}".encode() if settings.token else None
 
@@ -126,6 +128,7 @@ class ModelServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Asks for the token, and turns every error into the protocol's."""
+        self.heard.add(request.protocol)
         if self._authorization is not None and not request.path.startswith("/v2/health/"):
             given = request.headers.get("Authorization", "").encode("utf-8", "replace")
             if not hmac.compare_digest(given, self._authorization):

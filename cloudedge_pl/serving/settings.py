@@ -31,7 +31,7 @@ class ServerSettings:
         insecure: whether an address that other machines reach may go without a token.
         max_body_bytes: largest body of a request.
         max_reading_bytes: of the bodies that are being received and read, together; further requests get 503.
-        read_seconds: time in which a body must have arrived.
+        read_seconds: time in which a body must have arrived; a connection without a request is closed after it as well.
         drain_seconds: time that requests have to finish after SIGTERM or Ctrl-C.
 
     Raises:

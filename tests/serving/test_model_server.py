@@ -213,6 +213,46 @@ def test_who_announces_much_and_sends_nothing_keeps_nobody_out(bundle: tuple[Man
     run(work())
 
 
+def test_who_says_nothing_is_hung_up_on(bundle: tuple[Manifest, Network]) -> None:
+    manifest, _ = bundle
+
+    async def work() -> None:
+        async with edge(manifest, read_seconds=0.05) as (_, url):
+            parsed = urlsplit(url)
+            for said in (b"", f"POST {INFER} HTTP/1.1\r\nHost".encode()):
+                reader, writer = await asyncio.open_connection(parsed.hostname, parsed.port)
+                writer.write(said)
+                assert await asyncio.wait_for(reader.read(), 30) == b""
+                writer.close()
+            reader, writer = await asyncio.open_connection(parsed.hostname, parsed.port)
+            for _ in range(2):  # whoever has asked may think before the next request
+                writer.write(b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b"200" in await reader.readline()
+                await reader.readuntil(b"}")
+                await asyncio.sleep(0.2)
+            writer.close()
+
+    run(work())
+
+
+def test_clients_that_speak_no_http_leave_the_log_empty(
+    bundle: tuple[Manifest, Network], caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest, _ = bundle
+
+    async def work() -> None:
+        async with edge(manifest) as (_, url):
+            parsed = urlsplit(url)
+            for head in (b"GET", b"POST /v2 HTTP/1.1\r\nContent-Length: x", b"GET /v2 HTTP/1.1\r\nX : y"):
+                reader, writer = await asyncio.open_connection(parsed.hostname, parsed.port)
+                writer.write(head + b"\r\nHost: a\r\n\r\n")
+                assert b" 400 " in await reader.read()
+                writer.close()
+
+    run(work())
+    assert not caplog.records
+
+
 def test_other_paths_and_methods_get_an_error_in_json(bundle: tuple[Manifest, Network]) -> None:
     manifest, _ = bundle
 
