@@ -133,6 +133,7 @@ async def _unless(stopped: asyncio.Event, work: asyncio.Future[T]) -> T | None:
     signal.cancel()
     if not work.done():
         work.cancel()
+        await asyncio.wait((work,))
         return None
     return work.result()
 

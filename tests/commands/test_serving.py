@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cloudedge_pl.commands import ask, serve
+from cloudedge_pl.commands import ask, serve, up
 from cloudedge_pl.commands.help import composed
 from cloudedge_pl.commands.serving import configured, exit_rule, master_parts, serve_part, server_settings
 from cloudedge_pl.dormancy import DormancyRule
@@ -72,6 +72,17 @@ def test_another_threshold_promises_nothing(tmp_path: Path) -> None:
     assert exit_rule(manifest, 0.5) == ExitRule(policy="entropy", threshold=0.5)
     manifest, _ = write_bundle(tmp_path / "b")
     assert exit_rule(manifest, 0.5) == ExitRule(policy="confidence", threshold=0.5)
+
+
+def test_samples_of_one_class_do_not_exit(tmp_path: Path) -> None:
+    """The one probability is 1, whatever the logit."""
+    manifest, _ = write_bundle(tmp_path)
+    one = ExitRule(policy="confidence", threshold=0.5)
+    one.require_classes(2)
+    ExitRule().require_classes(1)
+    with pytest.raises(ValueError, match="num_classes is 1"):
+        one.require_classes(1)
+    assert exit_rule(manifest, 0.5) == one
 
 
 @pytest.mark.parametrize(
@@ -204,6 +215,26 @@ def test_a_network_is_served_and_asked_and_nothing_is_left(tmp_path: Path, end: 
         while not all(map(gone, started)):
             assert time.monotonic() < deadline, "a process is left"
             time.sleep(0.02)
+
+
+def test_what_is_given_up_has_ended_before_anything_else_does() -> None:
+    async def work() -> None:
+        stopped = asyncio.Event()
+        stopped.set()
+        starting = asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
+        assert await up._unless(stopped, starting) is None
+        assert starting.done()
+
+    asyncio.run(work())
+
+
+def test_a_file_has_no_end_to_wait_for(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    arguments = ["node", f"bundle={tmp_path}", "port=0", "stop_with_stdin=true"]
+    with running(*arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "stop_with_stdin=true" in said
 
 
 def test_a_server_ends_in_order(tmp_path: Path) -> None:
