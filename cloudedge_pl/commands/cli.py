@@ -69,6 +69,9 @@ Overrides are Hydra's, e.g.  cloudedge train scheduler=fcfs fleet.num_nodes=20
 Every key, with its meaning: cloudedge COMMAND --help    Version: cloudedge --version
 """
 
+FOR_SERVING = ("aiohttp", "onnxruntime", "prometheus_client")
+"""Packages that only the extra "serve" installs, as they are imported."""
+
 _YAML_NUMBER = re.compile(r"(?<=[=,:\[( ])([+-]?)\.(inf|nan)(?=$|[,\])} ])", re.IGNORECASE)
 
 
@@ -108,4 +111,12 @@ def main() -> None:
     overrides = [as_yaml(argument) for argument in arguments[1:] if argument not in flags]
     sys.argv = [f"cloudedge {arguments[0]}", *flags, *overrides]
     with stopped_by_signals():
-        import_module(module).main()
+        try:
+            command = import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in FOR_SERVING:
+                raise
+            sys.exit(
+                f"cloudedge {arguments[0]} needs the package {error.name!r}; pip install 'cloudedge_pl[serve]'."
+            )
+        command.main()

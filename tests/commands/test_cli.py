@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from cloudedge_pl.commands.checking import check_config
-from cloudedge_pl.commands.cli import COMMANDS, as_yaml
+from cloudedge_pl.commands.cli import COMMANDS, FOR_SERVING, as_yaml
 from cloudedge_pl.commands.help import Key, composed, read, show
 from cloudedge_pl.commands.running import NEEDED
 
@@ -47,6 +47,28 @@ def test_unknown_command_lists_those_there_are() -> None:
     assert done.returncode == 1
     assert "Did you mean 'train'" in done.stderr
     assert "plan" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["node", "cloud", "serve", "up", "ask", "validate"])
+@pytest.mark.parametrize("package", FOR_SERVING)
+def test_servers_without_their_packages_say_what_to_install(command: str, package: str) -> None:
+    done = python(
+        f"import sys; sys.argv=['cloudedge', {command!r}]; sys.modules[{package!r}] = None;"
+        "from cloudedge_pl.commands.cli import main; main()"
+    )
+    assert done.returncode == 1
+    expected = f"cloudedge {command} needs the package {package!r}; pip install 'cloudedge_pl[serve]'.\n"
+    assert done.stderr == expected
+
+
+def test_another_missing_package_is_not_said_to_be_one_for_serving() -> None:
+    done = python(
+        "import sys; sys.argv=['cloudedge', 'node']; sys.modules['omegaconf'] = None;"
+        "from cloudedge_pl.commands.cli import main; main()"
+    )
+    assert done.returncode == 1
+    assert "omegaconf" in done.stderr
+    assert "cloudedge_pl[serve]" not in done.stderr
 
 
 @pytest.mark.parametrize(
