@@ -44,8 +44,9 @@ def write(part: Part, program: ExportedProgram, path: Path) -> None:
     with _quiet():
         model = _converted(part, program)
     _tidy(model)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    written = model.SerializeToString(deterministic=True)
+    onnx.checker.check_model(written)  # given a model, it would write all weights once more
+    path.write_bytes(written)
 
 
 def load(path: Path, part: Part) -> Run:

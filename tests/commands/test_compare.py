@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from cloudedge_pl.commands.compare import compare
 from cloudedge_pl.commands.run_config import arguments_of_run, config_of_run
 from cloudedge_pl.systems import PRESETS
-from tests.commands.test_train import cloudedge
+from tests.commands.command_line import cloudedge
 
 SMALL = ["model=resnet18", "num_tasks=300", "hydra.run.dir=compared"]
 TRAINING = [

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from cloudedge_pl.commands.calibrate import turn_on
 from cloudedge_pl.exits import PATHS, Outcomes
-from tests.commands.test_train import cloudedge
+from tests.commands.command_line import cloudedge
 
 QUICK = [
     "model=resnet18",

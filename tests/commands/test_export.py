@@ -10,8 +10,7 @@ import onnxruntime
 import pytest
 
 from cloudedge_pl.serving import Manifest
-from tests.commands.command_line import CommandLine
-from tests.commands.test_train import cloudedge
+from tests.commands.command_line import CommandLine, cloudedge
 
 QUICK = [
     "model=resnet18",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cloudedge_pl.commands.quiet import LOGGERS, quiet_lightning
-from tests.commands.test_train import QUICK, cloudedge
+from tests.commands.command_line import cloudedge_process
+from tests.commands.test_train import QUICK
 
 NOISE = (
     "litlogger",
@@ -25,8 +26,10 @@ NOISE = (
 
 def test_a_run_and_its_evaluation_say_what_is_for_the_user(tmp_path: Path) -> None:
     quick = [*QUICK, "trainer.max_epochs=1"]
-    trained = cloudedge(tmp_path, "train", *quick, "hydra.run.dir=run")
-    evaluated = cloudedge(tmp_path, "evaluate", "ckpt=run/checkpoints/best.ckpt", "hydra.run.dir=evaluated")
+    trained = cloudedge_process(tmp_path, "train", *quick, "hydra.run.dir=run")
+    evaluated = cloudedge_process(
+        tmp_path, "evaluate", "ckpt=run/checkpoints/best.ckpt", "hydra.run.dir=evaluated"
+    )
     for done in (trained, evaluated):
         said = done.stdout + done.stderr
         assert done.returncode == 0, said
@@ -34,7 +37,7 @@ def test_a_run_and_its_evaluation_say_what_is_for_the_user(tmp_path: Path) -> No
         assert "GPU available" in said
     assert "resnet18 on 10 nodes" in trained.stdout
     assert json.loads((tmp_path / "run" / "plan.json").read_text())["model"] == "resnet18"
-    again = cloudedge(tmp_path, "train", *quick, "hydra.run.dir=run")
+    again = cloudedge_process(tmp_path, "train", *quick, "hydra.run.dir=run")
     assert "will be deleted" in again.stdout + again.stderr, "there are earlier metrics now"
 
 

@@ -11,9 +11,8 @@ from hydra import compose, initialize_config_module
 
 from cloudedge_pl.commands.help import read
 from cloudedge_pl.reports.run_rows import RunRow
-from tests.commands.command_line import CommandLine
+from tests.commands.command_line import CommandLine, cloudedge_process
 from tests.commands.test_cli import names
-from tests.commands.test_train import cloudedge
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="the extra sweep is not installed")
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="the extra sweep is not installed")
@@ -58,7 +57,7 @@ def test_every_key_is_explained(path: str) -> None:
 
 @pytest.mark.slow
 def test_joblib_runs_jobs_in_other_processes_and_a_failure_is_listed(tmp_path: Path) -> None:
-    done = cloudedge(
+    done = cloudedge_process(
         tmp_path,
         "simulate",
         "-m",

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import cloudedge_pl.commands.reporting  # noqa: F401  # the resolvers of the config
 from cloudedge_pl.reports.run_rows import RunRow
-from tests.commands.test_train import cloudedge
+from tests.commands.command_line import cloudedge
 
 PROBLEM = ["num_nodes=3", "scheduler=fcfs", "compare=[]", "convergence=[]", "baseline=null"]
 

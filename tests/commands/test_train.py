@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from torchvision.models import resnet18
 
 from cloudedge_pl.costs import InputCodec
 from cloudedge_pl.data import DigitsDataModule
+from tests.commands.command_line import cloudedge, cloudedge_process
 
 QUICK = [
     "model=resnet18",
@@ -27,22 +26,10 @@ QUICK = [
 ]
 
 
-def cloudedge(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from cloudedge_pl.commands.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("train")
-    done = cloudedge(folder, "train", *QUICK, "hydra.run.dir=run")
+    done = cloudedge_process(folder, "train", *QUICK, "hydra.run.dir=run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "run", done.stdout
 
