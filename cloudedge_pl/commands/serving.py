@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -41,9 +42,21 @@ def main_of(command: str, work: Callable[[DictConfig], Coroutine[Any, Any, None]
         cfg = configured(command, sys.argv[1:])
         logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
         release_signals()
+        raise_file_limit()
         asyncio.run(work(cfg))
 
     run(app)
+
+
+def raise_file_limit() -> None:
+    """Lets this process open as many files as it may: every connection is one, and many systems begin with 1,024."""
+    try:
+        import resource
+    except ImportError:  # no such limit on Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def configured(command: str, overrides: list[str]) -> DictConfig:

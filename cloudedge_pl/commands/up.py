@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 START = "from cloudedge_pl.commands.cli import main; main()"
 URL = re.compile(rb" is served at (https?://\S+)\s*$")
+TOKEN = "CLOUDEDGE_TOKEN"
 START_SECONDS = 60.0
 """Time that a process has to start."""
 
@@ -47,10 +48,15 @@ class Child:
     async def start(self, token: str | None) -> str:
         """Starts it, and returns its URL.
 
+        Args:
+            token: that it asks for and sends; None for none, whatever the environment of this process says.
+
         Raises:
             RuntimeError: if it ends, or does not say its URL in time.
         """
-        environment = {**os.environ, **({} if token is None else {"CLOUDEDGE_TOKEN": token})}
+        environment = {name: value for name, value in os.environ.items() if name != TOKEN}
+        if token is not None:
+            environment[TOKEN] = token
         self.process = await asyncio.create_subprocess_exec(
             *(*self._within, sys.executable, "-c", self._code, *self._arguments, "stop_with_stdin=true"),
             stdin=PIPE,

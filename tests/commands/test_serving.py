@@ -19,7 +19,14 @@ from PIL import Image
 
 from cloudedge_pl.commands import ask, serve, up
 from cloudedge_pl.commands.help import composed
-from cloudedge_pl.commands.serving import configured, exit_rule, master_parts, serve_part, server_settings
+from cloudedge_pl.commands.serving import (
+    configured,
+    exit_rule,
+    master_parts,
+    raise_file_limit,
+    serve_part,
+    server_settings,
+)
 from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.errors import BundleError
 from cloudedge_pl.scheduling import AdaptiveTaskScheduler
@@ -227,6 +234,36 @@ def test_what_is_given_up_has_ended_before_anything_else_does() -> None:
         assert starting.done()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("token", [None, "told"])
+def test_a_process_gets_the_token_it_is_told_whatever_the_environment_says(
+    token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDEDGE_TOKEN", "inherited")
+    code = (
+        "import os; print('It is served at http://' + os.environ.get('CLOUDEDGE_TOKEN', 'none'), flush=True)"
+    )
+
+    async def work() -> None:
+        child = up.Child("child", [], code)
+        assert await child.start(token) == f"http://{token or 'none'}"
+        await child.end(60)
+
+    asyncio.run(work())
+
+
+def test_a_server_may_have_as_many_connections_as_the_system_lets_it() -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] == resource.RLIM_INFINITY:
+        pytest.skip("the system may not grant it")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[1]), limits[1]))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == limits[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_file_has_no_end_to_wait_for(tmp_path: Path) -> None:
