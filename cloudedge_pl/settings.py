@@ -20,10 +20,12 @@ def as_settings(kind: type[T], given: T | Mapping[str, Any] | None, owner: str) 
         owner: name of the settings in messages ("offloading").
 
     Raises:
-        ValueError: if a key is not a field, or a value is not valid.
+        ValueError: if it is no mapping, a key is not a field, or a value is not valid.
     """
     if isinstance(given, kind):
         return given
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"{owner} is {given!r}; it must be a mapping.")
     values = dict(cast(Mapping[str, Any], given or {}))
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # a dataclass
     for key in values:

@@ -21,14 +21,18 @@ from typing import Any
 
 from cloudedge_pl.costs.codec import CodecConfig
 from cloudedge_pl.dormancy import DormancyRule
-from cloudedge_pl.errors import BundleError, lookup, require_fields, require_range
+from cloudedge_pl.errors import BundleError, lookup, require_fields, require_range, require_types
 from cloudedge_pl.exits import EXIT_POLICIES
 from cloudedge_pl.files import json_values, written_whole
-from cloudedge_pl.serving.parts import PartSpec, TensorSpec, tensor_specs
+from cloudedge_pl.serving.parts import PartSpec, TensorSpec, of_json, tensor_specs
 from cloudedge_pl.serving.preprocessing import Preprocessing
+from cloudedge_pl.settings import as_settings
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+LARGEST_BYTES = 2**24
+"""A larger file is no manifest: one with a million class names has less."""
+
 PARTS = ("edge", "exit", "cloud")
 """The parts that every bundle has."""
 
@@ -139,6 +143,12 @@ class Manifest:
             )
         self.exits.require_classes(self.num_classes)
         self._require_parts_that_fit()
+        pictures, sides = self.preprocessing, self.image.shape[1:]
+        if pictures is not None and tuple(pictures.input_shape) != sides:
+            raise ValueError(
+                f"manifest: preprocessing.input_shape is {list(pictures.input_shape)}, and the edge part takes "
+                f"{list(sides)}; they must be the same."
+            )
 
     def _require_parts_that_fit(self) -> None:
         given = {tensor.name: tensor for tensor in self.parts["edge"].outputs}
@@ -231,12 +241,14 @@ class Manifest:
         """
         path = Path(folder) / MANIFEST
         try:
+            if (size := path.stat().st_size) > LARGEST_BYTES:
+                raise ValueError(f"it has {size} bytes, and a manifest at most {LARGEST_BYTES}")
             content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise BundleError(
                 f"{folder} is no bundle: it has no {MANIFEST}. Make one: cloudedge export ckpt=PATH dir={folder}"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"{path} cannot be read ({error}); export the bundle again.") from error
         return _manifest(path, content)
 
@@ -252,25 +264,16 @@ def _manifest(path: Path, content: Any) -> Manifest:
     if not isinstance(content, dict) or "manifest_version" not in content:
         raise BundleError(f"{path} is no manifest of a bundle: it has no manifest_version.")
     version, said = content.pop("manifest_version"), content.pop("id", None)
-    if version != MANIFEST_VERSION:
+    if version != MANIFEST_VERSION or isinstance(version, bool):
         raise BundleError(
             f"{path} is of manifest_version {version!r}, and this version of cloudedge_pl reads {MANIFEST_VERSION}; "
             "export the bundle again, or serve it with the version that wrote it."
         )
     try:
-        pictures = content.get("preprocessing")
-        values = content | {
-            "class_names": tuple(content["class_names"]),
-            "parts": {name: _part(values) for name, values in content["parts"].items()},
-            "codec": CodecConfig(**content["codec"]),
-            "exits": ExitRule(**content["exits"]),
-            "dormancy": DormancyRule(**content["dormancy"]),
-            "preprocessing": None if pictures is None else Preprocessing.of(pictures),
-        }
-        manifest = Manifest(**values, folder=path.parent)
+        manifest = Manifest(**_values(content), folder=path.parent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise BundleError(f"{path} is damaged: {reason} Export the bundle again.") from error
+        raise BundleError(f"{path} is damaged: {reason.rstrip('.')}. Export the bundle again.") from error
     if said != manifest.id:
         raise BundleError(
             f"{path} is damaged: its id is {str(said)[:12]}…, and that of its parts, cut and codec "
@@ -279,6 +282,36 @@ def _manifest(path: Path, content: Any) -> Manifest:
     return manifest
 
 
-def _part(values: Mapping[str, Any]) -> PartSpec:
-    tensors = {name: tensor_specs(values[name]) for name in ("inputs", "outputs")}
-    return PartSpec(**{**values, **tensors})
+def _values(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a manifest, made of what JSON holds of them."""
+    require_types("manifest", _json_types, content)
+    pictures = content.get("preprocessing")
+    made = {
+        "parts": {name: _part(name, values) for name, values in content["parts"].items()},
+        "codec": as_settings(CodecConfig, content["codec"], "codec"),
+        "exits": as_settings(ExitRule, content["exits"], "exits"),
+        "dormancy": as_settings(DormancyRule, content["dormancy"], "dormancy"),
+        "preprocessing": None if pictures is None else Preprocessing.of(pictures),
+    }
+    return of_json(content) | made
+
+
+def _json_types(
+    class_names: list[str],
+    parts: Mapping[str, Any],
+    codec: Mapping[str, Any],
+    exits: Mapping[str, Any],
+    dormancy: Mapping[str, Any],
+    preprocessing: Mapping[str, Any] | None,
+) -> None:
+    """The types of what is not a plain value in the file, as a signature."""
+
+
+def _part(name: str, values: Any) -> PartSpec:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"the part {name!r} is {values!r}; it must be a mapping.")
+    try:
+        tensors = {side: tensor_specs(values[side]) for side in ("inputs", "outputs")}
+    except ValueError as error:
+        raise ValueError(f"the part {name!r}: {error}") from error
+    return as_settings(PartSpec, {**values, **tensors}, f"the part {name!r}")

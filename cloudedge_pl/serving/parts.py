@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cloudedge_pl.errors import lookup, require_fields
+from cloudedge_pl.settings import as_settings
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -77,8 +78,21 @@ class TensorSpec:
 
 
 def tensor_specs(listed: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    """Tensors as JSON lists them, in a manifest or in the metadata of a server."""
-    return tuple(TensorSpec(**{**each, "shape": tuple(each["shape"])}) for each in listed)
+    """Tensors as JSON lists them, in a manifest or in the metadata of a server.
+
+    Raises:
+        ValueError: if it is no list of tensors.
+    """
+    if not isinstance(listed, (list, tuple)):
+        raise ValueError(f"the list of tensors is {listed!r}; it must be a list.")
+    return tuple(as_settings(TensorSpec, of_json(each), "a tensor") for each in listed)
+
+
+def of_json(values: Any) -> Any:
+    """A mapping from JSON with tuples in place of lists, as frozen dataclasses hold them; anything else as it is."""
+    if not isinstance(values, Mapping):
+        return values
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in values.items()}
 
 
 def zeros(specs: Iterable[TensorSpec], samples: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from PIL import Image
 
 from cloudedge_pl.errors import require_fields, require_positive
 from cloudedge_pl.pictures import decode_picture
+from cloudedge_pl.serving.parts import of_json
+from cloudedge_pl.settings import as_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +54,13 @@ class Preprocessing:
             require_positive("preprocessing", std=value)
 
     @classmethod
-    def of(cls, values: Mapping[str, Iterable[Any]]) -> Preprocessing:
-        """Makes it of what JSON holds of it, in a manifest or in the metadata of a server."""
-        return cls(**{name: tuple(each) for name, each in values.items()})
+    def of(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Makes it of what JSON holds of it, in a manifest or in the metadata of a server.
+
+        Raises:
+            ValueError: if it is no mapping, or a key or a value is wrong.
+        """
+        return as_settings(cls, of_json(values), "preprocessing")
 
     def read(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Reads pictures as the input of the edge part: float32 [B, C, H, W].

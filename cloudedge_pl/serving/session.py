@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +11,28 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from cloudedge_pl.errors import BundleError, require_range
+from cloudedge_pl.errors import BundleError, lookup, require_range
 from cloudedge_pl.serving.failures import Overloaded, ServingError, TooLate
 from cloudedge_pl.serving.manifest import Manifest
 from cloudedge_pl.serving.model_server import ServedModel
+from cloudedge_pl.serving.parts import DATATYPES, TensorSpec
 
 PROVIDERS = ("CPUExecutionProvider",)
 """What computes, in order of preference, unless the user says otherwise."""
+
+TYPES = {
+    f"tensor({name})": datatype
+    for name, datatype in (
+        *((str(dtype), name) for name, dtype in DATATYPES.items() if name != "BF16"),
+        ("float", "FP32"),
+        ("double", "FP64"),
+        ("bfloat16", "BF16"),
+    )
+}
+"""Datatypes by their names in onnxruntime."""
+
+LONGEST_SECONDS = 3600.0
+"""That a sample may be made to take."""
 
 Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 """Takes inputs by name, returns outputs by name; may block."""
@@ -36,8 +50,9 @@ class OnnxPart:
         providers: onnxruntime's execution providers, in order of preference.
 
     Raises:
-        BundleError: if the file is missing, of another export, no ONNX, or does not load.
-        ValueError: if ``threads`` is out of range.
+        BundleError: if the file is missing, of another export, no ONNX, does not load, or takes and gives other tensors
+            than the manifest says.
+        ValueError: if ``threads`` is out of range, or a provider is not there.
     """
 
     def __init__(
@@ -48,8 +63,7 @@ class OnnxPart:
         threads: int | None = None,
         providers: Sequence[str] = PROVIDERS,
     ) -> None:
-        if threads is not None:
-            require_range("session", 1, 1024, whole=True, threads=threads)
+        check_session(threads, providers)
         if manifest.format != "onnx":
             raise BundleError(
                 f"the bundle {manifest.folder} is of the format {manifest.format!r}, which needs torch; servers run "
@@ -69,12 +83,58 @@ class OnnxPart:
             )
         except Exception as error:  # onnxruntime's own classes have no common base but this one
             raise BundleError(f"{manifest.path(part)} cannot be loaded by onnxruntime: {error}") from error
+        for kind, found, specs in (
+            ("takes", self._session.get_inputs(), self.spec.inputs),
+            ("gives", self._session.get_outputs(), self.spec.outputs),
+        ):
+            if wrong := _difference(found, specs, every=kind == "takes"):
+                raise BundleError(
+                    f"{manifest.path(part)} {kind} other tensors than the manifest says: {wrong}. Export the bundle "
+                    "again."
+                )
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Computes the outputs, by name, of inputs by name [B, ...]; inputs of other names are left out."""
         given = {tensor.name: inputs[tensor.name] for tensor in self.spec.inputs}
         found: list[Any] = self._session.run(self._outputs, given)
         return dict(zip(self._outputs, found, strict=True))
+
+
+def check_session(threads: int | None, providers: Sequence[str] = PROVIDERS) -> None:
+    """Checks what a user says about how a part computes.
+
+    Raises:
+        ValueError: if ``threads`` is out of range, or a provider is not there.
+    """
+    if threads is not None:
+        require_range("session", 1, 1024, whole=True, threads=threads)
+    there = onnxruntime.get_available_providers()
+    if not providers:
+        raise ValueError(f"session: providers is empty; give at least one of: {', '.join(there)}.")
+    for name in providers:
+        lookup(there, name, "one of the providers of this onnxruntime,")
+
+
+def _difference(found: Sequence[Any], specs: Sequence[TensorSpec], *, every: bool) -> str | None:
+    """How a model's tensors differ from those that are expected; None if they do not.
+
+    Args:
+        found: onnxruntime's description of them.
+        specs: what is expected.
+        every: whether there may be no others.
+    """
+    known = {each.name: each for each in found}
+    for spec in specs:
+        if spec.name not in known:
+            return f"there is no {spec.name!r}, only {sorted(known)}"
+        node = known.pop(spec.name)
+        fits = len(node.shape) == len(spec.shape) and all(
+            not isinstance(side, int) or side == expected
+            for side, expected in zip(node.shape[1:], spec.shape[1:], strict=True)
+        )
+        if TYPES.get(node.type) != spec.datatype or not fits:
+            return f"{spec.name!r} is {node.type} {node.shape}, not {spec.datatype} {list(spec.shape)}"
+    return f"it needs {sorted(known)} as well" if known and every else None
 
 
 def paced(run: Run, least_seconds: float) -> Run:
@@ -85,9 +145,9 @@ def paced(run: Run, least_seconds: float) -> Run:
         least_seconds: of a sample; a batch of n takes n times as long. The processor is free meanwhile.
 
     Raises:
-        ValueError: if the time is negative or infinite.
+        ValueError: if the time is negative, or longer than an hour.
     """
-    require_range("session", 0, math.inf, open_high=True, least_seconds=least_seconds)
+    require_range("session", 0, LONGEST_SECONDS, least_seconds=least_seconds)
     if least_seconds == 0:
         return run
 

@@ -113,6 +113,18 @@ def a_later_version(content: dict[str, Any]) -> None:
     content["manifest_version"] = 2
 
 
+def put(key: str, value: Any) -> Any:
+    return lambda content: content.update({key: value})
+
+
+def picture_of_another_size(content: dict[str, Any]) -> None:
+    content["preprocessing"]["input_shape"] = [3, 9, 9]
+
+
+def list_no_tensors(content: dict[str, Any]) -> None:
+    content["parts"]["edge"]["inputs"] = 3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -125,6 +137,14 @@ def a_later_version(content: dict[str, Any]) -> None:
         (cut_elsewhere, "its id is"),
         (lose_a_part, "'exit' is missing"),
         (a_later_version, "manifest_version 2"),
+        (put("manifest_version", True), "manifest_version True"),
+        (put("class_names", "abc"), "class_names is 'abc'"),
+        (put("parts", []), r"parts is \[\]"),
+        (put("codec", "none"), "codec is 'none'"),
+        (put("preprocessing", {"mean": 3}), "mean is 3|missing"),
+        (put("parts", {"edge": "edge.onnx"}), "the part 'edge' is 'edge.onnx'; it must be a mapping"),
+        (picture_of_another_size, r"input_shape is \[3, 9, 9\], and the edge part takes \[3, 8, 8\]"),
+        (list_no_tensors, "the part 'edge': the list of tensors is 3"),
     ],
 )
 def test_a_damaged_manifest_says_what_is_wrong(tmp_path: Path, change: Any, message: str) -> None:
@@ -135,10 +155,22 @@ def test_a_damaged_manifest_says_what_is_wrong(tmp_path: Path, change: Any, mess
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"manifest_version": 1}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"manifest_version": 1}', "\x00\xff", "[" * 100_000],
+    ids=lambda text: text[:9],
+)
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(BundleError):
+        Manifest.read(tmp_path)
+
+
+def test_a_manifest_without_end_is_not_read(tmp_path: Path) -> None:
+    write_bundle(tmp_path)
+    with (tmp_path / "manifest.json").open("ab") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(BundleError, match="16777217 bytes"):
         Manifest.read(tmp_path)
 
 
