@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from cloudedge_pl.errors import lookup
 from cloudedge_pl.fleet import CLOUDS, DEVICES, MAX_NODES, Cloud, EdgeNode, Fleet, Link
-from cloudedge_pl.text_tables import read_csv, read_text
+from cloudedge_pl.text_tables import read_csv
+from cloudedge_pl.yaml_files import read_yaml
 
 Row = tuple[str, Mapping[str, Any]]
 """Place in the file ("line 4", "nodes[2]"), and cells by column."""
@@ -80,12 +81,7 @@ def _read_csv(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
 
 
 def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
-    import yaml  # type: ignore[import-untyped]  # it ships no types
-
-    try:
-        content = _unique_keys(path, yaml.compose(read_text(path), Loader=yaml.SafeLoader), yaml)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: it is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise ValueError(
             f"{path}: it holds {type(content).__name__}; write 'nodes:' and a list of nodes below it."
@@ -101,28 +97,6 @@ def _read_yaml(path: Path) -> tuple[list[Row], Mapping[str, Any]]:
     if MASTER in content:
         rows.append((MASTER, {"name": MASTER, **_mapping(path, MASTER, content[MASTER])}))
     return rows, {key: value for key, value in content.items() if key in ("cloud", "link")}
-
-
-def _unique_keys(path: Path, root: Any, yaml: Any) -> Any:
-    """Loads a document after checking that no key of a mapping is repeated; YAML's loader would take the last."""
-    open_nodes, seen = ([root] if root is not None else []), set()
-    while open_nodes:
-        node = open_nodes.pop()
-        if id(node) in seen:  # an alias, perhaps of a mapping around it
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            for key, _ in node.value:
-                if keys.count(key.value) > 1:
-                    line = max(each.start_mark.line for each, _ in node.value if each.value == key.value) + 1
-                    raise ValueError(
-                        f"{path}, line {line}: the key {key.value!r} appears twice; remove one of them."
-                    )
-            open_nodes += [each for _, each in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            open_nodes += node.value
-    return yaml.safe_load(read_text(path))
 
 
 def _mapping(path: Path, where: str, value: Any) -> Mapping[str, Any]:

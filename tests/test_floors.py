@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
                 "presets",
                 "fleet_files",
                 "text_tables",
+                "yaml_files",
                 "pictures",
                 "costs",
             ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cloudedge_pl.offloading import OffloadGoal
@@ -20,8 +22,9 @@ def test_instances_mappings_and_none_are_taken() -> None:
     [
         ({"split_pont": 3}, "unknown key of offloading, 'split_pont'. Did you mean 'split_point'"),
         ({"memory_share": 2.0}, "offloading: memory_share is 2.0"),
+        ([], r"offloading is \[\]; it must be a mapping"),
     ],
 )
-def test_bad_mappings_are_named(given: dict, message: str) -> None:
+def test_bad_mappings_are_named(given: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_settings(OffloadGoal, given, "offloading")

@@ -45,10 +45,10 @@ async def serve(cfg: DictConfig) -> None:
         access=Access(token=content["access_token"], authority=content["authority"]),
     )
     try:
-        await master.start()
         await serve_until_stopped(
             ModelServer(master.served(), settings, master.metrics),
             lambda url: announce(f"The network {named(manifest)}", url),
+            start=master.start,
             stop_with_stdin=content["stop_with_stdin"],
         )
     finally:

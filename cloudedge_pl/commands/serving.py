@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,9 +15,9 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cloudedge_pl.commands.reporting import clear_references, resolved, run
+from cloudedge_pl.commands.reporting import clear_references, require_keys, resolved, run
 from cloudedge_pl.dormancy import DormancyRule
-from cloudedge_pl.errors import require_types
+from cloudedge_pl.errors import require_range, require_types
 from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import serve_until_stopped
@@ -75,19 +76,29 @@ def configured(command: str, overrides: list[str]) -> DictConfig:
 
 
 def own_keys(cfg: DictConfig, types: Callable[..., None]) -> dict[str, Any]:
-    """The config as plain values, with the types of the keys that are a signature's parameters."""
+    """The config as plain values, with the keys that are a signature's parameters, and their types.
+
+    Raises:
+        ValueError: if a key is left out, of another type, or empty text.
+    """
     content = resolved(cfg)
+    require_keys(content, inspect.signature(types).parameters)
     require_types("", types, content)
+    for name in inspect.signature(types).parameters:
+        if content[name] == "":
+            raise ValueError(f"{name} is ''; it must not be empty.")
     return content
 
 
 def server_settings(content: Mapping[str, Any]) -> ServerSettings:
-    """What conf/_server.yaml says."""
-    given = {"key": content["certificate_key"]}
-    for field in fields(ServerSettings):
-        if field.name != "key":
-            given[field.name] = content[field.name]
-    return ServerSettings(**given)
+    """What conf/_server.yaml says.
+
+    Raises:
+        ValueError: if a key is left out, or a value is wrong.
+    """
+    names = [field.name for field in fields(ServerSettings)]
+    require_keys(content, names)
+    return ServerSettings(**{name: content[name] for name in names})
 
 
 def _part_keys(
@@ -135,15 +146,33 @@ def announce(what: str, url: str) -> None:
 
 
 def master_parts(cfg: DictConfig) -> tuple[MasterSettings, Scheduler, DormancyRule | None]:
-    """What the groups of ``cloudedge serve`` describe."""
-    rule = cfg.get("dormancy")
-    return instantiate(cfg.master), instantiate(cfg.scheduler), None if rule is None else instantiate(rule)
+    """What the groups of ``cloudedge serve`` describe.
+
+    Raises:
+        ValueError: if a group is left out, or its ``_target_`` makes something else.
+    """
+    require_keys(cfg, ("master", "scheduler"))
+    rule = None if cfg.get("dormancy") is None else _made(cfg, "dormancy", DormancyRule)
+    scheduler: type[Any] = Scheduler  # a protocol
+    return _made(cfg, "master", MasterSettings), _made(cfg, "scheduler", scheduler), rule
+
+
+def _made(cfg: DictConfig, group: str, kind: type[Any]) -> Any:
+    """What a group makes, which must be of a class or protocol."""
+    made = instantiate(cfg[group])
+    if not isinstance(made, kind):
+        target = OmegaConf.select(cfg, f"{group}._target_")
+        raise ValueError(
+            f"{group}._target_ is {target!r}, which makes a {type(made).__name__}; it must make a {kind.__name__}."
+        )
+    return made
 
 
 def exit_rule(manifest: Manifest, threshold: float | None) -> ExitRule:
     """The bundle's rule of exits, with another threshold if one is given, which then promises nothing."""
     if threshold is None:
         return manifest.exits
+    require_range("", 0, 1, exit_threshold=threshold)
     policy = "confidence" if manifest.exits.policy == "none" else manifest.exits.policy
     rule = replace(manifest.exits, policy=policy, threshold=threshold, guarantee=None)
     rule.require_classes(manifest.num_classes)

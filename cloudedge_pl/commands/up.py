@@ -9,16 +9,18 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import quoted
-from cloudedge_pl.commands.serving import main_of, own_keys, server_settings
+from cloudedge_pl.commands.serving import exit_rule, main_of, master_parts, own_keys, server_settings
 from cloudedge_pl.errors import require_range
 from cloudedge_pl.serving import Manifest
-from cloudedge_pl.serving.listening import stop_event
+from cloudedge_pl.serving.listening import check_address, stop_event
 from cloudedge_pl.serving.manifest import PARTS
+from cloudedge_pl.serving.session import check_session, require_onnx
+from cloudedge_pl.serving.settings import ServerSettings
 
 T = TypeVar("T")
 
@@ -93,9 +95,8 @@ async def up(cfg: DictConfig) -> None:
         cfg: the composed config; see ``conf/up.yaml``.
     """
     content = own_keys(cfg, _keys)
-    require_range("", 1, 1000, whole=True, num_nodes=content["num_nodes"])
     settings = server_settings(content)
-    Manifest.read(content["bundle"]).check_hashes(*PARTS)
+    await _check(cfg, content, settings)
     stopped = stop_event(content["stop_with_stdin"])
     bundle, token = f"bundle={quoted(content['bundle'])}", content["token"]
     common = [bundle, f"threads={content['threads']}", f"drain_seconds={settings.drain_seconds}"]
@@ -124,6 +125,18 @@ async def up(cfg: DictConfig) -> None:
     finally:
         for child in started:  # the master first, so that its requests can finish
             await child.end(settings.drain_seconds + 2.0)
+
+
+async def _check(cfg: DictConfig, content: dict[str, Any], settings: ServerSettings) -> None:
+    """Refuses what one of the processes would refuse, before any is started."""
+    require_range("", 1, 1000, whole=True, num_nodes=content["num_nodes"])
+    manifest = Manifest.read(content["bundle"])
+    require_onnx(manifest)
+    manifest.check_hashes(*PARTS)
+    check_session(content["threads"])
+    master_parts(cfg)
+    exit_rule(manifest, content["exit_threshold"])
+    await check_address(settings)
 
 
 def _given() -> list[str]:

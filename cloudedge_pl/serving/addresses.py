@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # it ships no types
-
-from cloudedge_pl.errors import lookup, require_fields
-from cloudedge_pl.serving.client import model_url
+from cloudedge_pl.errors import lookup, require_fields, require_types
+from cloudedge_pl.serving.client import server_address
+from cloudedge_pl.yaml_files import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class Addresses:
         cloud: URL; None if there is none, so that the exit head answers everything.
 
     Raises:
-        ValueError: if there is no node, or an address is no URL.
+        ValueError: if there is no node, an address is no URL, or two nodes have the same.
     """
 
     nodes: Mapping[str, str]
@@ -33,11 +32,19 @@ class Addresses:
         if isinstance(nodes, (list, tuple)):
             nodes = {f"node-{index}": url for index, url in enumerate(nodes)}
         object.__setattr__(self, "nodes", nodes)
-        require_fields("fleet", self)
+        require_fields("addresses", self)
         if not nodes:
-            raise ValueError("fleet: nodes is empty; give the URL of at least one node.")
-        for url in (*nodes.values(), *([] if self.cloud is None else [self.cloud])):
-            model_url(str(url), "")
+            raise ValueError("addresses: nodes is empty; give the URL of at least one node.")
+        taken: dict[tuple[str, str, int], str] = {}
+        for name, url in nodes.items():
+            require_types("addresses", _node, {"name": name})
+            first = taken.setdefault(server_address(str(url)), name)
+            if first != name:
+                raise ValueError(
+                    f"addresses: the nodes {first!r} and {name!r} are both at {url!r}; give each its own address."
+                )
+        if self.cloud is not None:
+            server_address(self.cloud)
 
     @classmethod
     def of(cls, given: str | Path | Mapping[str, Any]) -> Addresses:
@@ -49,13 +56,17 @@ class Addresses:
         content: Any = given
         if isinstance(given, (str, Path)):
             try:
-                content = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
-            except (OSError, yaml.YAMLError) as error:
+                content = read_yaml(Path(given))
+            except OSError as error:
                 raise ValueError(
-                    f"fleet: {given} cannot be read ({error}); give a YAML file with nodes and cloud."
+                    f"addresses: {given} cannot be read ({error}); give a YAML file with nodes and cloud."
                 ) from error
         if not isinstance(content, Mapping) or "nodes" not in content:
-            raise ValueError(f"fleet: {given} has no nodes; it needs a mapping with nodes and cloud.")
+            raise ValueError(f"addresses: {given} has no nodes; it needs a mapping with nodes and cloud.")
         for key in content:
-            lookup(("nodes", "cloud"), str(key), "key of fleet,")
+            lookup(("nodes", "cloud"), str(key), "key of addresses,")
         return cls(nodes=content["nodes"], cloud=content.get("cloud"))
+
+
+def _node(name: str) -> None:
+    """The type of a node's name, as a signature."""

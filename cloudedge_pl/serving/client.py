@@ -28,6 +28,7 @@ from cloudedge_pl.serving.protocol import (
     decode_answer,
     encode_request,
 )
+from cloudedge_pl.serving.settings import require_token
 
 SPARE_BYTES = 65_536
 """An answer may be longer than its tensors by this, for the JSON object and an error's text."""
@@ -38,6 +39,9 @@ JSON_FACTOR = 8
 LARGEST_METADATA_BYTES = 2**24
 LARGE_BODY_BYTES = 2**20
 """A larger body is sent in pieces, so that the event loop is not held up."""
+
+PORTS = {"http": 80, "https": 443}
+"""Schemes of addresses, and their ports."""
 
 _DURATION = re.compile(r"\bdur=([0-9]{1,12}(?:\.[0-9]{1,12})?)")
 
@@ -51,10 +55,16 @@ class Access:
     Args:
         token: sent as ``Authorization: Bearer TOKEN``; None sends none.
         authority: PEM file of the authority that signed the servers' certificates; None takes the system's.
+
+    Raises:
+        ValueError: if the token cannot be sent in a header.
     """
 
     token: str | None = None
     authority: str | None = None
+
+    def __post_init__(self) -> None:
+        require_token("access", self.token)
 
     def session(self) -> aiohttp.ClientSession:
         """Opens a pool of connections; to be called in the event loop, and closed there.
@@ -289,10 +299,35 @@ def model_url(url: str, model: str) -> str:
     Raises:
         ValueError: if ``url`` is none of HTTP.
     """
+    server_address(url)
     parsed = urlsplit(url)
-    if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.path.strip("/"):
-        raise ValueError(f"the address {url!r} is no URL of a server; write http://HOST:PORT.")
     return f"{parsed.scheme}://{parsed.netloc}/v2/models/{quote(model, safe='')}"
+
+
+def server_address(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a server.
+
+    Raises:
+        ValueError: if ``url`` is none of HTTP, or has a path or a query.
+    """
+    wrong = ValueError(f"the address {url!r} is no URL of a server; write http://HOST:PORT.")
+    try:
+        parsed = urlsplit(url)
+        host, port = parsed.hostname or "", parsed.port
+        host.encode("idna")
+    except ValueError as error:  # of the port, of brackets, of a host that no name server could know
+        raise wrong from error
+    rest = (parsed.path.strip("/"), parsed.query, parsed.fragment)
+    if (
+        parsed.scheme not in PORTS
+        or not host
+        or port == 0
+        or any(rest)
+        or " " in url
+        or not url.isprintable()
+    ):
+        raise wrong
+    return parsed.scheme, host, port or PORTS[parsed.scheme]
 
 
 async def fetch(session: aiohttp.ClientSession, url: str, timeout_seconds: float) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from cloudedge_pl.serving.model_server import ModelServer
+from cloudedge_pl.serving.settings import ServerSettings
 from cloudedge_pl.signals import STOPPING
 
 BACKLOG = 512
@@ -53,13 +55,8 @@ async def listening(server: ModelServer) -> AsyncIterator[str]:
     try:
         context = settings.ssl_context()
         site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context, backlog=BACKLOG)
-        try:
+        with _clear_errors(settings):
             await site.start()
-        except OSError as error:
-            raise ValueError(
-                f"server: {settings.host}:{settings.port} cannot be listened on ({error.strerror or error}); "
-                "give another port=..., or port=0 for a free one."
-            ) from error
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield f"{'https' if context else 'http'}://{host}:{runner.addresses[0][1]}"
     finally:
@@ -84,21 +81,62 @@ async def _close_silent(runner: web.AppRunner, server: ModelServer) -> None:
         silent = {each for each in connections if each not in server.heard}
 
 
+@contextmanager
+def _clear_errors(settings: ServerSettings) -> Iterator[None]:
+    """Turns the system's errors about an address into one that says what to give."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name server could know
+        busy = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        advice = "another port=..., or port=0 for a free one" if busy else "a host=... of this machine"
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"server: {settings.host}:{settings.port} cannot be listened on ({reason}); give {advice}."
+        ) from error
+
+
+async def check_address(settings: ServerSettings) -> None:
+    """Checks that a server could listen, before anything else is started.
+
+    Raises:
+        ValueError: if its address is in use, or is none of this machine, or a file of TLS cannot be read.
+    """
+    settings.ssl_context()
+    with _clear_errors(settings):
+        trial = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, settings.host, settings.port, start_serving=False
+        )
+    trial.close()
+
+
 async def serve_until_stopped(
-    server: ModelServer, announce: Callable[[str], None], *, stop_with_stdin: bool = False
+    server: ModelServer,
+    announce: Callable[[str], None],
+    *,
+    start: Callable[[], Awaitable[None]] | None = None,
+    stop_with_stdin: bool = False,
 ) -> None:
     """Runs a server until SIGINT or SIGTERM, and lets its requests finish; a second signal ends it at once.
 
     Args:
         server: what is run.
-        announce: called with the URL, once it is listening.
+        announce: called with the URL, once it is listening and ``start`` is done.
+        start: what is to be done once it is listening, so that an address that is taken is known before.
         stop_with_stdin: whether it ends, too, when its standard input is closed, as it is when the process that
             started it has died.
     """
     stopped = stop_event(stop_with_stdin)
     async with listening(server) as url:
+        end = asyncio.ensure_future(stopped.wait())
+        if start is not None:
+            starting = asyncio.ensure_future(start())
+            await asyncio.wait((starting, end), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                return
+            starting.result()
         announce(url)
-        await stopped.wait()
+        await end
 
 
 def stop_event(stop_with_stdin: bool = False) -> asyncio.Event:

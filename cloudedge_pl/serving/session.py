@@ -64,11 +64,7 @@ class OnnxPart:
         providers: Sequence[str] = PROVIDERS,
     ) -> None:
         check_session(threads, providers)
-        if manifest.format != "onnx":
-            raise BundleError(
-                f"the bundle {manifest.folder} is of the format {manifest.format!r}, which needs torch; servers run "
-                "ONNX. Export it with format=onnx."
-            )
+        require_onnx(manifest)
         manifest.check_hashes(part)
         self.spec = manifest.parts[part]
         self._outputs = [tensor.name for tensor in self.spec.outputs]
@@ -98,6 +94,19 @@ class OnnxPart:
         given = {tensor.name: inputs[tensor.name] for tensor in self.spec.inputs}
         found: list[Any] = self._session.run(self._outputs, given)
         return dict(zip(self._outputs, found, strict=True))
+
+
+def require_onnx(manifest: Manifest) -> None:
+    """Checks that servers can run a bundle.
+
+    Raises:
+        BundleError: if it is of another format.
+    """
+    if manifest.format != "onnx":
+        raise BundleError(
+            f"the bundle {manifest.folder} is of the format {manifest.format!r}, which needs torch; servers run "
+            "ONNX. Export it with format=onnx."
+        )
 
 
 def check_session(threads: int | None, providers: Sequence[str] = PROVIDERS) -> None:

@@ -10,6 +10,18 @@ from dataclasses import dataclass
 from cloudedge_pl.errors import require_fields, require_positive, require_range
 
 
+def require_token(owner: str, token: str | None) -> None:
+    """Checks that a token can be sent in a header of HTTP; None is none.
+
+    Raises:
+        ValueError: if it cannot; the message does not show it.
+    """
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+        raise ValueError(
+            f"{owner}: token must be printable ASCII, not empty, without blanks around it; null is no token."
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address."""
     try:
@@ -26,8 +38,8 @@ class ServerSettings:
         host: the address to listen on; only this machine reaches the default.
         port: 0 takes a free one.
         token: clients must send it as ``Authorization: Bearer TOKEN``, except to the health checks; None asks for none.
-        certificate: PEM file, for TLS; with ``key``.
-        key: PEM file of the certificate's key.
+        certificate: PEM file, for TLS; with ``certificate_key``.
+        certificate_key: PEM file of the certificate's key.
         insecure: whether an address that other machines reach may go without a token.
         max_body_bytes: largest body of a request.
         max_reading_bytes: of the bodies that are being received and read, together; further requests get 503.
@@ -43,7 +55,7 @@ class ServerSettings:
     port: int = 8000
     token: str | None = None
     certificate: str | None = None
-    key: str | None = None
+    certificate_key: str | None = None
     insecure: bool = False
     max_body_bytes: int = 67_108_864
     max_reading_bytes: int = 268_435_456
@@ -59,10 +71,11 @@ class ServerSettings:
         )
         require_positive("server", read_seconds=self.read_seconds)
         require_range("server", 0, math.inf, open_high=True, drain_seconds=self.drain_seconds)
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("server: certificate and key belong together; give both, or neither.")
-        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token):
-            raise ValueError("server: token must be printable ASCII, and not empty; null asks for none.")
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError(
+                "server: certificate and certificate_key belong together; give both, or neither."
+            )
+        require_token("server", self.token)
         if self.token is None and not is_loopback(self.host) and not self.insecure:
             raise ValueError(
                 f"server: host is {self.host!r}, which other machines reach, and there is no token; give token=..., "
@@ -79,9 +92,11 @@ class ServerSettings:
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            # Without a password OpenSSL would ask for that of an encrypted key, and wait.
+            context.load_cert_chain(self.certificate, self.certificate_key, password="")
         except (OSError, ssl.SSLError) as error:
             raise ValueError(
-                f"server: certificate {self.certificate} and key {self.key} cannot be used: {error}."
+                f"server: certificate {self.certificate} and certificate_key {self.certificate_key} cannot be used "
+                f"({error}); give PEM files of a certificate and its key, without a password."
             ) from error
         return context

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra.errors import InstantiationException
 from PIL import Image
 
 from cloudedge_pl.commands import ask, serve, up
@@ -31,12 +33,14 @@ from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.errors import BundleError
 from cloudedge_pl.scheduling import AdaptiveTaskScheduler
 from cloudedge_pl.serving import ExitRule
+from cloudedge_pl.serving.master import Master
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.settings import ServerSettings
 from tests.serving.fleets import write_bundle
 
 SERVERS = ("node", "cloud", "serve", "up")
 PORTS = {"node": 8001, "cloud": 8002, "serve": 8000, "up": 8000}
+NODE = ("bundle={bundle}", "nodes=[http://127.0.0.1:9]")
 START = "from cloudedge_pl.commands.cli import main; main()"
 
 
@@ -101,9 +105,17 @@ def test_samples_of_one_class_do_not_exit(tmp_path: Path) -> None:
         ("node", ["bundle={bundle}", "threads=two"], ValueError, "threads is 'two'"),
         ("node", ["bundle={bundle}", "host=0.0.0.0"], ValueError, "insecure=true"),
         ("node", ["bundle={bundle}", "max_waiting=0"], ValueError, "max_waiting is 0"),
+        ("node", ["bundle="], ValueError, "bundle is ''"),
+        ("node", ["bundle=b", "~bundle"], ValueError, "bundle is left out of the config"),
+        ("node", ["bundle={bundle}", "~port"], ValueError, "port is left out of the config"),
+        ("node", ["bundle={bundle}", "host=a..b", "token=t"], ValueError, r"a\.\.b:8001 .*give a host="),
+        ("node", ["bundle={bundle}", "host=192.0.2.1", "token=t"], ValueError, "give a host="),
         ("serve", ["bundle={bundle}"], ValueError, "nodes is empty"),
         ("serve", ["bundle={bundle}", "nodes=[here]"], ValueError, "'here' is no URL"),
         ("serve", ["bundle={bundle}", "nodes=[http://a:1]", "addresses=f"], ValueError, "either the file"),
+        ("serve", [*NODE, "exit_threshold=2"], ValueError, "exit_threshold is 2"),
+        ("serve", [*NODE, "~master"], ValueError, "master is left out of the config"),
+        ("serve", [*NODE, "master._target_=builtins.dict"], ValueError, "makes a dict; .* a MasterSettings"),
         ("serve", ["bundle={bundle}", "addresses=none.yaml"], ValueError, "none.yaml cannot be read"),
         ("ask", [], ValueError, "no picture"),
         ("ask", ["pictures=[a.jpg]", "timeout_seconds=0"], ValueError, "timeout_seconds is 0"),
@@ -125,6 +137,52 @@ def test_what_makes_no_sense_is_refused(
 
     with pytest.raises(error, match=message):
         asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["num_nodes=0"], "num_nodes is 0"),
+        (["threads=0"], "threads is 0"),
+        (["exit_threshold=-1"], "exit_threshold is -1"),
+        (["master.max_tasks=0"], "max_tasks is 0"),
+        (["scheduler.ants=0"], "ants is 0"),
+        (["~scheduler"], "scheduler is left out"),
+        (["certificate=a.pem", "certificate_key=a.pem"], r"a\.pem"),
+        (["port={taken}"], "cannot be listened on .* port=0 for a free one"),
+    ],
+)
+def test_up_starts_nothing_that_would_be_refused(
+    overrides: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(up.Child, "start", start)
+    write_bundle(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        given = [each.format(taken=taken.getsockname()[1]) for each in overrides]
+        cfg = configured("up", [f"bundle={tmp_path}", "port=0", *given])
+        with pytest.raises((ValueError, InstantiationException), match=message):
+            asyncio.run(up.up(cfg))
+
+
+def test_a_master_whose_port_is_taken_says_so_before_it_waits_for_its_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(self: Master) -> None:
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr(Master, "start", start)
+    write_bundle(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        given = [f"bundle={tmp_path}", "nodes=[http://127.0.0.1:9]", f"port={taken.getsockname()[1]}"]
+        with pytest.raises(ValueError, match="port=0 for a free one"):
+            asyncio.run(serve.serve(configured("serve", given)))
 
 
 def test_a_damaged_part_is_not_served(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ def test_other_addresses_need_a_token_unless_told_so(host: str) -> None:
         ({"certificate": "a.pem"}, "belong together"),
         ({"token": ""}, "token"),
         ({"token": "a\nb"}, "token"),
+        ({"token": "\u00e9"}, "token"),
+        ({"token": "a "}, "token"),
+        ({"certificate_key": 3}, "certificate_key is 3"),
         ({"max_body_bytes": 0}, "max_body_bytes"),
         ({"max_reading_bytes": 10}, "max_reading_bytes"),
         ({"read_seconds": 0.0}, "read_seconds"),
@@ -43,7 +46,7 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
 
 def test_files_of_tls_that_cannot_be_read_are_named() -> None:
     with pytest.raises(ValueError, match=r"none\.pem"):
-        ServerSettings(certificate="none.pem", key="none.pem").ssl_context()
+        ServerSettings(certificate="none.pem", certificate_key="none.pem").ssl_context()
 
 
 @pytest.mark.parametrize(
