@@ -6,6 +6,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -141,9 +142,16 @@ def run(app: Callable[[], Any]) -> None:
 
 
 def quoted(value: str) -> str:
-    """Quotes the value of an override, so that Hydra does not parse ``=``, braces and other characters in it."""
-    inner = value.replace("'", "\\'")
-    return f"'{inner}'"
+    """Quotes the value of an override, so that Hydra does not parse ``=``, braces and other characters in it.
+
+    Within quotes Hydra reads a backslash only before a quote, and OmegaConf only before an interpolation.
+
+    >>> print(quoted("it's"), quoted("${x}"), quoted("a" + chr(92)))
+    'it\\'s' '\\${x}' 'a\\\\'
+    """
+    plain = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", value)
+    inner = re.sub(r"(\\*)(')", lambda found: 2 * found[1] + r"\'", plain)
+    return "'" + re.sub(r"(\\+)$", lambda found: 2 * found[1], inner) + "'"
 
 
 def described(error: BaseException) -> str:

@@ -77,7 +77,7 @@ class TensorSpec:
             )
 
 
-def tensor_specs(listed: Iterable[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+def tensor_specs(listed: Any) -> tuple[TensorSpec, ...]:
     """Tensors as JSON lists them, in a manifest or in the metadata of a server.
 
     Raises:

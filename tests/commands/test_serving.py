@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -30,13 +31,14 @@ from cloudedge_pl.commands.serving import (
     server_settings,
 )
 from cloudedge_pl.dormancy import DormancyRule
-from cloudedge_pl.errors import BundleError
+from cloudedge_pl.errors import BundleError, DataError
 from cloudedge_pl.scheduling import AdaptiveTaskScheduler
 from cloudedge_pl.serving import ExitRule
+from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.master import Master
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.settings import ServerSettings
-from tests.serving.fleets import write_bundle
+from tests.serving.fleets import mastered, run, whole, write_bundle
 
 SERVERS = ("node", "cloud", "serve", "up")
 PORTS = {"node": 8001, "cloud": 8002, "serve": 8000, "up": 8000}
@@ -118,6 +120,8 @@ def test_samples_of_one_class_do_not_exit(tmp_path: Path) -> None:
         ("serve", [*NODE, "master._target_=builtins.dict"], ValueError, "makes a dict; .* a MasterSettings"),
         ("serve", ["bundle={bundle}", "addresses=none.yaml"], ValueError, "none.yaml cannot be read"),
         ("ask", [], ValueError, "no picture"),
+        ("ask", ["pictures=[absent.jpg]"], DataError, "absent.jpg is not a file"),
+        ("ask", ["pictures=[{bundle}/edge.onnx]", "token='a\nb'"], ValueError, "token must be printable"),
         ("ask", ["pictures=[a.jpg]", "timeout_seconds=0"], ValueError, "timeout_seconds is 0"),
     ],
 )
@@ -191,6 +195,78 @@ def test_a_damaged_part_is_not_served(tmp_path: Path) -> None:
         file.write(b"x")
     with pytest.raises(BundleError, match="not the part 'edge'"):
         asyncio.run(serve_part("edge", configured("node", [f"bundle={tmp_path}", "port=0"])))
+
+
+ODD_NAMES = ("a=b.png", "a,b.png", "it's.png", "${x}.png", "end.png\\", "[bold]x.png", "url=x.png", "null")
+
+
+def test_pictures_of_odd_names_and_modes_are_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, _ = write_bundle(tmp_path / "bundle")
+    monkeypatch.chdir(tmp_path)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8))
+    for name in ODD_NAMES:
+        picture.save(name, "PNG")
+    picture.convert("CMYK").save("cmyk.jpg")
+    picture.resize((1, 1)).save("one.png")
+    Image.fromarray(np.full((5, 5), 40_000, np.uint16)).save("grey16.png")
+    names = (*ODD_NAMES, "cmyk.jpg", "one.png", "grey16.png")
+
+    async def asked(command: str, work: Any) -> None:
+        async with whole(manifest, num_nodes=1) as (_, url):
+            await work(configured(command, [f"url={url}", *sys.argv[1:]]))
+
+    monkeypatch.setattr(ask, "main_of", lambda *given: run(asked(*given)))
+    monkeypatch.setattr(sys, "argv", ["cloudedge ask", *names])
+    ask.main()
+    shown = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in shown] == list(names)
+    assert all(line.split()[1] in "abcde" and "%" in line for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": 3}, "the list of tensors is 3"),
+        ({"outputs": []}, "the outputs have the shapes"),
+        ({"parameters": 3}, "parameters is 3"),
+        ({"preprocessing": None}, "does not say how pictures are prepared"),
+        ({"preprocessing": {"input_shape": [3, 9, 9], "mean": [0] * 3, "std": [1] * 3}}, "input_shape is"),
+        ({"class_names": None}, "class_names is None"),
+        ({"nodes": [3]}, r"nodes is \[3\]"),
+        ({}, "answered class 7, and it names 5 of them"),
+    ],
+)
+def test_a_server_that_is_no_master_is_named(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, _ = write_bundle(tmp_path)
+
+    async def work() -> None:
+        async with mastered(manifest, {"a": "http://127.0.0.1:9"}, None) as (master, _):
+            said = master.served().metadata()
+        for key, value in changes.items():
+            (said if key in said else said["parameters"])[key] = value
+
+        async def fetch(*_: object) -> dict[str, Any]:
+            return json.loads(json.dumps(said))
+
+        async def infer(*_: object) -> dict[str, np.ndarray]:
+            return {
+                "logits": np.zeros((1, 5)),
+                "class": np.array([7]),
+                "path": np.zeros(1),
+                "node": np.zeros(1),
+            }
+
+        monkeypatch.setattr(ask, "fetch", fetch)
+        monkeypatch.setattr(ask.ModelClient, "infer", infer)
+        Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+        await ask.ask(configured("ask", [f"pictures=[{tmp_path}/a.png]", "url=http://here:1"]))
+
+    with pytest.raises(CallError, match=f"http://here:1 .*{message}"):
+        run(work())
 
 
 def test_a_weak_device_needs_neither_torch_nor_lightning(tmp_path: Path) -> None:
