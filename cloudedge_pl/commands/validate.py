@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import math
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,17 +16,28 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import console, run, write_json
-from cloudedge_pl.commands.serving import configured, main_of, own_keys
+from cloudedge_pl.commands.serving import configured, main_of, master_parts, own_keys
 from cloudedge_pl.commands.up import START
 from cloudedge_pl.commands.validation_rig import compare, running
-from cloudedge_pl.errors import lookup, require_positive, require_range
+from cloudedge_pl.errors import lookup, require_range
 from cloudedge_pl.files import written_whole
 from cloudedge_pl.reports.validation import save_validation_figure, validation_table
+from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import stop_event
+from cloudedge_pl.serving.manifest import PARTS
+from cloudedge_pl.serving.session import require_onnx
 from cloudedge_pl.validation.conditions import CONDITIONS, Span
 from cloudedge_pl.validation.hosts import ENTERED, choose, enter
 from cloudedge_pl.validation.measured import Figures
 from cloudedge_pl.validation.outcomes import Comparison
+
+LONGEST_SECONDS = 10.0
+"""Of a sample, and of a link one way: the figures of slower servers would take hours to measure."""
+
+LEAST_RATE = 1e3
+"""Of a link, in bit/s; below, calls end before their answers come."""
+
+MOST_NODES = 200
 
 
 async def validate(cfg: DictConfig) -> None:
@@ -46,7 +59,7 @@ async def validate(cfg: DictConfig) -> None:
 
 
 async def _validate(cfg: DictConfig) -> None:
-    content = _checked(own_keys(cfg, _keys))
+    content = _ready(cfg)
     isolated, said = choose(content["hosts"])
     console().print(said, soft_wrap=True, markup=False)
     comparisons: list[Comparison] = []
@@ -78,16 +91,41 @@ def _keys(
     """The keys of conf/validate.yaml, as a signature."""
 
 
+def _ready(cfg: DictConfig) -> dict[str, Any]:
+    """The command's keys, after everything that can be refused before a process starts was checked."""
+    content = _checked(own_keys(cfg, _keys))
+    manifest = Manifest.read(content["bundle"])
+    require_onnx(manifest)
+    manifest.check_hashes(*PARTS)
+    master_parts(cfg)
+    folder = Path(content["dir"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"dir is {folder}, and nothing can be written there ({error.strerror}); give another folder."
+        ) from error
+    return content
+
+
 def _checked(content: dict[str, Any]) -> dict[str, Any]:
     if not content["conditions"] or not content["node_seconds"]:
         raise ValueError("conditions or node_seconds is empty; give at least one of each.")
     for name in content["conditions"]:
         lookup(CONDITIONS, name, "condition")
-    for at, seconds in enumerate(content["node_seconds"]):
-        require_positive("", **{f"node_seconds[{at}]": seconds})
+    nodes = {f"node_seconds[{at}]": seconds for at, seconds in enumerate(content["node_seconds"])}
+    require_range("", 0, LONGEST_SECONDS, open_low=True, **nodes, cloud_seconds=content["cloud_seconds"])
     least = 2 if any(CONDITIONS[name].dies_at is not None for name in content["conditions"]) else 1
-    require_range("", least, 200, num_nodes=len(content["node_seconds"]))
-    require_positive("", cloud_seconds=content["cloud_seconds"])
+    if not least <= len(nodes) <= MOST_NODES:
+        raise ValueError(
+            f"node_seconds has {len(nodes)} values, one for each node; these conditions need {least} to {MOST_NODES}."
+        )
+    for host in ("node", "cloud"):
+        delay, rate = f"{host}_delay_seconds", f"{host}_bits_per_second"
+        require_range("", 0, LONGEST_SECONDS, **{delay: content[delay]})
+        require_range("", LEAST_RATE, math.inf, **{rate: content[rate]})
     require_range("", 1, 10_000, whole=True, calls=content["calls"])
     Span(warmup_seconds=content["warmup_seconds"], seconds=content["seconds"])
     return content
@@ -148,8 +186,8 @@ def _enter_namespace() -> None:
     """Goes on in a network of its own, if hosts are to be namespaces and it is not in one already."""
     if os.environ.get(ENTERED):
         return
-    hosts = configured("validate", sys.argv[1:])["hosts"]
-    if choose(hosts)[0]:
+    content = _ready(configured("validate", sys.argv[1:]))
+    if choose(content["hosts"])[0]:
         enter(["-c", START, "validate", *sys.argv[1:]])
 
 

@@ -72,6 +72,10 @@ CONDITIONS: dict[str, Condition] = {
 """Conditions by name."""
 
 
+LONGEST_SECONDS = 3600.0
+"""Of a condition; requests of longer ones would not fit into memory on a fast fleet."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """When requests arrive, and which of them are compared.
@@ -89,8 +93,8 @@ class Span:
 
     def __post_init__(self) -> None:
         require_fields("validation", self)
-        require_range("validation", 0, math.inf, open_high=True, warmup_seconds=self.warmup_seconds)
-        require_positive("validation", seconds=self.seconds)
+        require_range("validation", 0, LONGEST_SECONDS, warmup_seconds=self.warmup_seconds)
+        require_range("validation", 0, LONGEST_SECONDS, open_low=True, seconds=self.seconds)
 
     @property
     def end_seconds(self) -> float:

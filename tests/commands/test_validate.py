@@ -21,6 +21,7 @@ from cloudedge_pl.commands.validation_rig import _text
 from cloudedge_pl.dormancy import DormancyRule
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.validation.conditions import CONDITIONS, Span
+from tests.commands.command_line import CommandLine
 from tests.serving.fleets import write_bundle
 
 START = "from cloudedge_pl.commands.cli import main; main()"
@@ -57,7 +58,11 @@ def test_the_defaults_are_those_of_the_classes() -> None:
         (["conditions=[]"], "conditions or node_seconds is empty"),
         (["conditions=[lazy]"], "unknown condition 'lazy'"),
         (["node_seconds=[0.1,0]"], r"node_seconds\[1\] is 0"),
-        (["node_seconds=[0.1]"], "num_nodes is 1"),
+        (["node_seconds=[0.1]"], "node_seconds has 1 values, .* 2 to 200"),
+        (["node_seconds=[0.1,1e6]"], r"node_seconds\[1\] is 1000000"),
+        (["cloud_delay_seconds=1e6"], "cloud_delay_seconds is 1000000"),
+        (["node_bits_per_second=1e-9"], "node_bits_per_second is 1e-09"),
+        (["seconds=1e9"], "seconds is 1000000000"),
         (["cloud_seconds=-1"], "cloud_seconds is -1"),
         (["calls=0"], "calls is 0"),
         (["seconds=0"], "seconds is 0"),
@@ -67,6 +72,31 @@ def test_what_makes_no_sense_is_refused(overrides: list[str], message: str) -> N
     content: Any = dict(configured("validate", ["bundle=b", *overrides]))
     with pytest.raises(ValueError, match=message):
         _checked(content)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["bundle={folder}/absent"], "no manifest.json"),
+        (["~scheduler"], "scheduler is left out"),
+        (["master.max_tasks=0"], "max_tasks is 0"),
+        (["dir={folder}/edge.onnx"], "edge.onnx, and nothing can be written there"),
+    ],
+)
+def test_nothing_starts_for_what_is_refused(
+    overrides: list[str],
+    message: str,
+    tmp_path: Path,
+    cloudedge_here: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(*_: object) -> None:
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr("cloudedge_pl.commands.validate.choose", start)
+    write_bundle(tmp_path)
+    given = [each.format(folder=tmp_path) for each in overrides]
+    assert message in str(cloudedge_here("validate", f"bundle={tmp_path}", *given))
 
 
 def test_settings_as_overrides() -> None:
