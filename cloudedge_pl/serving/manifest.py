@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +284,9 @@ def _manifest(path: Path, content: Any) -> Manifest:
 
 def _values(content: dict[str, Any]) -> dict[str, Any]:
     """The fields of a manifest, made of what JSON holds of them."""
+    for each in fields(Manifest):
+        if each.default is each.default_factory is MISSING and each.name not in content:
+            raise KeyError(each.name)
     require_types("manifest", _json_types, content)
     pictures = content.get("preprocessing")
     made = {
@@ -303,6 +306,9 @@ def _json_types(
     exits: Mapping[str, Any],
     dormancy: Mapping[str, Any],
     preprocessing: Mapping[str, Any] | None,
+    sizes: Mapping[str, Any],
+    run: Mapping[str, Any],
+    versions: Mapping[str, Any],
 ) -> None:
     """The types of what is not a plain value in the file, as a signature."""
 

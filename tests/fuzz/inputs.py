@@ -14,6 +14,7 @@ import torch
 
 from cloudedge_pl.lightning import pl
 from cloudedge_pl.reports.run_rows import RunRow
+from tests.fuzz import served
 from tests.fuzz.made import MADE
 
 Case = tuple[str, list[str], str]
@@ -508,6 +509,7 @@ def cases() -> Iterator[Case]:
         yield from (("train", [f"{name}={value}"], name.split(".")[-1]) for value in values)
     yield from SINGLE
     yield from MADE
+    yield from served.cases()
     for name, ends in CONDITIONS.items():
         yield from (("train", _overrides(name + end), answer) for end, answer in ends)
     yield from SWEEPS
@@ -525,6 +527,7 @@ def _overrides(text: str) -> list[str]:
 
 def files(folder: Path) -> None:
     """Writes the files that the table names."""
+    served.served_files(folder)
     for name, (content, _) in FLEETS.items():
         (folder / name).write_bytes(content)
     for name, (text, _) in TIMES.items():

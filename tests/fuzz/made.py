@@ -22,10 +22,20 @@ REPRODUCTION: list[Case] = [
     ("reproduce", ["foo=3"], "foo"),
 ]
 
+TEXT = "{folder}/.hydra/text.ckpt"
 EXPORT: list[Case] = [
     ("export", [], "ckpt="),
     ("export", ["ckpt="], "ckpt="),
     ("export", ["ckpt={folder}/nope.ckpt"], "nope.ckpt"),
+    ("export", ["ckpt={folder}"], "no checkpoint"),
+    ("export", ["foo=3"], "ckpt="),
+    ("export", [f"ckpt={TEXT}"], "text.ckpt cannot be read"),
+    ("export", [f"ckpt={TEXT}", "format=tflite"], "unknown format of a bundle 'tflite'"),
+    ("export", [f"ckpt={TEXT}", "whole=perhaps"], "whole is 'perhaps'"),
+    ("export", [f"ckpt={TEXT}", "dir={folder}/text.csv"], "text.csv"),
+    ("export", [f"ckpt={TEXT}", "dir={folder}/pictures"], "which is of no bundle"),
+    ("export", [f"ckpt={TEXT}", "foo=3"], "foo"),
+    ("export", [f"ckpt={TEXT}", "exits.threshold=2"], "threshold is 2"),
 ]
 
 MADE: list[Case] = [*REPRODUCTION, *EXPORT]

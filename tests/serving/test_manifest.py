@@ -141,6 +141,7 @@ def list_no_tensors(content: dict[str, Any]) -> None:
         (put("class_names", "abc"), "class_names is 'abc'"),
         (put("parts", []), r"parts is \[\]"),
         (put("codec", "none"), "codec is 'none'"),
+        (put("sizes", []), r"sizes is \[\]"),
         (put("preprocessing", {"mean": 3}), "mean is 3|missing"),
         (put("parts", {"edge": "edge.onnx"}), "the part 'edge' is 'edge.onnx'; it must be a mapping"),
         (picture_of_another_size, r"input_shape is \[3, 9, 9\], and the edge part takes \[3, 8, 8\]"),

@@ -477,7 +477,7 @@ def test_tls_is_spoken_with_a_certificate(bundle: tuple[Manifest, Network], tmp_
     spec = manifest.parts["edge"]
 
     async def work() -> None:
-        async with part_server(manifest, "edge", certificate=certificate, key=key) as url:
+        async with part_server(manifest, "edge", certificate=certificate, certificate_key=key) as url:
             assert url.startswith("https://")
             for authority in (certificate, None):
                 session = Access(authority=authority).session()
