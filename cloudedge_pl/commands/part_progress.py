@@ -44,7 +44,8 @@ class PartProgress(Report):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # otherwise the oldest rich writes an empty line
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """Writes a line above the bar."""
