@@ -111,7 +111,7 @@ def _report(exported: Exported) -> None:
         f"The bundle {manifest.id[:12]} is in {manifest.folder}; {manifest.folder / 'manifest.json'} describes it.",
     ]
     for line in lines:
-        console().print(line, soft_wrap=True, highlight=False)
+        console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _threshold(exported: Exported) -> str:
