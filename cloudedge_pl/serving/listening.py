@@ -48,6 +48,7 @@ async def listening(server: ModelServer) -> AsyncIterator[str]:
         shutdown_timeout=settings.drain_seconds,
         handle_signals=False,
         keepalive_timeout=KEEPALIVE_SECONDS,
+        auto_decompress=False,  # it would be done in the event loop, in which everybody waits
         logger=http_log,
     )
     await runner.setup()

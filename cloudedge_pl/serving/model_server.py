@@ -19,6 +19,7 @@ import numpy as np
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from cloudedge_pl.serving.compression import expanded
 from cloudedge_pl.serving.failures import Overloaded, ServingError, retry_after
 from cloudedge_pl.serving.metrics import ServerMetrics
 from cloudedge_pl.serving.parts import TensorSpec
@@ -37,6 +38,10 @@ from cloudedge_pl.serving.settings import ServerSettings
 
 LONG_JSON_BYTES = 65_536
 """A longer JSON object is read in a thread, so that other requests do not wait for it."""
+
+MOST_LISTS = 500_000
+"""Lists and objects that a JSON object may have. Python reads it in one go, in which nothing else runs, and these take
+longest."""
 
 Infer = Callable[[dict[str, np.ndarray], float], Awaitable[dict[str, np.ndarray]]]
 """Takes the inputs by name, and the seconds that the client gives; returns the outputs by name."""
@@ -216,7 +221,7 @@ class ModelServer:
         try:
             await self._receive(request, pieces)
             received = time.perf_counter()
-            body = b"".join(pieces)
+            body = await self._plain(b"".join(pieces), request.headers.get("Content-Encoding", ""), pieces)
             return await self._decoded(body, request.headers.get(HEADER_LENGTH)), len(body), received
         finally:
             self._held_bytes -= sum(map(len, pieces))
@@ -244,6 +249,18 @@ class ModelServer:
         except web.RequestPayloadError as error:
             raise ProtocolError(f"the body cannot be read as its headers say: {error}.") from error
 
+    async def _plain(self, body: bytes, encoding: str, pieces: list[bytes]) -> bytes:
+        """The body without its compression, which is undone in a thread, and counted as memory."""
+        encoding = encoding.strip().lower()
+        if encoding in ("", "identity"):
+            return body
+        loop, limit = asyncio.get_running_loop(), self.settings.max_body_bytes
+        found = await loop.run_in_executor(None, expanded, body, encoding, limit)
+        self._check_size(len(found))
+        pieces.append(found)
+        self._held_bytes += len(found)
+        return found
+
     def _check_size(self, size: int) -> None:
         limit = self.settings.max_body_bytes
         if size > limit:
@@ -252,8 +269,20 @@ class ModelServer:
             )
 
     async def _decoded(self, body: bytes, header_length: str | None) -> Inference:
-        model = self.model
-        length = len(body) if header_length is None or len(header_length) > 5 else int_or_zero(header_length)
+        model, limit = self.model, self.settings.max_json_bytes
+        length = len(body) if header_length is None else min(int_or_zero(header_length[:16]), len(body))
+        if length > limit:
+            raise ProtocolError(
+                f"the JSON object is larger than max_json_bytes={limit}; send binary tensors, or fewer samples.",
+                status=413,
+            )
+        if (
+            length > LONG_JSON_BYTES
+            and body.count(b"[", 0, length) + body.count(b"{", 0, length) > MOST_LISTS
+        ):
+            raise ProtocolError(
+                f"the JSON object has more than {MOST_LISTS} lists; send the data flat, or binary."
+            )
         if length <= LONG_JSON_BYTES:
             return decode_request(body, header_length, model.inputs, model.outputs)
         loop = asyncio.get_running_loop()

@@ -42,6 +42,7 @@ class ServerSettings:
         certificate_key: PEM file of the certificate's key.
         insecure: whether an address that other machines reach may go without a token.
         max_body_bytes: largest body of a request.
+        max_json_bytes: largest JSON object of a request; what is read as JSON keeps everybody waiting, binary does not.
         max_reading_bytes: of the bodies that are being received and read, together; further requests get 503.
         read_seconds: time in which a body must have arrived; a connection without a request is closed after it as well.
         drain_seconds: time that requests have to finish after SIGTERM or Ctrl-C.
@@ -58,6 +59,7 @@ class ServerSettings:
     certificate_key: str | None = None
     insecure: bool = False
     max_body_bytes: int = 67_108_864
+    max_json_bytes: int = 16_777_216
     max_reading_bytes: int = 268_435_456
     read_seconds: float = 10.0
     drain_seconds: float = 10.0
@@ -66,6 +68,7 @@ class ServerSettings:
         require_fields("server", self)
         require_range("server", 0, 65_535, whole=True, port=self.port)
         require_range("server", 1, math.inf, whole=True, open_high=True, max_body_bytes=self.max_body_bytes)
+        require_range("server", 1, math.inf, whole=True, open_high=True, max_json_bytes=self.max_json_bytes)
         require_range(
             "server", self.max_body_bytes, math.inf, open_high=True, max_reading_bytes=self.max_reading_bytes
         )

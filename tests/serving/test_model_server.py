@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import shutil
 import subprocess
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,8 @@ from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.client import Access, ModelClient
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.listening import listening
-from cloudedge_pl.serving.model_server import ModelServer, ServedModel
-from cloudedge_pl.serving.protocol import HEADER_LENGTH, MANIFEST_HEADER, encode_request
+from cloudedge_pl.serving.model_server import MOST_LISTS, ModelServer, ServedModel
+from cloudedge_pl.serving.protocol import HEADER_LENGTH, MANIFEST_HEADER, decode_answer, encode_request
 from cloudedge_pl.serving.session import Queue, served_part
 from tests.serving.fleets import Network, images, local, part_server, run, write_bundle
 from tests.serving.test_protocol import MALFORMED
@@ -209,6 +211,51 @@ def test_who_announces_much_and_sends_nothing_keeps_nobody_out(bundle: tuple[Man
             await asyncio.sleep(0.05)
             async with session.post(url + INFER, data=body, headers=headers) as response:
                 assert response.status == 200
+
+    run(work())
+
+
+def test_compressed_bodies_are_read_within_the_largest_size(bundle: tuple[Manifest, Network]) -> None:
+    manifest, net = bundle
+    body, headers = request(2)
+    large = b" " * 5000
+
+    async def work() -> None:
+        async with edge(manifest, max_body_bytes=4000) as (session, url):
+            for data, encoding, status in (
+                (gzip.compress(body), "gzip", 200),
+                (zlib.compress(body), "Deflate", 200),
+                (body, "identity", 200),
+                (gzip.compress(large), "gzip", 413),
+                (body, "gzip", 400),
+                (gzip.compress(body)[:-9], "gzip", 400),
+                (body, "br", 415),
+            ):
+                given = {**headers, "Content-Encoding": encoding}
+                async with session.post(url + INFER, data=data, headers=given) as response:
+                    assert response.status == status, encoding
+                    answer = await response.read()
+                    if status == 200:
+                        found = decode_answer(
+                            answer, response.headers[HEADER_LENGTH], manifest.parts["edge"].outputs
+                        )
+                        np.testing.assert_allclose(found.tensors["cut_0"], net.cut(images(2)), rtol=1e-5)
+
+    run(work())
+
+
+def test_json_that_would_keep_others_waiting_is_refused(bundle: tuple[Manifest, Network]) -> None:
+    manifest, _ = bundle
+    lists = b'{"inputs":[' + b"[]," * (MOST_LISTS + 1) + b"[]]}"
+
+    async def work() -> None:
+        async with edge(manifest) as (session, url), session.post(url + INFER, data=lists) as response:
+            assert response.status == 400
+            assert "lists" in (await response.json())["error"]
+        async with edge(manifest, max_json_bytes=500) as (session, url):
+            for (data, headers), status in (((b" " * 501, {}), 413), (request(5), 200)):
+                async with session.post(url + INFER, data=data, headers=headers) as response:
+                    assert response.status == status
 
     run(work())
 
