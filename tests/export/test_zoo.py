@@ -57,7 +57,8 @@ def test_both_formats_equal_the_module_at_three_cuts(name: str, tmp_path: Path) 
         held = {part.name: part.weight_bytes for part in parts.parts.values()}
         assert held["edge"] + held["cloud"] <= whole
         programs = {part.name: torch_format.traced(part) for part in parts.parts.values()}
-        for format, limit in ((onnx_format, TOLERANCE), (torch_format, 0.0)):
+        # PyTorch 2.6 fixes the batch of a program that it converts to ONNX, so that comes last.
+        for format, limit in ((torch_format, 0.0), (onnx_format, TOLERANCE)):
             runs = {}
             for part in parts.parts.values():
                 path = tmp_path / part.name
