@@ -1,10 +1,14 @@
-"""A choice of tests for a second run of them."""
+"""What holds for all tests: the same examples of a law in every run; and a choice of tests for a second run of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")  # --hypothesis-profile=default draws others
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

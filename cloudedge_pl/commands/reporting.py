@@ -151,7 +151,7 @@ def quoted(value: str) -> str:
     """
     plain = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", value)
     inner = re.sub(r"(\\*)(')", lambda found: 2 * found[1] + r"\'", plain)
-    return "'" + re.sub(r"(\\+)$", lambda found: 2 * found[1], inner) + "'"
+    return "'" + re.sub(r"(\\+)\Z", lambda found: 2 * found[1], inner) + "'"
 
 
 def described(error: BaseException) -> str:

@@ -162,9 +162,10 @@ class ChurnProcess:
     def _restart(self) -> None:
         """Goes back to 0 s."""
         self._known_seconds, self._next_block = 0.0, 0
-        # At the start of the next block: which nodes are not under repair, and which are away by the given events.
+        # At the start of the next block: which nodes are not under repair, which are away by the given events, and of
+        # which the last event was that they left. Others that are away or under repair have failed.
         self._running = np.ones(self._num_nodes, dtype=bool)
-        self._away = dict.fromkeys(self.absent, LEAVE)
+        self._away, self._left = set(self.absent), set(self.absent)
         self._entry: dict[str, Any] = {}
         self._block = ChurnEvents(np.empty(0), np.empty(0, np.int32), np.empty(0, np.int8))
 
@@ -204,7 +205,8 @@ class ChurnProcess:
         """Draws the next block."""
         self._entry = {
             "repaired": np.flatnonzero(~self._running).tolist(),
-            "away": [[node, kind] for node, kind in self._away.items()],
+            "away": sorted(self._away),
+            "left": sorted(self._left),
         }
         start = self._end_of_block()
         self._next_block += 1
@@ -244,19 +246,22 @@ class ChurnProcess:
         kept = np.ones(len(nodes), dtype=bool)
         touched = np.zeros(self._num_nodes, dtype=bool)
         touched[nodes[by_hand > 0]] = True
-        touched[list(self._away)] = True
+        touched[list(self._away | self._left)] = True
         for row in np.flatnonzero(touched[nodes]):
             node, kind = int(nodes[row]), int(kinds[row])
+            away = node in self._away
             if not by_hand[row]:
                 under_repair[node] = kind == FAIL
-                kept[row] = node not in self._away
+                kept[row] = not away
             elif kind == JOIN:
-                kept[row] = self._away.pop(node, None) is not None and not under_repair[node]
+                kept[row] = away and not under_repair[node]
+                self._away.discard(node)
             else:
-                there = node not in self._away and not under_repair[node]
-                kept[row] = there or (kind == FAIL and self._away.get(node) == LEAVE)
-                if self._away.get(node) != FAIL:
-                    self._away[node] = kind
+                left = node in self._left
+                kept[row] = kind == FAIL if left else not away and not under_repair[node]
+                self._away.add(node)
+            if kept[row]:
+                (self._left.add if kind == LEAVE else self._left.discard)(node)
         return kept
 
     def state_dict(self) -> dict[str, Any]:
@@ -270,5 +275,5 @@ class ChurnProcess:
         if state["next_block"]:
             self._next_block = int(state["next_block"]) - 1
             self._running[state["repaired"]] = False
-            self._away = {int(node): int(kind) for node, kind in state["away"]}
+            self._away, self._left = (set(map(int, state[key])) for key in ("away", "left"))
             self._advance()

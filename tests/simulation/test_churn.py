@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudedge_pl.simulation.churn import BLOCK_SECONDS, FAIL, JOIN, LEAVE, Churn, ChurnEvents, ChurnProcess
@@ -62,6 +62,7 @@ def test_a_state_from_the_start_undoes_what_was_given() -> None:
     assert rows(process.until(9000.0)) == first
 
 
+@example(given_events=[(380.0, "a", "leave"), (381.0, "a", "fail")], absent=set(), rate=30.0, seed=7)
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     given_events=st.lists(
@@ -90,6 +91,14 @@ def test_every_event_changes_its_node(
         state[node] = kind
         times.append(seconds)
     assert times == sorted(times)
+
+
+def test_a_node_that_failed_at_random_and_then_leaves_has_not_left_but_failed() -> None:
+    """It fails at 379.1 s; its repair would end at 504.5 s, when it is away."""
+    events = [(380.0, "a", "leave"), (381.0, "a", "fail"), (600.0, "a", "fail"), (700.0, "a", "join")]
+    found = rows(Churn(failures_per_hour=30.0, events=events).process(NAMES, 7).until(710.0))
+    last = [(round(seconds, 1), kind) for seconds, node, kind in found if node == 0][2:]
+    assert last == [(379.1, FAIL), (700.0, JOIN)]
 
 
 def test_failures_and_repairs_have_their_rates() -> None:
