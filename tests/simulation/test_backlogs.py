@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudedge_pl.fleet import Fleet, Link
-from cloudedge_pl.scheduling import as_scheduler
+from cloudedge_pl.scheduling import Assignment, NodeState, TaskWindow, as_scheduler
 from cloudedge_pl.scheduling.lists import MinCompletion
 from cloudedge_pl.simulation.backlogs import backlogs
 from cloudedge_pl.simulation.engine import Engine
@@ -27,7 +27,19 @@ ALL_TO_CLOUD = {"exit_seconds": 0.0, "exit_upload_bytes": 0.0}
 
 
 class InPython(MinCompletion):
-    """The greedy rule as a scheduler that the kernel does not know, so that it is called."""
+    """The greedy rule as a scheduler that the kernel does not know, so that it is called.
+
+    Attributes:
+        closest: least difference between the completions of the two best nodes of any task.
+    """
+
+    closest = math.inf
+
+    def assign(self, window: TaskWindow, state: NodeState) -> Assignment:
+        ends = np.sort(np.where(state.available, state.ready_seconds + window.times_seconds[0], math.inf))
+        if len(ends) > 1 and math.isfinite(ends[1]):
+            self.closest = min(self.closest, float(ends[1] - ends[0]))
+        return super().assign(window, state)
 
 
 def machines(rates: list[float], **link: float) -> Fleet:
@@ -91,13 +103,14 @@ def test_the_books_are_those_of_the_queues(how: dict[str, Any], seed: int, until
 @given(how=settings_of_engines(), seed=st.integers(0, 1000))
 def test_the_compiled_greedy_rule_is_that_of_python(how: dict[str, Any], seed: int) -> None:
     how = how | {"phase": "inference", "scenario": replace(how["scenario"], window=WindowRule())}
-    nodes = []
-    for scheduler in (MinCompletion(), InPython()):
+    nodes, in_python = [], InPython()
+    for scheduler in (MinCompletion(), in_python):
         engine = build(**how | {"scheduler": scheduler})
         engine.feed(random_tasks(80, seed), final=True)
         engine.run()
         nodes.append(engine.take_records(in_flight=True).node)
-    np.testing.assert_array_equal(*nodes)
+    if in_python.closest > 1e-12:  # else rounding decides between nodes that are equally good
+        np.testing.assert_array_equal(*nodes)
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
