@@ -13,7 +13,7 @@ import math
 import numbers
 import os
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 T = TypeVar("T")
@@ -149,6 +149,24 @@ def require_seed(owner: str, **values: Any) -> None:
     for field, value in values.items():
         named: dict[str, Any] = {field: value}
         require_range(owner, 0, MAX_SEED, whole=True, **named)
+
+
+def require_saved(what: str, saved: Iterable[str], expected: Iterable[str]) -> None:
+    """Checks that a checkpoint holds all that this version reads.
+
+    Args:
+        what: part of the checkpoint and its verb, for the message: "simulator has".
+        saved: names that it holds.
+        expected: names that are read.
+
+    Raises:
+        CheckpointError: naming what is missing.
+    """
+    if missing := sorted(set(expected) - set(saved)):
+        raise CheckpointError(
+            f"the checkpoint's {what} no {', '.join(missing)}: an earlier version of cloudedge_pl wrote it. "
+            "Load its weights with ckpt_path left out and module.load_state_dict, or resume with that version."
+        )
 
 
 def require_types(owner: str, function: Callable[..., Any], values: Mapping[str, Any]) -> None:

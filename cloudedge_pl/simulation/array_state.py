@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.errors import CheckpointError, require_saved
 from cloudedge_pl.simulation.arrays import make_room
 from cloudedge_pl.simulation.layout import SWITCH, TIMES, WORLD, Arrays
 from cloudedge_pl.simulation.task_records import TaskRecords
@@ -59,11 +59,7 @@ def restored_arrays(state: dict[str, Any], present: Arrays) -> Arrays:
 def _check_columns(state: dict[str, Any], present: Arrays) -> None:
     """Raises CheckpointError if a state lacks columns of the present layout."""
     for name, array in _used(present).items():
-        if missing := sorted(set(array.dtype.names or ()) - set(state.get(name, ()))):
-            raise CheckpointError(
-                f"the checkpoint's {name} have no {', '.join(missing)}: an earlier version of cloudedge_pl wrote it. "
-                "Load its weights with ckpt_path left out and module.load_state_dict, or resume with that version."
-            )
+        require_saved(f"{name} have", state.get(name, ()), array.dtype.names or ())
 
 
 def _used(arrays: Arrays) -> dict[str, np.ndarray]:

@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from cloudedge_pl.errors import lookup, require_fields, require_positive, require_range, require_seed
+from cloudedge_pl.errors import (
+    lookup,
+    require_fields,
+    require_positive,
+    require_range,
+    require_saved,
+    require_seed,
+)
 from cloudedge_pl.simulation.events import FAIL, JOIN, LEAVE
 from cloudedge_pl.text_tables import read_timed_csv
 
@@ -269,7 +276,13 @@ class ChurnProcess:
         return {"known_seconds": self._known_seconds, "next_block": self._next_block, **self._entry}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`state_dict` returned."""
+        """Restores what :meth:`state_dict` returned.
+
+        Raises:
+            CheckpointError: if an earlier version wrote it.
+        """
+        if state["next_block"]:
+            require_saved("churn has", state, ("repaired", "away", "left"))
         self._restart()
         self._known_seconds = float(state["known_seconds"])
         if state["next_block"]:

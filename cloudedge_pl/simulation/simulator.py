@@ -16,7 +16,7 @@ import numpy as np
 from cloudedge_pl.costs.exchange import Exchange, exchange_costs
 from cloudedge_pl.costs.split import SplitCosts
 from cloudedge_pl.dormancy import Decide, DormancyRule, DormancyState
-from cloudedge_pl.errors import CheckpointError
+from cloudedge_pl.errors import require_saved
 from cloudedge_pl.fleet import Fleet, Workload
 from cloudedge_pl.scheduling import Assignment, Scheduler
 from cloudedge_pl.simulation.accounts import Accounts
@@ -322,11 +322,7 @@ class Simulator:
         Raises:
             CheckpointError: if it belongs to a fleet of another size, or to an earlier version.
         """
-        if missing := sorted(self.state_dict().keys() - state.keys()):
-            raise CheckpointError(
-                f"the checkpoint's simulator has no {', '.join(missing)}: an earlier version of cloudedge_pl wrote it. "
-                "Load its weights with ckpt_path left out and module.load_state_dict, or resume with that version."
-            )
+        require_saved("simulator has", state, self.state_dict())
         self.engine.load_state_dict(state["engine"])
         self._source.load_state_dict(state["source"])
         self.history.load_state_dict(state["history"])

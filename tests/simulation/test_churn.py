@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cloudedge_pl.errors import CheckpointError
 from cloudedge_pl.simulation.churn import BLOCK_SECONDS, FAIL, JOIN, LEAVE, Churn, ChurnEvents, ChurnProcess
 
 NAMES = ["a", "b", "c", "d"]
@@ -99,6 +100,15 @@ def test_a_node_that_failed_at_random_and_then_leaves_has_not_left_but_failed() 
     found = rows(Churn(failures_per_hour=30.0, events=events).process(NAMES, 7).until(710.0))
     last = [(round(seconds, 1), kind) for seconds, node, kind in found if node == 0][2:]
     assert last == [(379.1, FAIL), (700.0, JOIN)]
+
+
+def test_a_state_of_an_earlier_version_is_refused() -> None:
+    process = MIXED.process(NAMES)
+    process.until(9000.0)
+    state = process.state_dict()
+    del state["left"]
+    with pytest.raises(CheckpointError, match="churn has no left: an earlier version"):
+        process.load_state_dict(state)
 
 
 def test_failures_and_repairs_have_their_rates() -> None:
