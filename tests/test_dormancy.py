@@ -30,7 +30,7 @@ def run(rule: DormancyRule, series: list[float]) -> list[DormancyState]:
     return states
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(delays)
 def test_paper_mode_sleeps_exactly_above_the_mean_so_far(series: list[float]) -> None:
     states = run(DormancyRule(mode="paper"), series)
@@ -41,7 +41,7 @@ def test_paper_mode_sleeps_exactly_above_the_mean_so_far(series: list[float]) ->
             assert state.awake == (series[index] < mean)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.floats(1e-3, 10.0), st.just(math.inf)), min_size=1, max_size=60))
 def test_the_average_counts_every_finite_delay_whatever_is_decided(series: list[float]) -> None:
     states = run(DormancyRule(smoothing=0.3, warmup_windows=2), series)
@@ -244,7 +244,7 @@ def test_the_quantile_follows_a_link_that_changes_for_good() -> None:
     assert abs(np.mean([not state.awake for state in found]) - 0.3) < 0.05
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(st.floats(0.0, 10.0) | st.just(math.inf), st.floats(-1.0, 10.0)), min_size=1, max_size=60
@@ -277,7 +277,7 @@ def test_a_clock_that_starts_anew_keeps_no_dwell_of_the_old_one() -> None:
     assert not next_state(rule, asleep, 1.0, clock_seconds=5004.0).awake
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(
     delays=st.lists(st.floats(0.0, 10.0) | st.just(math.inf), min_size=1, max_size=200),
     mode=st.sampled_from(["hysteresis", "quantile", "deadline"]),
@@ -301,7 +301,7 @@ def test_no_change_comes_inside_the_dwell(
             assert after - before >= max(dwell_seconds, dwell_windows)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(
     mode=st.sampled_from(["hysteresis", "paper", "quantile", "deadline", "never", "always"]),
     delays=st.lists(st.floats(0.0, 10.0) | st.just(math.inf), min_size=1, max_size=50),
@@ -322,7 +322,7 @@ def test_compiled_and_plain_rule_are_one() -> None:
             np.testing.assert_allclose(values, state.packed(), rtol=1e-12)
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(
     outages=st.sets(st.integers(0, 199), max_size=40),
     dwell=st.integers(1, 5),
@@ -338,7 +338,7 @@ def test_outages_leave_no_trace_in_the_quantile(outages: set[int], dwell: int, d
     assert not any(state.awake for state, d in zip(found, broken, strict=True) if d == math.inf)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from([0.0, 5e-324, 1e-300, 1e-3, 1.0, 1e300]), min_size=2, max_size=60))
 def test_absurd_delays_overflow_nothing(series: list[float]) -> None:
     rule = DormancyRule(mode="quantile", smoothing=1.0, warmup_windows=1, dwell_windows=2)

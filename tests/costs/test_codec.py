@@ -93,7 +93,7 @@ def test_top_k_sends_values_and_places_and_gets_values_back(shapes, ratio, value
     )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     st.integers(0, 1000),
     st.sampled_from(sorted(CODECS)),

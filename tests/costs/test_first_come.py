@@ -11,7 +11,7 @@ from cloudedge_pl.costs.first_come import serve_at_one
 TIMES = st.floats(0, 100)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(TIMES, min_size=1, max_size=30), st.floats(0, 10), TIMES)
 def test_one_server_serves_in_the_order_of_arrival(arrivals, service, free_at):
     expected, free = np.empty(len(arrivals)), free_at

@@ -67,7 +67,7 @@ def test_unknown_mode_names_those_there_are():
         edge_memory_bytes(two_layers(), Workload(phase="inference"), "trainign")
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(profiles())
 def test_memory_never_falls_with_depth(profile):
     for mode in ("auto", *ACTIVATIONS):
@@ -76,7 +76,7 @@ def test_memory_never_falls_with_depth(profile):
         assert (np.diff(memory) >= 0).all()
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(profiles())
 def test_activations_of_a_batch_are_those_of_its_samples(profile):
     for mode in ("paper", "inference", "training"):

@@ -73,7 +73,7 @@ def test_erlang_c_with_very_many_servers_is_finite():
     assert 0 <= float(erlang_c(5000, np.array(4900.0))) <= 1
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(RATES, LOADS)
 def test_one_server_is_mm1_and_md1_is_half(rate, load):
     service = np.array(load / rate)
@@ -84,7 +84,7 @@ def test_one_server_is_mm1_and_md1_is_half(rate, load):
     assert 2 * md1_waiting_seconds(np.array(rate), service) == pytest.approx(mm1)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(RATES, LOADS, st.integers(2, 40))
 def test_pooling_waits_less_than_separate_queues(rate, load, servers):
     service = np.array(load / rate)
@@ -93,7 +93,7 @@ def test_pooling_waits_less_than_separate_queues(rate, load, servers):
     )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(RATES, st.floats(1.0, 50))
 def test_overload_waits_for_ever_and_never_less_than_nothing(rate, load):
     service = np.array(load / rate)

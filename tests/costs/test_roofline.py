@@ -33,7 +33,7 @@ def test_seconds_by_hand():
     )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(profiles(), fleets())
 def test_edge_and_cloud_part_make_the_whole(profile, fleet):
     for roofline in (False, True):
@@ -51,7 +51,7 @@ def test_edge_and_cloud_part_make_the_whole(profile, fleet):
         )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(profiles(), fleets())
 def test_the_roofline_only_slows_down_and_training_triples(profile, fleet):
     plain = execution_seconds(profile, fleet, roofline=False)

@@ -11,7 +11,7 @@ from cloudedge_pl.offloading import cost_table
 from tests.offloading.cases import fleets, profiles, workloads
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(profiles(), fleets(), workloads(), st.sampled_from(["none", "int8", "bottleneck", "top_k"]))
 def test_simulator_and_planner_use_the_same_numbers(profile, fleet, workload, codec):
     formulas, config = CostFormulas(), CodecConfig(codec, ratio=0.1)

@@ -61,7 +61,7 @@ def test_the_printed_transfer_divides_elements_by_bits():
     np.testing.assert_allclose(transmission.paper_transfer_seconds(profile, fleet)[0], elements / 1e6)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(RATES)
 def test_log_kernel_is_the_integral_over_the_estimated_density(rates):
     """By quadrature over a density built with scipy's normal distribution."""
@@ -80,7 +80,7 @@ def test_log_kernel_is_the_integral_over_the_estimated_density(rates):
     assert log_kernel_inverse_rate(rates) == pytest.approx(expected, rel=1e-6)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(RATES, st.floats(0.1, 10))
 def test_uplink_laws(rates, factor):
     slow = log_kernel_inverse_rate(rates)

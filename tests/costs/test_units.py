@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudedge_pl.costs.units import (
@@ -58,7 +58,6 @@ def test_what_is_compared_is_written_apart(write, values, expected):
     assert written_apart(write, values) == expected
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(1e-8, 1e14), min_size=2, max_size=4))
 def test_unequal_values_never_look_alike(values):
     for write in (format_bytes, format_seconds, format_joules, format_percent):

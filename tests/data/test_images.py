@@ -13,7 +13,7 @@ from PIL import Image
 from cloudedge_pl.data.images import crop_and_flip, decode_images, normalise, resize, stratified_split
 from cloudedge_pl.errors import DataError
 
-LAW = settings(deadline=None, derandomize=True, max_examples=40)
+LAW = settings(max_examples=40)
 
 
 @LAW

@@ -76,7 +76,7 @@ def test_grey_pictures_and_others(photographs: Tensor) -> None:
         mean_bytes(photographs[:, :2], codec)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(quality=st.integers(1, 100), seed=st.integers(0, 1000), side=st.integers(1, 20))
 def test_normalised_pictures_go_through_the_same_files(quality: int, seed: int, side: int) -> None:
     codec = InputCodec("jpeg", quality=quality)

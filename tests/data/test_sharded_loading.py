@@ -22,7 +22,7 @@ from cloudedge_pl.errors import DataError
 from cloudedge_pl.lightning import pl
 from tests.data.helpers import Rows, Stream
 
-LAW = settings(deadline=None, derandomize=True, max_examples=60)
+LAW = settings(max_examples=60)
 
 
 @st.composite

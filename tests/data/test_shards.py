@@ -20,7 +20,7 @@ from cloudedge_pl.data.shards import Shards
 from cloudedge_pl.errors import DataError
 from tests.data.helpers import Rows, Stream
 
-LAW = settings(deadline=None, derandomize=True, max_examples=60)
+LAW = settings(max_examples=60)
 LABELS = st.lists(st.integers(0, 5), min_size=12, max_size=150).map(np.array)
 
 

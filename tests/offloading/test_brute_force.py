@@ -83,13 +83,13 @@ def check(
     assert (plan.costs.delay_seconds >= 0).all()
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(profiles(), fleets(), workloads(), CHOICES, OBJECTIVE, WEIGHTS)
 def test_planner_agrees_with_brute_force(profile, fleet, workload, choice, objective, weights):
     check(profile, fleet, workload, choice, objective, weights)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(profiles(), fleets(like=True), workloads(), CHOICES)
 def test_pooled_queue_agrees_with_brute_force(profile, fleet, workload, choice):
     check(profile, fleet, workload, {**choice, "waiting": "mmc"}, "deepest", {"delay": 1.0})

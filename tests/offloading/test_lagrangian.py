@@ -55,7 +55,7 @@ def plan_or_none(profile, fleet, workload, objective) -> OffloadPlan | None:
         return None
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(profiles(), fleets(), workloads(), SEARCHES)
 def test_duality_and_complementary_slackness(profile, fleet, workload, objective):
     plan = plan_or_none(profile, fleet, workload, objective)
@@ -88,7 +88,7 @@ def test_duality_and_complementary_slackness(profile, fleet, workload, objective
     assert np.abs(lagrangian[mixture > 1e-6] - dual.bound).max() <= 1e-5 * size
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(profiles(), fleets(), workloads(), SEARCHES)
 def test_the_bound_is_that_of_the_primal_program(profile, fleet, workload, objective):
     plan = plan_or_none(profile, fleet, workload, objective)
@@ -108,7 +108,7 @@ def test_the_bound_is_that_of_the_primal_program(profile, fleet, workload, objec
     assert lagrangian_dual(plan).bound == pytest.approx(-primal.fun * size, abs=1e-6 * size)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(profiles(), fleets(), workloads(), st.floats(1.01, 2))
 def test_a_price_bounds_what_more_memory_brings(profile, fleet, workload, factor):
     plan = plan_or_none(profile, fleet, workload, "deepest")

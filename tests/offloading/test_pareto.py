@@ -13,7 +13,7 @@ from tests.offloading.cases import fleets, profiles, workloads
 ROWS = st.lists(st.tuples(*[st.integers(0, 5)] * 3, st.booleans()), min_size=1, max_size=20)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(ROWS)
 def test_the_front_is_what_no_allowed_row_beats(rows):
     values = np.array([row[:3] for row in rows], dtype=float)
@@ -29,7 +29,7 @@ def test_the_front_is_what_no_allowed_row_beats(rows):
     assert non_dominated(values, allowed).tolist() == expected
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(profiles(), fleets(), workloads())
 def test_the_best_of_each_criterion_is_on_the_front(profile, fleet, workload):
     table = cost_table(profile, fleet, workload)

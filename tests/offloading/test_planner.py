@@ -230,7 +230,7 @@ def test_plan_as_json_has_every_split_point():
         assert sum(point["energy_parts_joules"].values()) == pytest.approx(point["energy_joules"])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(profiles(), fleets(), workloads())
 def test_parts_make_the_whole_and_shares_make_one(profile, fleet, workload):
     table = cost_table(profile, fleet, workload)
@@ -246,7 +246,7 @@ def test_parts_make_the_whole_and_shares_make_one(profile, fleet, workload):
     np.testing.assert_allclose(spread, 0, atol=1e-9 * (1 + table.node_utilisation.max()))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     profiles(), fleets(like=True), workloads(), st.integers(1, 20), st.sampled_from(["powered", "occupied"])
 )
@@ -268,7 +268,7 @@ def test_more_like_nodes_never_move_the_cut_forward(profile, fleet, workload, mo
     assert deepest(few) <= deepest(few + more)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(profiles(), fleets(), workloads(), st.floats(1, 10))
 def test_relaxing_a_limit_never_moves_the_cut_forward(profile, fleet, workload, factor):
     def deepest(some_fleet: Fleet, some_workload: Workload) -> int:

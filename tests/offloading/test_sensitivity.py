@@ -47,7 +47,7 @@ def test_the_next_step_is_the_one_that_is_missing():
     assert plan_offloading(PROFILE, roomier, EASY).split_point == step.split_point
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(profiles(), fleets(), workloads())
 def test_granting_what_a_next_step_asks_for_helps(profile, fleet, workload):
     try:
@@ -82,7 +82,7 @@ def test_the_bottleneck_is_where_the_time_goes(node, link, expected):
     assert bottlenecks(plan)[3] == expected
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(profiles(), fleets(), workloads())
 def test_bottlenecks_are_named_and_everything_is_in_the_cloud_at_0(profile, fleet, workload):
     plan = plan_offloading(profile, fleet, workload, goal=OffloadGoal(split_point=0))

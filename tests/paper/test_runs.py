@@ -58,7 +58,7 @@ def test_a_point_changes_what_it_names_and_nothing_else():
     assert changed.measure_picture(setting.goal.picture) == 11.0
 
 
-@settings(deadline=None, max_examples=30)  # the engine is compiled in the first one
+@settings(max_examples=30)
 @given(nodes=st.integers(1, 6), rate=st.floats(0.1, 50), mbit=st.floats(0.5, 50), at=st.integers(0, 34))
 def test_the_load_is_the_largest_share_of_time_that_a_kind_of_station_is_busy(nodes, rate, mbit, at):
     setting = paper_setting(num_tasks=20)

@@ -47,7 +47,7 @@ def send(name: str, tensor: Tensor, ratio: float = 0.25) -> Tensor:
 # --- each codec by itself ---
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(floats(-1e4, 1e4))
 def test_int8_errs_by_half_a_step_and_uses_256_levels(values):
     arrived = send("int8", torch.from_numpy(values)).numpy()
@@ -94,7 +94,7 @@ def test_no_codec_hides_inf_or_nan(name, bad):
     assert math.isfinite(bad) or arrived[1, 2, 3].isnan() or arrived[1, 2, 3] == bad
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(floats(-1e5, 1e5))
 def test_casts_are_exact_to_their_rounding(values):
     tensor = torch.from_numpy(values)
@@ -110,7 +110,7 @@ def test_casts_are_exact_to_their_rounding(values):
     )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(floats(0.5, 100), SEED, st.floats(0.01, 1))
 def test_top_k_keeps_exactly_k_the_largest(values, seed, ratio):
     signs = np.random.default_rng(seed).choice([-1, 1], values.shape).astype(np.float32)
@@ -188,7 +188,7 @@ def test_only_a_bottleneck_draws_random_numbers_and_only_when_it_is_built():
 # --- gradients ---
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(SHAPE, SEED, st.sampled_from([*CASTS, "int8"]))
 def test_rounding_passes_the_gradient_straight_through(shape, seed, name):
     """Behind y = code(x), L = sum(w y^2) has dL/dx = 2 w y, with y as the cloud got it."""
@@ -198,7 +198,7 @@ def test_rounding_passes_the_gradient_straight_through(shape, seed, name):
     assert torch.equal(x.grad, 2 * w * y.detach())
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(SHAPE, SEED, st.floats(0.05, 1))
 def test_top_k_masks_the_gradient(shape, seed, ratio):
     x, w = normal(seed, *shape).requires_grad_(), normal(seed + 1, *shape)
@@ -231,7 +231,7 @@ def test_the_cloud_may_overwrite_what_arrives(name):
 # --- laws of all of them ---
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.sampled_from(NAMES), SEED, st.integers(1, 5), st.floats(0.05, 1))
 def test_every_sample_is_a_message_of_its_own(name, seed, batch, ratio):
     torch.manual_seed(seed)
@@ -364,7 +364,7 @@ def sent_bytes(name: str, tensor: Tensor, ratio: float) -> tuple[float, float]:
     return (sum(buffer.nbytes for buffer in buffers),) * 2
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(
     st.sampled_from(sorted(CODECS)),
     st.lists(arrays.array_shapes(min_dims=1, max_dims=3, max_side=12), min_size=1, max_size=3),

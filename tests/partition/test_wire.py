@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -37,7 +37,6 @@ def sent(wire: Wire, tensor: Tensor) -> tuple[Tensor, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     st.sampled_from(CASES),
     st.floats(0.01, 1),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cloudedge_pl.reports.run_figures import read_metrics, running_mean, runs_of, save_run_figures
 
-LAW = settings(deadline=None, derandomize=True, max_examples=50)
+LAW = settings(max_examples=50)
 
 
 def _write(path: Path, rows: list[dict[str, float]]) -> Path:

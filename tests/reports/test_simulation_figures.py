@@ -50,7 +50,7 @@ def test_shares_of_sleep(lengths, bins):
     np.testing.assert_allclose(shares_asleep(asleep, edges), expected, atol=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.integers(1, 20))
 def test_parts_are_the_whole_delay(seed, num_nodes):
     records = fleet_at_work(200, num_nodes, seed=seed)

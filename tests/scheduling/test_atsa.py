@@ -80,7 +80,7 @@ def test_no_list_rule_is_better(family, tasks, nodes):
         assert_no_list_rule_is_better(*generate_window(family, tasks, nodes, seed), evaluations=500)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 @given(problem=problems(max_tasks=14))
 def test_no_list_rule_is_better_whatever_memory_backlogs_and_ties(problem):
     assert_no_list_rule_is_better(*problem, evaluations=1)

@@ -60,7 +60,7 @@ def test_identical_tasks_are_recognised_in_any_storage():
     assert not Instance.of(TaskWindow(np.array([[1.0, 2.0], [1.0, 2.1]])), state()).identical
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_at_a_node_meets_every_deadline_if_any_order_does(seed):
     random = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ SEARCHING = ("aco", "atsa", "pso")
 DETERMINISTIC = ("fcfs", "lpt", "max_min", "min_completion", "min_min", "sufferage")
 """Those that look at times only; the others know nodes by their place (whose turn it is) or draw lots."""
 
-law = settings(deadline=None, derandomize=True, max_examples=60)
+law = settings(max_examples=60)
 
 
 def make(name: str, seed: int = 0, **options):
@@ -156,7 +156,7 @@ def test_the_best_so_far_never_gets_worse(name, problem, seed, few):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(deadline=None, derandomize=True, max_examples=15)
+@settings(max_examples=15)
 @given(problem=problems(), seed=st.integers(0, 99))
 def test_the_same_seed_makes_the_same_schedule(name, problem, seed):
     window, state = problem

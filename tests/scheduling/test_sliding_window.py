@@ -52,7 +52,7 @@ def test_memory_is_free_again_when_a_task_has_ended():
 
 
 @pytest.mark.parametrize("name", ["fcfs", "round_robin", "min_min", "atsa", "exact", "pso"])
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10**6), reschedule=st.booleans(), by_time=st.booleans())
 def test_memory_is_never_overdrawn_and_no_task_is_lost(name, seed, reschedule, by_time):
     """Every task fits a node; a few fill the fleet, so that most have to wait for others to end."""
@@ -130,7 +130,7 @@ def test_deadlines_count_from_the_start_and_misses_are_reported():
 
 
 @pytest.mark.parametrize("name", ["fcfs", "min_min", "atsa"])
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), reschedule=st.booleans(), by_time=st.booleans())
 def test_nothing_starts_before_it_is_known_and_no_node_runs_two_at_once(name, seed, reschedule, by_time):
     random = np.random.default_rng(seed)

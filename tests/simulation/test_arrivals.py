@@ -39,7 +39,7 @@ def written(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(kind=st.sampled_from(RANDOM), pieces=PIECES, seed=st.integers(0, 99), stop=st.integers(0, 4))
 def test_slices_and_resumption_change_no_value(
     kind: ArrivalSettings, pieces: list[int], seed: int, stop: int

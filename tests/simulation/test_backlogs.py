@@ -86,7 +86,7 @@ def promised_bits(engine: Engine, node: int, phase: str, exits: bool) -> tuple[f
     return found[0], found[1]
 
 
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(max_examples=80)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000), until=st.floats(0.05, 0.6))
 def test_the_books_are_those_of_the_queues(how: dict[str, Any], seed: int, until: float) -> None:
     engine = build(**how)
@@ -99,7 +99,7 @@ def test_the_books_are_those_of_the_queues(how: dict[str, Any], seed: int, until
         assert [nodes[name][node] for name in names] == pytest.approx(counted, abs=1e-6)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000))
 def test_the_compiled_greedy_rule_is_that_of_python(how: dict[str, Any], seed: int) -> None:
     how = how | {"phase": "inference", "scenario": replace(how["scenario"], window=WindowRule())}
@@ -113,7 +113,7 @@ def test_the_compiled_greedy_rule_is_that_of_python(how: dict[str, Any], seed: i
         np.testing.assert_array_equal(*nodes)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     execution=st.lists(st.floats(0.001, 0.1), min_size=2, max_size=5),
     data=st.data(),

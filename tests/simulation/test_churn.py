@@ -34,7 +34,7 @@ def rows(*parts: ChurnEvents) -> list[tuple[float, int, int]]:
     ]
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     steps=st.lists(
         st.one_of(st.floats(0, 2 * BLOCK_SECONDS), st.just(BLOCK_SECONDS)), min_size=1, max_size=6
@@ -64,7 +64,7 @@ def test_a_state_from_the_start_undoes_what_was_given() -> None:
 
 
 @example(given_events=[(380.0, "a", "leave"), (381.0, "a", "fail")], absent=set(), rate=30.0, seed=7)
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(
     given_events=st.lists(
         st.tuples(st.floats(0, 8000), st.sampled_from(NAMES), st.sampled_from(["join", "leave", "fail"])),

@@ -144,7 +144,7 @@ def assert_same(one: TaskRecords, other: TaskRecords) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000))
 def test_no_task_is_lost_and_the_books_add_up(how: dict[str, Any], seed: int) -> None:
     engine, tasks = build(**how), random_tasks(80, seed)
@@ -162,7 +162,7 @@ def test_no_task_is_lost_and_the_books_add_up(how: dict[str, Any], seed: int) ->
         assert (records.path != -2).all()
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000))
 def test_time_goes_forward(how: dict[str, Any], seed: int) -> None:
     records = in_pieces(build(**how), random_tasks(80, seed), [])
@@ -176,7 +176,7 @@ def test_time_goes_forward(how: dict[str, Any], seed: int) -> None:
     assert (records.arrived_seconds <= records.answered_seconds)[arrived].all()
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 @given(
     how=settings_of_engines(),
     seed=st.integers(0, 1000),
@@ -189,7 +189,7 @@ def test_a_stream_in_pieces_is_the_stream_in_one(how: dict[str, Any], seed: int,
     assert_same(in_pieces(build(**how), tasks, []), in_pieces(build(**how), tasks, sorted(cuts)))
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000), cut=st.integers(1, 79))
 def test_a_restored_engine_goes_on_as_the_first(how: dict[str, Any], seed: int, cut: int) -> None:
     tasks = random_tasks(80, seed)
@@ -207,7 +207,7 @@ def test_a_restored_engine_goes_on_as_the_first(how: dict[str, Any], seed: int, 
     assert str(first.dormancy) == str(second.dormancy)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(max_examples=40)
 @given(how=settings_of_engines(), seed=st.integers(0, 1000))
 def test_a_rule_of_python_is_the_compiled_one(how: dict[str, Any], seed: int) -> None:
     from cloudedge_pl.dormancy import next_state

@@ -29,7 +29,7 @@ def server_ends(execution: float, sending: float, ready: float, radio: float, ta
     return begins + np.arange(1, tasks + 1) * max(execution, sending)
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(**STATE)
 def test_the_first_task_ends_as_in_the_line(
     execution: float, sending: float, ready: float, radio: float
@@ -38,7 +38,7 @@ def test_the_first_task_ends_as_in_the_line(
     assert server_ends(*state) == pytest.approx(line_ends(*state))
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(**STATE, tasks=st.integers(2, 30))
 def test_equal_tasks_end_as_in_the_line_and_never_before(
     execution: float, sending: float, ready: float, radio: float, tasks: int

@@ -71,7 +71,7 @@ def delivered(times: list[int], until: int) -> int:
     .filter(lambda times: times[-1] > 0),
     step=st.sampled_from([1, 7, 100]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_mahimahi_delivers_in_every_interval_what_the_trace_says(
     folder: Path, times: list[int], step: int
 ) -> None:
@@ -117,7 +117,7 @@ def pensieve_seconds(times: list[float], megabits: list[float], num_bits: float)
     rates=st.lists(st.floats(0.1, 50), min_size=21, max_size=21),
     megabits=st.floats(1, 500),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_throughput_trace_is_read_as_pensieve_reads_it(
     folder: Path, gaps: list[float], rates: list[float], megabits: float
 ) -> None:

@@ -40,7 +40,7 @@ def test_records_of_no_task_are_kept_too(path):
     assert len(TaskRecords.load(path)) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     floats=st.lists(st.floats(), min_size=1, max_size=8),
     task=st.integers(-(2**63), 2**63 - 1),

@@ -27,7 +27,7 @@ def outcome(conv: nn.Conv2d, x: torch.Tensor, seed: int) -> list[torch.Tensor]:
     return [y.detach(), *(leaf.grad.clone() for leaf in leaves)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     batch=st.integers(1, 4),
     channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
