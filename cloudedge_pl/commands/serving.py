@@ -21,10 +21,10 @@ from cloudedge_pl.errors import require_range, require_types
 from cloudedge_pl.scheduling import Scheduler
 from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import serve_until_stopped
-from cloudedge_pl.serving.manifest import ExitRule
+from cloudedge_pl.serving.manifest import PARTS, ExitRule
 from cloudedge_pl.serving.master_settings import MasterSettings
 from cloudedge_pl.serving.model_server import ModelServer
-from cloudedge_pl.serving.session import OnnxPart, Queue, paced, served_part
+from cloudedge_pl.serving.session import OnnxPart, Queue, paced, require_onnx, served_part
 from cloudedge_pl.serving.settings import ServerSettings
 from cloudedge_pl.signals import release_signals
 
@@ -133,6 +133,18 @@ async def serve_part(part: str, cfg: DictConfig) -> None:
         )
     finally:
         queue.close()
+
+
+def servable_bundle(folder: str) -> Manifest:
+    """Reads a bundle of which servers can run every part.
+
+    Raises:
+        BundleError: if it is damaged, of another format, or a part's file is not that of the manifest.
+    """
+    manifest = Manifest.read(folder)
+    require_onnx(manifest)
+    manifest.check_hashes(*PARTS)
+    return manifest
 
 
 def named(manifest: Manifest) -> str:

@@ -14,12 +14,17 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import quoted
-from cloudedge_pl.commands.serving import exit_rule, main_of, master_parts, own_keys, server_settings
+from cloudedge_pl.commands.serving import (
+    exit_rule,
+    main_of,
+    master_parts,
+    own_keys,
+    servable_bundle,
+    server_settings,
+)
 from cloudedge_pl.errors import require_range
-from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import check_address, stop_event
-from cloudedge_pl.serving.manifest import PARTS
-from cloudedge_pl.serving.session import check_session, require_onnx
+from cloudedge_pl.serving.session import check_session
 from cloudedge_pl.serving.settings import ServerSettings
 
 T = TypeVar("T")
@@ -130,9 +135,7 @@ async def up(cfg: DictConfig) -> None:
 async def _check(cfg: DictConfig, content: dict[str, Any], settings: ServerSettings) -> None:
     """Refuses what one of the processes would refuse, before any is started."""
     require_range("", 1, 1000, whole=True, num_nodes=content["num_nodes"])
-    manifest = Manifest.read(content["bundle"])
-    require_onnx(manifest)
-    manifest.check_hashes(*PARTS)
+    manifest = servable_bundle(content["bundle"])
     check_session(content["threads"])
     master_parts(cfg)
     exit_rule(manifest, content["exit_threshold"])

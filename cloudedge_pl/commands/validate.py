@@ -16,16 +16,13 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cloudedge_pl.commands.reporting import console, run, write_json
-from cloudedge_pl.commands.serving import configured, main_of, master_parts, own_keys
+from cloudedge_pl.commands.serving import configured, main_of, master_parts, own_keys, servable_bundle
 from cloudedge_pl.commands.up import START
 from cloudedge_pl.commands.validation_rig import compare, running
 from cloudedge_pl.errors import lookup, require_range
 from cloudedge_pl.files import written_whole
 from cloudedge_pl.reports.validation import save_validation_figure, validation_table
-from cloudedge_pl.serving import Manifest
 from cloudedge_pl.serving.listening import stop_event
-from cloudedge_pl.serving.manifest import PARTS
-from cloudedge_pl.serving.session import require_onnx
 from cloudedge_pl.validation.conditions import CONDITIONS, Span
 from cloudedge_pl.validation.hosts import ENTERED, choose, enter
 from cloudedge_pl.validation.measured import Figures
@@ -94,9 +91,7 @@ def _keys(
 def _ready(cfg: DictConfig) -> dict[str, Any]:
     """The command's keys, after everything that can be refused before a process starts was checked."""
     content = _checked(own_keys(cfg, _keys))
-    manifest = Manifest.read(content["bundle"])
-    require_onnx(manifest)
-    manifest.check_hashes(*PARTS)
+    servable_bundle(content["bundle"])
     master_parts(cfg)
     folder = Path(content["dir"])
     try:

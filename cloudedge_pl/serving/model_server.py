@@ -276,15 +276,12 @@ class ModelServer:
                 f"the JSON object is larger than max_json_bytes={limit}; send binary tensors, or fewer samples.",
                 status=413,
             )
-        if (
-            length > LONG_JSON_BYTES
-            and body.count(b"[", 0, length) + body.count(b"{", 0, length) > MOST_LISTS
-        ):
+        if length <= LONG_JSON_BYTES:
+            return decode_request(body, header_length, model.inputs, model.outputs)
+        if body.count(b"[", 0, length) + body.count(b"{", 0, length) > MOST_LISTS:
             raise ProtocolError(
                 f"the JSON object has more than {MOST_LISTS} lists; send the data flat, or binary."
             )
-        if length <= LONG_JSON_BYTES:
-            return decode_request(body, header_length, model.inputs, model.outputs)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             None, decode_request, body, header_length, model.inputs, model.outputs

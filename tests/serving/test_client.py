@@ -13,7 +13,7 @@ from cloudedge_pl.serving.client import Access, ModelClient
 from cloudedge_pl.serving.failures import CallError
 from cloudedge_pl.serving.listening import listening
 from cloudedge_pl.serving.model_server import ModelServer
-from cloudedge_pl.serving.protocol import HEADER_LENGTH, ProtocolError, encode_answer
+from cloudedge_pl.serving.protocol import HEADER_LENGTH, TIMING_HEADER, Inference, ProtocolError
 from cloudedge_pl.serving.session import OnnxPart, Queue, served_part
 from tests.serving.fleets import Network, images, local, run, write_bundle
 
@@ -61,18 +61,20 @@ class Small(Plain):
 
     extensions = ("binary_tensor_data",)
     most = 3
+    got: list[int]
 
-    async def _infer(self, request: web.Request) -> web.Response:
-        self.got: list[int] = getattr(self, "got", [])
-        asked, _, _ = await self._asked(request)
-        (given,) = asked.tensors.values()
+    async def _asked(self, request: web.Request) -> tuple[Inference, int, float]:
+        asked = await super()._asked(request)
+        (given,) = asked[0].tensors.values()
         self.got.append(len(given))
         if len(given) > self.most or (given[:, 0, 0, 0] == 9).any():
             raise ProtocolError("it refuses this.")
-        found = await self.model.infer(asked.tensors, 5.0)
-        answer, length = encode_answer(self.model.name, found, self.model.outputs, asked)
-        headers = {HEADER_LENGTH: str(length), "Server-Timing": "total;dur=10"}
-        return web.Response(body=answer, headers=headers)
+        return asked
+
+    async def _infer(self, request: web.Request) -> web.Response:
+        response = await super()._infer(request)
+        response.headers[TIMING_HEADER] = "total;dur=10"
+        return response
 
 
 @pytest.mark.parametrize(("most", "later"), [(8, [8]), (3, [2, 2, 2, 2]), (1, [1] * 8)])
@@ -123,6 +125,7 @@ def with_small(folder: Path, work: Callable[[ModelClient, Small, Network], Await
     async def serve() -> None:
         queue = Queue(OnnxPart(manifest, "edge", threads=1))
         server = Small(served_part(manifest, "edge", queue), local())
+        server.got = []
         async with listening(server) as url, Access().session() as session:
             await work(ModelClient(url, "edge", spec.inputs, spec.outputs, session), server, net)
         queue.close()
